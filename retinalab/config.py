@@ -1,0 +1,244 @@
+"""What an experiment file may say: frozen models, unknown keys forbidden, limits and units beside each field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SerializeAsAny, model_validator
+
+from retinalab.protocol import Protocol
+
+__all__ = [
+    "AugmentConfig",
+    "DataConfig",
+    "EarlyStopping",
+    "Experiment",
+    "Model",
+    "StartFrom",
+    "Stage",
+    "TaskConfig",
+    "TestConfig",
+    "TrainerConfig",
+    "WeightAveraging",
+    "WindowConfig",
+]
+
+Range = tuple[float, float]
+Folder = Annotated[Path, PlainSerializer(str, return_type=str)]
+
+
+class Model(BaseModel):
+    """Base of every configuration: immutable, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaskConfig(Model):
+    """Base of a task's own options; a plugin derives from it and keeps the paper's values as defaults."""
+
+    name: str = Field(description="the task, as registered in the entry-point group retinalab.tasks")
+
+    def smoke(self) -> TaskConfig:
+        """The same options reduced for a run of two steps; the default changes nothing."""
+        return self
+
+
+class AugmentConfig(Model):
+    """Random change of each training photograph, drawn once and applied as one warp and one colour map."""
+
+    crop_area: Range | None = Field(
+        None, description="share of the working image's area that a random crop keeps (torchvision's RandomResizedCrop)"
+    )
+    crop_aspect: Range = Field((0.75, 4 / 3), description="aspect ratio of that crop, drawn log-uniformly")
+    zoom: Range = Field((1.0, 1.0), description="isotropic magnification; below 1 zooms out onto black")
+    rotation: float = Field(0.0, ge=0, le=180, description="degrees, drawn from [-rotation, rotation]")
+    shift: float = Field(0.0, ge=0, le=0.5, description="share of the side, per axis")
+    flip_horizontal: float = Field(0.0, ge=0, le=1, description="probability")
+    flip_vertical: float = Field(0.0, ge=0, le=1, description="probability")
+    brightness: float = Field(0.0, ge=0, lt=1, description="factor drawn from 1 ± brightness")
+    contrast: float = Field(0.0, ge=0, lt=1, description="factor drawn from 1 ± contrast, about mid grey")
+    saturation: float = Field(0.0, ge=0, le=1, description="factor drawn from 1 ± saturation")
+    hue: float = Field(0.0, ge=0, le=0.5, description="turns of the colour circle, drawn from ± hue")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AugmentConfig:
+        for name in ("crop_area", "crop_aspect", "zoom"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value[0] <= value[1]:
+                raise ValueError(f"{name} must be (low, high) with 0 < low <= high, got {value}")
+        return self
+
+
+class WindowConfig(Model):
+    """Windows cut from the working image instead of whole photographs (patches, crops and tiles alike)."""
+
+    size: int = Field(68, ge=8, description="side in pixels of the working image")
+    kind: Literal["grid", "lesions"] = Field(
+        "grid", description="grid: tiles of every photograph; lesions: one per annotated lesion, labelled by it, and negatives"
+    )
+    stride: int | None = Field(None, ge=1, description="step of the grid in pixels; default: the size (no overlap)")
+    classes: tuple[str, ...] = Field(
+        ("EX", "HE", "MA"), description="lesion classes 1, 2, ... of a lesion window, in the order of precedence; 0 is none"
+    )
+    negatives: int = Field(4, ge=0, description="windows without a lesion per photograph, where kind is lesions")
+
+
+class DataConfig(Model):
+    """Which photographs, and how they reach the network."""
+
+    set: str = Field("synthetic", description="data set; retinalab data sets lists them")
+    root: Folder | None = Field(None, description="folder of the data set in its official layout")
+    options: dict[str, Any] = Field(default_factory=dict, description="the data set's own options")
+    cache: Folder | None = Field(None, description="folder of prepared photographs; default: the user's cache folder")
+    size: int = Field(256, ge=16, le=4096, description="side in pixels of the cached working image, cropped to the field of view")
+    crop: int | None = Field(None, ge=16, le=4096, description="side in pixels of the network's input; default: the working size")
+    view: Literal["whole", "centre"] = Field(
+        "whole", description="evaluation input: the whole working image resized, or its central crop"
+    )
+    normalise: Literal["imagenet", "unit", "none"] = Field(
+        "imagenet", description="imagenet mean and deviation; unit: [0, 1]; none: [0, 255]"
+    )
+    masks: bool = Field(False, description="whether batches carry lesion masks")
+    mask_coverage: float = Field(
+        0.25, gt=0, le=1, description="a working pixel belongs to a lesion when the mask covers at least this share of it"
+    )
+    windows: WindowConfig | None = Field(None, description="train and test on windows instead of whole photographs")
+    augment: AugmentConfig = AugmentConfig()
+    sampler: Literal["shuffle", "balanced"] = Field(
+        "shuffle", description="balanced: each grade of the first disease equally often, with replacement"
+    )
+    batch_size: int = Field(32, ge=1)
+    drop_last: bool = Field(False, description="leave out a last, smaller training batch")
+    workers: int = Field(0, ge=0, description="loader processes; results do not depend on it")
+    limit: int | None = Field(None, ge=2, description="use at most so many photographs of each part")
+    strict: bool = Field(False, description="a difference from the published counts is an error, not a warning")
+
+    @property
+    def input_size(self) -> int:
+        """Side of the network's input in pixels."""
+        return self.windows.size if self.windows else self.crop or self.size
+
+
+class EarlyStopping(Model):
+    """Stop when the monitored metric no longer improves."""
+
+    patience: int = Field(10, ge=1, description="validations without improvement")
+    min_delta: float = Field(0.0, ge=0)
+
+
+class WeightAveraging(Model):
+    """Stochastic weight averaging."""
+
+    learning_rate: float = Field(gt=0)
+    epoch_start: float = Field(0.8, gt=0, description="share of the epochs, or an epoch number if above 1")
+
+
+class TrainerConfig(Model):
+    """Lightning's Trainer; anything it takes beyond these goes through ``extra``."""
+
+    max_epochs: int = Field(10, ge=1)
+    max_steps: int = Field(-1, ge=-1)
+    accelerator: Literal["auto", "cpu", "gpu", "tpu", "mps"] = "auto"
+    devices: int | str | tuple[int, ...] = Field("auto", description="how many, or which")
+    num_nodes: int = Field(1, ge=1)
+    strategy: str = Field("auto", description="ddp, fsdp, ...: a name that Lightning knows")
+    precision: str = Field("auto", description="auto: bf16-mixed where a GPU has it, else 32-true; or a name that Lightning knows")
+    sync_batchnorm: bool = False
+    accumulate_grad_batches: int = Field(1, ge=1)
+    gradient_clip_val: float | None = Field(None, gt=0)
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    check_val_every_n_epoch: int = Field(1, ge=1)
+    val_check_interval: float | int | None = Field(None, gt=0, description="share of an epoch, or batches")
+    limit_train_batches: float | int | None = Field(None, gt=0)
+    limit_val_batches: float | int | None = Field(None, ge=0)
+    log_every_n_steps: int = Field(10, ge=1)
+    monitor: str | None = Field(None, description="metric that chooses the checkpoint; default: the task's own")
+    mode: Literal["max", "min"] = "max"
+    checkpoint_every_n_steps: int | None = Field(None, ge=1, description="besides one at the end of each epoch")
+    early_stopping: EarlyStopping | None = None
+    weight_averaging: WeightAveraging | None = None
+    channels_last: bool = Field(True, description="memory order of the photographs and weights")
+    deterministic: bool | Literal["warn"] = "warn"
+    extra: dict[str, Any] = Field(default_factory=dict, description="further arguments of lightning.Trainer")
+
+
+class StartFrom(Model):
+    """Weights that a stage begins with: those of an earlier stage."""
+
+    stage: str
+    which: Literal["best", "last"] = "best"
+    map: dict[str, str] = Field(default_factory=dict, description="prefix there -> prefix here; empty: as named")
+    strict: bool = Field(True, description="whether every weight must find its place and shape")
+
+
+class Stage(Model):
+    """A named step of an experiment: a task trained on data."""
+
+    kind: Literal["train"] = "train"
+    task: SerializeAsAny[TaskConfig]
+    data: DataConfig
+    trainer: TrainerConfig = TrainerConfig()
+    start_from: StartFrom | None = None
+    diseases: tuple[str, ...] | None = Field(
+        None, description="the protocol's diseases that this stage learns; default: all (CANet's individual networks name one)"
+    )
+
+
+def _as_mapping(value: Any) -> Any:
+    return {"sets": value} if isinstance(value, list | tuple) else value
+
+
+class TestConfig(Model):
+    """What is evaluated; a plain list means several data sets."""
+
+    __test__ = False
+
+    sets: tuple[str, ...] = Field((), description="further data sets to test on; their folders are in roots")
+    stages: tuple[str, ...] = Field(
+        (), description="stages whose predictions are joined into one table; default: the last"
+    )
+
+
+class Experiment(Model):
+    """A paper's method on data under a protocol: everything that a result depends on."""
+
+    name: str
+    paper: str
+    protocol: Protocol = Protocol()
+    data: dict[str, Any] = Field(default_factory=dict, description="data section shared by the stages")
+    roots: dict[str, Folder] = Field(default_factory=dict, description="data set -> its folder")
+    stages: dict[str, Stage] = Field(min_length=1)
+    folds: int = Field(1, ge=1, description="1: the protocol's held-out or official split")
+    fold: int | None = Field(None, ge=0, description="one of the folds alone")
+    seeds: int = Field(1, ge=1, description="how many training seeds, counted up from seed")
+    seed: int = Field(0, ge=0)
+    test: Annotated[TestConfig, BeforeValidator(_as_mapping)] = TestConfig()
+    logger: Literal["none", "csv", "tensorboard", "wandb"] = "none"
+    output: Folder = Path("runs")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.folds == 1 and self.protocol.split == "folds":
+            raise ValueError("protocol.split is 'folds' but folds is 1; set folds=5 or protocol.split=held-out")
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist; folds is {self.folds}, counted from 0")
+        if self.protocol.select_on == "test" and self.protocol.split != "as-published":
+            raise ValueError("protocol.select_on=test chooses on the test part; it needs protocol.split=as-published")
+        earlier: list[str] = []
+        for name, stage in self.stages.items():
+            if stage.start_from and stage.start_from.stage not in earlier:
+                raise ValueError(f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages: {earlier}")
+            for disease in stage.diseases or ():
+                if disease not in self.protocol.diseases:
+                    raise ValueError(f"stages.{name}.diseases names {disease!r}; protocol: {list(self.protocol.diseases)}")
+            earlier.append(name)
+        for name in self.test.stages:
+            if name not in self.stages:
+                raise ValueError(f"test.stages names {name!r}; stages: {list(self.stages)}")
+        return self
+
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The stages whose predictions make the result."""
+        return self.test.stages or (list(self.stages)[-1],)
