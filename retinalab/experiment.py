@@ -1,0 +1,196 @@
+"""From an experiment file and overrides to a validated :class:`~retinalab.config.Experiment`."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from retinalab.config import Experiment, Stage, TaskConfig
+from retinalab.errors import RetinalabError
+from retinalab.overrides import merged, overridden
+from retinalab.registry import experiment_file, paper, task_config
+
+__all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve", "smoke"]
+
+_ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy")
+
+
+def load_experiment(of: str, name: str = "synthetic", overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment of a paper, lay overrides over it and validate the whole.
+
+    Args:
+        of: the paper, as ``retinalab papers`` lists it.
+        name: the experiment, or a path to a YAML file.
+        overrides: ``key.path=value`` texts; they win over the file, which wins over the paper's defaults.
+
+    Raises:
+        RetinalabError: unknown paper or experiment, unreadable YAML, or one line for each wrong key, type or range.
+    """
+    path = experiment_file(paper(of), name)
+    raw = _read_yaml(path)
+    raw.setdefault("name", path.stem)
+    raw.setdefault("paper", of)
+    return resolve(overridden(raw, overrides), source=path.name)
+
+
+def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
+    """Validate an experiment's mapping; each stage's data section is completed from the shared one."""
+    faults: list[str] = []
+    complete = dict(raw)
+    shared = raw.get("data") or {}
+    stages: dict[str, Any] = {}
+    given = raw.get("stages")
+    for name, stage in given.items() if isinstance(given, Mapping) else ():
+        if not isinstance(stage, Mapping):
+            faults.append(f"stages.{name}={stage!r}: a stage is a mapping of task, data, trainer, start_from")
+            continue
+        entry = dict(stage)
+        entry["data"] = merged(shared, entry.get("data") or {})
+        entry["task"] = _task(entry.get("task"), f"stages.{name}.task", faults)
+        stages[name] = entry
+    if isinstance(given, Mapping):
+        complete["stages"] = stages
+    try:
+        experiment = Experiment.model_validate(complete)
+    except ValidationError as error:
+        known = {fault.partition("=")[0].partition(":")[0] for fault in faults}
+        lines = (_line(e, Experiment, ()) for e in error.errors() if "task" not in e["loc"][2:3])
+        faults.extend(line for line in lines if line.partition("=")[0].partition(":")[0] not in known)
+    if faults:
+        raise RetinalabError(f"{source}: " + " | ".join(dict.fromkeys(faults)))
+    return experiment
+
+
+def as_mapping(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain JSON types; :func:`resolve` reads it back."""
+    return experiment.model_dump(mode="json")
+
+
+def as_yaml(experiment: Experiment) -> str:
+    """The experiment as YAML, without the shared data section, which every stage now carries whole."""
+    mapping = {key: value for key, value in as_mapping(experiment).items() if key != "data"}
+    return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True, width=110)
+
+
+def experiment_id(experiment: Experiment) -> str:
+    """Eight hexadecimal digits that name what is computed, whatever workers, device, logger or folders are used."""
+    mapping = as_mapping(experiment)
+    for key in ("data", "logger", "output", "roots"):
+        mapping.pop(key)
+    for stage in mapping["stages"].values():
+        for key in ("workers", "cache", "root"):
+            stage["data"].pop(key)
+        for key in _ENVIRONMENT:
+            stage["trainer"].pop(key)
+    text = json.dumps(mapping, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def smoke(experiment: Experiment) -> Experiment:
+    """The same experiment cut down to two steps a stage on a handful of photographs at reduced size."""
+
+    def reduced(stage: Stage) -> Stage:
+        data = stage.data
+        size = min(data.size, 96)
+        crop = None if data.crop is None else max(64, min(data.crop, size * data.crop // data.size))
+        small = {"size": size, "crop": crop, "batch_size": min(data.batch_size, 4), "limit": 12}
+        if data.set == "synthetic":
+            small["options"] = {**data.options, "photographs": 60}
+        trainer = {"max_epochs": 1, "max_steps": 2, "early_stopping": None, "check_val_every_n_epoch": 1}
+        return stage.model_copy(
+            update={
+                "task": stage.task.smoke(),
+                "data": data.model_copy(update=small),
+                "trainer": stage.trainer.model_copy(update=trainer),
+            }
+        )
+
+    stages = {name: reduced(stage) for name, stage in experiment.stages.items()}
+    folds = min(experiment.folds, 2)
+    return experiment.model_copy(update={"stages": stages, "folds": folds, "seeds": 1, "name": f"{experiment.name}-smoke"})
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        where = f" line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        reason = getattr(error, "problem", None) or type(error).__name__
+        raise RetinalabError(f"Experiment file {path}{where} is not valid YAML: {reason}. Correct it and try again.") from error
+    if not isinstance(raw, dict):
+        raise RetinalabError(f"Experiment file {path} holds no mapping. It needs paper, protocol and stages.")
+    return raw
+
+
+def _task(given: Any, where: str, faults: list[str]) -> TaskConfig | None:
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        faults.append(f"{where}: needs a mapping with the task's name, such as {{name: baseline}}")
+        return None
+    try:
+        kind = task_config(given["name"])
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        faults.extend(_line(entry, kind, tuple(where.split("."))) for entry in error.errors())
+    except RetinalabError as error:
+        faults.append(f"{where}.name={given['name']!r}: {error}")
+    return None
+
+
+def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...]) -> str:
+    location = tuple(str(part) for part in error["loc"])
+    shown = ".".join((*prefix, *location))
+    if error["type"] == "extra_forbidden":
+        names = _fields(root, location[:-1])
+        near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
+        hint = f"; did you mean {'.'.join((*prefix, *location[:-1], near[0]))}?" if near else ";"
+        return f"{shown}={error['input']!r}: unknown option{hint} Choices: {', '.join(sorted(names))}"
+    if error["type"] == "missing":
+        return f"{shown}: required and not given"
+    message = error["msg"].removeprefix("Value error, ")
+    near = difflib.get_close_matches(str(error["input"]), _expected(error), n=1, cutoff=0.5)
+    guess = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{shown}={error['input']!r}: {message}{guess}" if not location == () else message
+
+
+def _expected(error: Any) -> list[str]:
+    text = str(error.get("ctx", {}).get("expected", ""))
+    return [part.strip("' ") for part in text.replace(" or ", ", ").split(",")]
+
+
+def _fields(root: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    """Names of the options at a path of nested models; mappings of models count one step for their key."""
+    kinds: list[Any] = [root]
+    for part in path:
+        step: list[Any] = []
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                if part in kind.model_fields:
+                    step.extend(_models(kind.model_fields[part].annotation))
+            else:
+                step.extend(_models(kind))
+        kinds = step
+    return [name for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) for name in kind.model_fields]
+
+
+def _models(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    inner = get_args(annotation)
+    if annotation is not None and getattr(annotation, "__origin__", None) is dict:
+        return [_Values(inner[1])]
+    return [model for part in inner for model in _models(part)]
+
+
+class _Values:
+    """Marks the values of a mapping, which its key steps into."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.__args__ = (annotation,)
+
