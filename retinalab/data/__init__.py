@@ -1,0 +1,1 @@
+"""From files in a data set's official layout to batches: adapters, decoding, cache, splits."""
