@@ -111,6 +111,9 @@ class DataConfig(Model):
     batch_size: int = Field(32, ge=1)
     drop_last: bool = Field(False, description="leave out a last, smaller training batch")
     workers: int = Field(0, ge=0, description="loader processes; results do not depend on it")
+    unreadable: Literal["error", "exclude"] = Field(
+        "error", description="a photograph that cannot be decoded or shows no field of view; exclude: left out, counted, listed"
+    )
     limit: int | None = Field(None, ge=2, description="use at most so many photographs of each part")
     strict: bool = Field(False, description="a difference from the published counts is an error, not a warning")
 

@@ -1,0 +1,241 @@
+"""Prepared photographs: decoded once, cropped to the field of view, resized, kept as uint8 in shards of fixed stride.
+
+A cache folder is named by a key over its content and settings, so that it never goes stale. A shard is written under a
+temporary name and renamed, its description last: whatever was interrupted is made again and nothing half-written is read.
+Several processes and machines may build one folder at once; each shard is made by whoever holds its lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
+from retinalab.data.sets import PhotographSet
+from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS, Records
+
+__all__ = ["Cache", "default_cache", "prepare"]
+
+FORMAT = 1
+SHARD = 64
+_PLANES = 2
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Photographs of one data set at one working size.
+
+    Attributes:
+        folder: where the shards lie.
+        size: side of the working image, pixels.
+        masks: whether lesion planes lie beside the photographs.
+        rows: number of photographs that it was asked for.
+        usable: ``(n,)`` bool; False where a photograph could not be read or has no field of view.
+        boxes: ``(n, 3)`` float: x, y of the upper left corner and side of the square cut from the file, in its pixels.
+        reasons: row -> why it is not usable.
+    """
+
+    folder: Path
+    size: int
+    masks: bool
+    rows: int
+    usable: np.ndarray
+    boxes: np.ndarray
+    reasons: dict[int, str]
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """``(B, S, S, 3)`` uint8 RGB."""
+        return self._gather("images", rows, (self.size, self.size, 3))
+
+    def planes(self, rows: np.ndarray) -> np.ndarray:
+        """``(B, 2, S, S)`` uint8: bit i of plane 0 is lesion i; of plane 1, that lesion i is not to be judged there."""
+        if not self.masks:
+            raise RetinalabError("These photographs were prepared without lesion masks. Set data.masks=true.")
+        return self._gather("planes", rows, (_PLANES, self.size, self.size))
+
+    def _gather(self, kind: str, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        out = np.empty((len(rows), *shape), np.uint8)
+        for position, row in enumerate(rows):
+            shard, place = divmod(int(row), SHARD)
+            count = int(np.prod(shape))
+            with (self.folder / f"{shard:05d}.{kind}").open("rb") as file:
+                file.seek(place * count)
+                file.readinto(memoryview(out[position]).cast("B"))
+        return out
+
+
+def default_cache() -> Path:
+    """The user's cache folder: ``$XDG_CACHE_HOME/retinalab``, else ``~/.cache/retinalab``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retinalab"
+
+
+def prepare(
+    source: PhotographSet,
+    records: Records,
+    size: int,
+    masks: bool = False,
+    coverage: float = 0.25,
+    folder: Path | None = None,
+    processes: int | None = None,
+) -> Cache:
+    """Prepare the photographs of one data set, or find them prepared.
+
+    Args:
+        source: the opened data set.
+        records: its records; row i of the cache is row i of their table.
+        size: side of the working image, pixels.
+        masks: whether lesion masks are wanted too.
+        coverage: share of a working pixel that a mask must cover.
+        folder: parent of all caches; default :func:`default_cache`.
+        processes: how many photographs are prepared at once; default: the processors this process may use.
+
+    Raises:
+        RetinalabError: no space, or a folder that cannot be written.
+    """
+    parent = folder or default_cache()
+    place = parent / f"{records.table['set'].iloc[0]}-{size}-{_key(source, records, size, masks, coverage)}"
+    count = -(-len(records) // SHARD)
+    missing = [shard for shard in range(count) if not (place / f"{shard:05d}.json").is_file()]
+    if missing:
+        _reserve(place, len(missing) * SHARD * size * size * (5 if masks else 3))
+        jobs = [
+            _Job(source, records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))), place, s, size, masks, coverage)
+            for s in missing
+        ]
+        with _pool(source, min(processes or len(os.sched_getaffinity(0)), len(jobs))) as pool:
+            _run(pool, jobs, f"preparing {records.table['set'].iloc[0]} at {size} px")
+    return _opened(place, len(records), size, masks, count)
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: PhotographSet
+    records: Records
+    place: Path
+    shard: int
+    size: int
+    masks: bool
+    coverage: float
+
+
+def _run(pool: Executor, jobs: Sequence[_Job], label: str) -> None:
+    total = sum(len(job.records) for job in jobs)
+    with tqdm(total=total, desc=label, unit="photo", ncols=80, mininterval=1.0) as bar:
+        for done in pool.map(_write_shard, jobs):
+            bar.update(done)
+
+
+@contextmanager
+def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
+    """Threads where the work is decoding, which leaves the interpreter; processes where photographs are drawn in Python."""
+    if workers > 1 and getattr(source, "draws", False):
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
+            yield processes
+    else:
+        with ThreadPoolExecutor(workers) as threads:
+            yield threads
+
+
+def _write_shard(job: _Job) -> int:
+    description = job.place / f"{job.shard:05d}.json"
+    try:
+        with FileLock(f"{description}.lock"):
+            if not description.is_file():
+                _fill(job, description)
+    except OSError as error:
+        raise RetinalabError(
+            f"Cannot write prepared photographs to {job.place}: {error.strerror or error}. Free space, or name another folder "
+            "with data.cache=PATH."
+        ) from error
+    return len(job.records)
+
+
+def _fill(job: _Job, description: Path) -> None:
+    entries: list[dict[str, Any]] = []
+    images = np.zeros((len(job.records), job.size, job.size, 3), np.uint8)
+    planes = np.zeros((len(job.records), _PLANES, job.size, job.size), np.uint8) if job.masks else None
+    for row in range(len(job.records)):
+        entry: dict[str, Any] = {"image": str(job.records.table.at[row, "image"]), "box": None, "reason": ""}
+        try:
+            image = job.source.photograph(job.records, row, None if job.masks else job.size)
+            fov = field_of_view(image)
+            images[row] = crop_to_square(image, fov, job.size)
+            reduction = job.source.width(job.records, row) / image.shape[1]
+            entry["box"] = [float(v) * reduction for v in (fov.x0, fov.y0, fov.side)]
+            if planes is not None:
+                planes[row] = _planes(job, row, image.shape[:2], fov)
+        except RetinalabError as error:
+            entry["reason"] = str(error)
+        entries.append(entry)
+    _write(description.with_suffix(".images"), images.tobytes())
+    if planes is not None:
+        _write(description.with_suffix(".planes"), planes.tobytes())
+    _write(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
+
+
+def _planes(job: _Job, row: int, shape: tuple[int, ...], fov: Fov) -> np.ndarray:
+    planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
+    found = job.source.masks(job.records, row, shape)
+    for bit, lesion in enumerate(LESIONS):
+        if not job.records.table.at[row, f"annotated_{lesion}"]:
+            planes[1] |= np.uint8(1 << bit)
+        elif lesion in found:
+            planes[0] |= (crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit).astype(np.uint8)
+    return planes
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reserve(place: Path, needed: int) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RetinalabError(f"Cannot make the cache folder {place}: {error.strerror}. Name another with data.cache=PATH.") from error
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise RetinalabError(
+            f"Prepared photographs need {needed / 1e9:.1f} GB in {place}, {free / 1e9:.1f} GB are free. Free space, or name "
+            "another folder with data.cache=PATH."
+        )
+
+
+def _key(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([FORMAT, size, masks, coverage if masks else 0, source.fingerprint(records, masks)]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache:
+    entries: list[dict[str, Any]] = []
+    for shard in range(count):
+        entries.extend(json.loads((place / f"{shard:05d}.json").read_text())["photographs"])
+    if len(entries) != rows:
+        raise RetinalabError(f"{place} holds {len(entries)} photographs, {rows} were asked for. Remove that folder and try again.")
+    usable = np.array([not entry["reason"] for entry in entries])
+    boxes = np.array([entry["box"] or (np.nan,) * 3 for entry in entries], float)
+    reasons = {row: entry["reason"] for row, entry in enumerate(entries) if entry["reason"]}
+    return Cache(place, size, masks, rows, usable, boxes, reasons)

@@ -1,0 +1,175 @@
+"""The base task: one step for training, validation and test; what it gives is what the tables are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from retinalab.config import TaskConfig
+from retinalab.data.batch import Batch
+from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1
+from retinalab.protocol import SCALES, Scale
+
+__all__ = ["Outputs", "Task"]
+
+_STEP = 1_000_003
+
+
+@dataclass
+class Outputs:
+    """What one step of a task gives; each part is optional but the loss.
+
+    Attributes:
+        loss: scalar.
+        grades: disease -> ``(B, K)`` probabilities of its grades.
+        severity: disease -> ``(B,)`` severity as one number on the grade scale (regression).
+        lesions: ``(B, 8, H, W)`` probabilities of lesions, at the masks' size.
+        present: ``(B, 8)`` probabilities that a lesion is in the photograph.
+        windows: ``(B, K)`` probabilities of a window's classes.
+        parts: further scalars to log, such as the terms of the loss.
+    """
+
+    loss: Tensor
+    grades: dict[str, Tensor] = field(default_factory=dict)
+    severity: dict[str, Tensor] = field(default_factory=dict)
+    lesions: Tensor | None = None
+    present: Tensor | None = None
+    windows: Tensor | None = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+    def predicted(self, disease: str, grades: int) -> Tensor:
+        """``(B,)`` int64: the most probable grade, or the severity rounded at half grades (ties upward)."""
+        if disease in self.grades:
+            return self.grades[disease].argmax(1)
+        edges = torch.arange(grades - 1, device=self.severity[disease].device) + 0.5
+        return torch.bucketize(self.severity[disease], edges, right=True)
+
+
+class Task(LightningModule):
+    """Base of every task: a plugin gives ``config_class``, :meth:`build_network`, :meth:`outputs` and the optimiser.
+
+    Args:
+        config: the task's options, as a model or as the mapping that a checkpoint holds.
+        scales: disease -> name of its grade scale, in the order of the outputs.
+        seed: of the run; what is drawn in a training step follows from (seed, step).
+        channels_last: memory order of photographs and weights.
+        windows: number of classes of windows, where they are what is classified.
+    """
+
+    config_class: ClassVar[type[TaskConfig]] = TaskConfig
+    monitor: ClassVar[str] = "val/loss"
+    monitor_mode: ClassVar[str] = "min"
+
+    def __init__(
+        self,
+        config: TaskConfig | Mapping[str, Any],
+        scales: Mapping[str, str],
+        seed: int = 0,
+        channels_last: bool = True,
+        windows: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config: Any = config if isinstance(config, TaskConfig) else self.config_class.model_validate(config)
+        self.scales: dict[str, Scale] = {disease: SCALES[name] for disease, name in scales.items()}
+        self.seed = seed
+        self.channels_last = channels_last
+        self.windows = windows
+        self.save_hyperparameters(
+            {
+                "config": self.config.model_dump(mode="json"),
+                "scales": dict(scales),
+                "seed": seed,
+                "channels_last": channels_last,
+                "windows": windows,
+            }
+        )
+        self.network = self.build_network()
+        if channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)
+        grading = {d: GradingMetrics(scale.size) for d, scale in self.scales.items()}
+        self.val_metrics = nn.ModuleDict(grading)
+        self.val_joint = JointAccuracy()
+        self.val_lesions = LesionPixelF1()
+
+    def build_network(self) -> nn.Module:
+        """The network, from ``self.config`` and ``self.scales``."""
+        raise NotImplementedError
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Run the network on a batch and compute its loss."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Any:
+        """The network's own output for ``(B, 3, H, W)`` float32 normalised photographs."""
+        return self.network(self._ordered(images))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One training step."""
+        return self._step(batch, "train").loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One validation step; metrics accumulate over the epoch."""
+        given = self._step(batch, "val")
+        self._accumulate(batch, given)
+        return given.loss
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Outputs:
+        """One step on evaluated photographs; what it returns goes to the tables."""
+        return self.outputs(batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make what the step draws (dropout) follow from (seed, step, process) alone, so that a resumed run draws the same."""
+        torch.manual_seed((self.seed * _STEP + batch_idx + _STEP * self.current_epoch) * 64 + self.global_rank)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what accumulated over the validation photographs."""
+        for disease, metrics in self.val_metrics.items():
+            self._log_all(f"val/{disease}", metrics)
+        if len(self.scales) > 1 and self.val_joint.update_called:
+            self.log("val/joint/accuracy", self.val_joint.compute())
+        if self.val_lesions.update_called:
+            self.log("val/lesion/mean/f1", self.val_lesions.compute())
+        for metric in (*self.val_metrics.values(), self.val_joint, self.val_lesions):
+            metric.reset()  # type: ignore[operator]
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training (Lightning's own estimate is wrong after a resume)."""
+        trainer = self.trainer
+        if trainer.max_steps and trainer.max_steps > 0:
+            return int(trainer.max_steps)
+        batches = int(trainer.num_training_batches)
+        per_epoch = -(-batches // trainer.accumulate_grad_batches)
+        return max(1, per_epoch * int(trainer.max_epochs or 1))
+
+    def _step(self, batch: Batch, part: str) -> Outputs:
+        given = self.outputs(batch)
+        size = batch["image"].shape[0]
+        on_bar = part == "train"
+        self.log(f"{part}/loss", given.loss, on_step=False, on_epoch=True, prog_bar=on_bar, batch_size=size, sync_dist=True)
+        for name, value in given.parts.items():
+            self.log(f"{part}/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        return given
+
+    def _accumulate(self, batch: Batch, given: Outputs) -> None:
+        known = [d for d in self.scales if d in given.grades or d in given.severity]
+        predicted = {d: given.predicted(d, self.scales[d].size) for d in known}
+        for disease in known:
+            self.val_metrics[disease].update(predicted[disease], batch["grades"][disease])
+        if len(known) > 1:
+            self.val_joint.update(predicted, {d: batch["grades"][d] for d in known})
+        if given.lesions is not None and "mask" in batch:
+            self.val_lesions.update(given.lesions, batch["mask"])
+
+    def _log_all(self, prefix: str, metrics: Any) -> None:
+        if metrics.update_called:
+            for name, value in metrics.compute().items():
+                self.log(f"{prefix}/{name}", value, prog_bar=name == "kappa")
+
+    def _ordered(self, images: Tensor) -> Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

@@ -1,0 +1,72 @@
+"""Backbones from timm, and the baselines' network. No Lightning here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+from torch import Tensor, nn
+
+from retinalab.errors import RetinalabError, unknown
+
+__all__ = ["LinearHeads", "timm_model"]
+
+
+def timm_model(name: str, weights: str = "none", **options: object) -> nn.Module:
+    """Make a timm model with its weights from where the user has them.
+
+    Args:
+        name: any timm model, as ``timm.list_models()`` gives it.
+        weights: ``none`` (random), ``timm`` (from its hub, which needs a network) or the path of a .pth or .safetensors file.
+        options: passed to ``timm.create_model``, such as ``num_classes``, ``global_pool`` and ``features_only``.
+
+    Raises:
+        RetinalabError: unknown model, absent file, weights of another model, or a hub that cannot be reached.
+    """
+    if name.split(".")[0] not in timm.list_models():
+        raise unknown("backbone", name, timm.list_models(name[:4] + "*") or timm.list_models("resnet*"), label="Similar")
+    if weights == "none":
+        return timm.create_model(name, pretrained=False, **options)
+    if weights == "timm":
+        try:
+            return timm.create_model(name, pretrained=True, **options)
+        except (OSError, RuntimeError) as error:
+            raise RetinalabError(
+                f"Weights of {name!r} cannot be had from timm's hub ({type(error).__name__}). Without a network, bring the file "
+                "and name it (weights=PATH), or start from random weights (weights=none)."
+            ) from error
+    path = Path(weights)
+    if not path.is_file():
+        raise RetinalabError(f"Weights file {weights} does not exist. Give a .pth or .safetensors file, 'timm' or 'none'.")
+    try:
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
+    except (RuntimeError, KeyError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RetinalabError(f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model.") from error
+
+
+class LinearHeads(nn.Module):
+    """A timm backbone, global average pooling, dropout, and one linear head per disease.
+
+    Args:
+        backbone: any timm model.
+        outputs: disease -> number of outputs.
+        weights: as :func:`timm_model`.
+        dropout: on the pooled features.
+
+    Shape:
+        - ``images``: ``(B, 3, H, W)``, float32, normalised.
+        - Returns: disease -> ``(B, outputs)`` float32.
+    """
+
+    def __init__(self, backbone: str, outputs: Mapping[str, int], weights: str = "none", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = timm_model(backbone, weights, num_classes=0)
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict({d: nn.Linear(self.backbone.num_features, n) for d, n in outputs.items()})
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits (or severities) of each disease."""
+        features = self.dropout(self.backbone(images))
+        return {disease: head(features) for disease, head in self.heads.items()}

@@ -1,0 +1,77 @@
+"""Apply a drawn change once: by OpenCV on uint8 photographs, or by kornia on a whole batch on the device."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from kornia.geometry.transform import warp_affine
+from torch import Tensor
+
+from retinalab.transforms.draw import IDENTITY_COLOUR
+
+__all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "normalise"]
+
+_MEAN = {"imagenet": (0.485, 0.456, 0.406)}
+_DEVIATION = {"imagenet": (0.229, 0.224, 0.225)}
+
+
+def apply_image(image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: int) -> np.ndarray:
+    """Change one photograph on the CPU.
+
+    Shape:
+        - ``image``: ``(S, S, 3)``, uint8 RGB.
+        - ``warp``: ``(2, 3)``; ``colour``: ``(3, 4)``, as :mod:`retinalab.transforms.draw` makes them.
+        - Returns: ``(crop, crop, 3)``, uint8; black where the map leaves the photograph.
+    """
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(image, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
+    if np.array_equal(colour, IDENTITY_COLOUR):
+        return moved
+    shifted = colour.copy()
+    shifted[:, 3] *= 255
+    return cv2.transform(moved, shifted)
+
+
+def apply_mask(planes: np.ndarray, warp: np.ndarray, crop: int, outside: int = 0) -> np.ndarray:
+    """Move one plane of bits with its photograph, by the nearest pixel.
+
+    Shape:
+        - ``planes``: ``(S, S)``, uint8.
+        - Returns: ``(crop, crop)``, uint8; ``outside`` where the map leaves the photograph.
+    """
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(planes, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+
+
+def apply_batch(images: Tensor, warp: Tensor, crop: int, mode: str = "bilinear") -> Tensor:
+    """Warp a batch on its device, in one call.
+
+    Shape:
+        - ``images``: ``(B, C, S, S)``, float32. ``warp``: ``(B, 2, 3)``, float32, input pixel -> working pixel.
+        - Returns: ``(B, C, crop, crop)``, float32, zero where the map leaves the photograph.
+    """
+    linear = torch.linalg.inv(warp[:, :, :2])
+    forward = torch.cat([linear, -linear @ warp[:, :, 2:]], dim=2)
+    return warp_affine(images, forward, (crop, crop), mode=mode, padding_mode="zeros", align_corners=True)
+
+
+def apply_colour(images: Tensor, colour: Tensor) -> Tensor:
+    """Apply each photograph's colour matrix and clamp once.
+
+    Shape:
+        - ``images``: ``(B, 3, H, W)``, float32 in [0, 1]. ``colour``: ``(B, 3, 4)``. Returns: as ``images``.
+    """
+    mixed = torch.einsum("bij,bjhw->bihw", colour[:, :, :3], images) + colour[:, :, 3, None, None]
+    return mixed.clamp(0, 1)
+
+
+def normalise(images: Tensor, how: str) -> Tensor:
+    """Scale RGB in [0, 1] for the network: ``imagenet`` mean and deviation, ``unit`` as it is, ``none`` [0, 255]."""
+    if how == "unit":
+        return images
+    if how == "none":
+        return images * 255
+    mean = torch.tensor(_MEAN[how], device=images.device).view(1, 3, 1, 1)
+    deviation = torch.tensor(_DEVIATION[how], device=images.device).view(1, 3, 1, 1)
+    return (images - mean) / deviation
