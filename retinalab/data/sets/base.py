@@ -1,0 +1,175 @@
+"""What every adapter shares: options, the folder, published counts, photographs and masks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from retinalab.data.decode import decode, image_size, read_mask
+from retinalab.data.sets.files import check_files
+from retinalab.errors import RetinalabError, unknown
+from retinalab.records import LESIONS, Records, SetInfo, make_records
+
+__all__ = ["Labels", "PhotographSet", "SetOptions"]
+
+_log = logging.getLogger(__name__)
+
+
+class SetOptions(BaseModel):
+    """Options of an adapter; a set without any takes this empty model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What an adapter read.
+
+    Attributes:
+        rows: one mapping per photograph, as :func:`retinalab.records.make_records` takes them.
+        source: the label file, named in errors.
+        notes: what was left out or repaired.
+        info: where the set's description depends on its options or files.
+        files: whether the listed photographs must be there.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    source: str
+    notes: tuple[str, ...] = ()
+    info: SetInfo | None = None
+    files: bool = True
+
+
+class PhotographSet:
+    """A data set on disk (or drawn). An adapter gives ``info``, ``Options``, ``_labels`` and ``write_fake``."""
+
+    info: ClassVar[SetInfo]
+    Options: ClassVar[type[SetOptions]] = SetOptions
+
+    def __init__(
+        self, root: Path | str | None, options: Mapping[str, Any] | None = None, strict: bool = False
+    ) -> None:
+        self.options = self._validated(options or {})
+        self.strict = strict
+        self.root = self._folder(root)
+
+    @classmethod
+    def _validated(cls, options: Mapping[str, Any]) -> Any:
+        for key in options:
+            if key not in cls.Options.model_fields:
+                raise unknown(f"option of data set {cls.info.name!r}", key, cls.Options.model_fields)
+        try:
+            return cls.Options.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise RetinalabError(
+                f"Option {place!r} of data set {cls.info.name!r}: {first['msg']} (got {first['input']!r})."
+            ) from None
+
+    @classmethod
+    def _folder(cls, root: Path | str | None) -> Path:
+        if root is None:
+            raise RetinalabError(
+                f"Data set {cls.info.name!r} needs its folder. Give it as data.root=PATH (make: DATA=PATH); "
+                f"the set can be had from {cls.info.source}."
+            )
+        folder = Path(root)
+        if not folder.is_dir():
+            raise RetinalabError(
+                f"No folder {folder} for data set {cls.info.name!r}. Check data.root (make: DATA=PATH); "
+                f"the set can be had from {cls.info.source}."
+            )
+        return folder
+
+    def records(self) -> Records:
+        """Read the labels and check them against the files and the published counts.
+
+        Raises:
+            RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, or, when
+                strict, a count differs from the published one.
+        """
+        labels = self._labels()
+        info = labels.info or self.info
+        records = make_records(labels.rows, info, self.root, labels.source, labels.notes)
+        notes = list(records.notes)
+        if labels.files:
+            notes += check_files(self.root, records.table["image"].tolist(), labels.source)
+        notes += self._count_notes(records.table, info)
+        return replace(records, notes=tuple(notes))
+
+    def photograph(self, records: Records, row: int, shortest: int | None = None) -> np.ndarray:
+        """Decode one photograph.
+
+        Args:
+            records: of this set.
+            row: position in them.
+            shortest: the shorter side that is needed later (see :func:`retinalab.data.decode.decode`).
+
+        Shape:
+            - Returns: ``(H, W, 3)``, uint8, RGB.
+        """
+        return decode(records.path(row), shortest)
+
+    def masks(self, records: Records, row: int) -> dict[str, np.ndarray]:
+        """Masks of the lesions that were annotated on one photograph, at the size of its file.
+
+        Shape:
+            - Returns: lesion -> ``(H, W)`` bool. Annotated without a mask file: all False. Not annotated: no key.
+        """
+        entry = records.table.iloc[row]
+        annotated = [lesion for lesion in LESIONS if entry[f"annotated_{lesion}"]]
+        if not annotated:
+            return {}
+        size = image_size(records.path(row))
+        root = records.roots[entry["set"]]
+        return {
+            lesion: self._mask(root / entry[f"mask_{lesion}"], size)
+            if entry[f"mask_{lesion}"]
+            else np.zeros(size, dtype=bool)
+            for lesion in annotated
+        }
+
+    @classmethod
+    def write_fake(cls, folder: Path, photographs: int = 12, seed: int = 0) -> Path:
+        """Write a small copy of the official layout with drawn pictures, for tests; returns the set's root."""
+        raise NotImplementedError(f"{cls.__name__} writes no fake copy")
+
+    def _labels(self) -> Labels:
+        raise NotImplementedError
+
+    def _mask(self, path: Path, size: tuple[int, int]) -> np.ndarray:
+        return read_mask(path, size)
+
+    def _count_notes(self, table: pd.DataFrame, info: SetInfo) -> list[str]:
+        notes = []
+        for what, published in info.counts.items():
+            found = _count(table, what)
+            if found == published:
+                continue
+            note = f"{info.name}: {found} {what} where {published} are published"
+            if self.strict:
+                raise RetinalabError(f"{note} ({self.root}). Complete the copy, or read it without --strict.")
+            _log.warning("%s (%s)", note, self.root)
+            notes.append(note)
+        return notes
+
+
+def _count(table: pd.DataFrame, what: str) -> int:
+    chosen = pd.Series(True, index=table.index)
+    for word in what.split():
+        if "=" in word:
+            column, value = word.split("=")
+            chosen &= table[column].astype(str) == value
+        elif word == "patients":
+            return int(table.loc[chosen, "patient"].nunique())
+        elif word != "photographs":
+            chosen &= table["part"] == word
+    return int(chosen.sum())

@@ -1,0 +1,133 @@
+"""Reading folders and label files: few calls to the file system, and errors that name file, column and remedy."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from retinalab.errors import RetinalabError, unknown
+
+__all__ = ["IMAGE_SUFFIXES", "check_files", "integers", "list_files", "need", "read_csv"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm")
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names of the files in a folder, sorted; an absent folder has none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def check_files(root: Path, images: Sequence[str], source: str) -> list[str]:
+    """Compare the listed photographs with the files beside them, reading each folder once.
+
+    Returns:
+        Notes that count photographs which are present but not listed.
+
+    Raises:
+        RetinalabError: a listed photograph is absent; names the first and how many.
+    """
+    listed: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        path = PurePosixPath(image)
+        listed[str(path.parent)].add(path.name)
+    absent: set[str] = set()
+    unlisted: list[str] = []
+    for folder, names in listed.items():
+        present = set(list_files(root / folder))
+        absent.update(str(PurePosixPath(folder) / name) for name in names - present)
+        extra = (name for name in present - names if name.lower().endswith(IMAGE_SUFFIXES))
+        unlisted.extend(str(PurePosixPath(folder) / name) for name in extra)
+    if absent:
+        first = next(image for image in images if str(PurePosixPath(image)) in absent)
+        raise RetinalabError(
+            f"{source} lists {first!r}, which is absent from {root} ({len(absent)} of {len(images)} photographs are). "
+            "Complete the copy or remove the rows."
+        )
+    if not unlisted:
+        return []
+    return [
+        f"{len(unlisted)} photographs lie in {root} that {source} does not list (first: {min(unlisted)!r})"
+    ]
+
+
+def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a label file as text: headers and cells stripped, empty columns and rows dropped.
+
+    Raises:
+        RetinalabError: the file is absent, empty or no table, or lacks one of ``columns``.
+    """
+    need(path)
+    try:
+        table = pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise RetinalabError(
+            f"{path} is no readable CSV ({reason}). Fetch it again from its source."
+        ) from None
+    table.columns = [str(column).strip() for column in table.columns]
+    table = table.apply(lambda cells: cells.str.strip())
+    table = table.loc[:, [not (name.startswith("Unnamed") or name == "") for name in table.columns]]
+    table = table[(table != "").any(axis=1)]
+    for column in columns:
+        if column not in table.columns:
+            raise unknown(
+                "column", column, table.columns, f"{path} must have it.", label=f"Columns of {path.name}"
+            )
+    return table.reset_index(drop=True)
+
+
+def need(path: Path) -> None:
+    """Check that a label file is there.
+
+    Raises:
+        RetinalabError: it is not; names the nearest name in its folder.
+    """
+    if path.is_file():
+        return
+    if not path.parent.is_dir():
+        raise RetinalabError(f"No folder {path.parent}, which should hold {path.name!r}. Complete the copy.")
+    raise unknown(
+        "file",
+        path.name,
+        list_files(path.parent)[:20],
+        f"{path} is needed; complete the copy.",
+        label="There",
+    )
+
+
+def integers(
+    table: pd.DataFrame, column: str, source: Path, words: Mapping[str, int] | None = None
+) -> pd.Series:
+    """A column of text as whole numbers; an empty cell is -1.
+
+    Args:
+        table: as :func:`read_csv` returns it.
+        column: one of its columns.
+        source: the file, named in the error.
+        words: meaning of cells that are words.
+
+    Raises:
+        RetinalabError: a cell is no whole number.
+    """
+    cells = table[column].astype(str)
+    if words:
+        cells = cells.map(lambda cell: str(words.get(cell, cell)))
+    numbers = pd.to_numeric(cells.mask(cells.str.lower().isin(["", "na", "nan"]), "-1"), errors="coerce")
+    wrong = numbers.isna() | (numbers % 1 != 0)
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise RetinalabError(
+            f"{source}, row {row + 2}: {column} is {table[column].iloc[row]!r}, not a whole number "
+            f"({int(wrong.sum())} such rows). Correct the cell or leave it empty."
+        )
+    return numbers.astype("int64")
