@@ -1,0 +1,252 @@
+"""Metrics with intervals from the tables that a run leaves, or from predictions made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from retinalab.errors import RetinalabError, unknown
+from retinalab.metrics.figures import (
+    Figures,
+    disease_figures,
+    joint_figures,
+    lesion_figures,
+    mean_figures,
+    mean_over_lesions,
+    presence_figures,
+    window_figures,
+)
+from retinalab.metrics.statistics import Clusters, bootstrap
+from retinalab.metrics.tables import complete_predictions, diseases_of, probabilities_of
+from retinalab.protocol import Scale
+from retinalab.records import LESIONS
+
+__all__ = ["Metric", "evaluate", "majority"]
+
+
+class Metric(TypedDict):
+    """One figure as ``metrics.json`` holds it; None where it is undefined, and then ``note`` says why.
+
+    ``n`` photographs (patches for windows) and ``n_groups`` units of independence. Over several seeds
+    ``value`` is the mean, ``low`` and ``high`` are the interval of that mean under another sample of
+    patients, ``sd_seeds`` is the standard deviation between seeds (n - 1) and ``seeds`` are their values.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_groups: int
+    note: NotRequired[str]
+    sd_seeds: NotRequired[float | None]
+    seeds: NotRequired[list[float | None]]
+
+
+Build = Callable[[pd.DataFrame, Clusters], Figures]
+
+
+def evaluate(
+    predictions: pd.DataFrame,
+    scales: Mapping[str, Scale],
+    lesions: pd.DataFrame | None = None,
+    windows: pd.DataFrame | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    primary_set: str | None = None,
+) -> dict[str, Metric]:
+    """Every figure of a run, with its 95 % interval (:func:`retinalab.metrics.statistics.bootstrap`).
+
+    Keys are ``test/dr/kappa`` for the primary set and ``test@messidor2/dr/kappa`` for any other; ``val``
+    likewise. Folds are pooled. Clusters are drawn within strata of their worst reference grade (joint
+    accuracy: of the first disease; lesions and patches: no strata).
+
+    Args:
+        predictions: columns as in :mod:`retinalab.metrics.tables`; those made elsewhere may lack identity
+            columns.
+        scales: disease -> its scale; a disease that the table does not grade has no figures.
+        lesions: one row per photograph and annotated lesion.
+        windows: one row per patch.
+        resamples: bootstrap resamples; 0 gives values without intervals.
+        seed: of the bootstrap.
+        primary_set: the set whose keys carry no name; by default the first in the table.
+
+    Raises:
+        RetinalabError: a disease without a scale, a grade outside it, a probability that is not finite.
+    """
+    table = complete_predictions(predictions)
+    graded = diseases_of(table)
+    for disease in graded:
+        if disease not in scales:
+            raise unknown(
+                "disease", disease, scales, "The protocol must name the grade scale of each disease."
+            )
+        _check(table, disease, scales[disease])
+    marked = [
+        c.removeprefix("lesion_").removesuffix("_p")
+        for c in map(str, table.columns)
+        if c.startswith("lesion_") and c.endswith("_p")
+    ]
+    primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
+    out: dict[str, Metric] = {}
+    measure = _Measure(resamples, seed)
+    for prefix, rows in _parts(table, primary):
+        for disease in graded:
+            known = rows[rows[disease] >= 0]
+            out |= measure(
+                f"{prefix}/{disease}", known, _on(disease_figures, disease, scales[disease]), disease
+            )
+        if len(graded) > 1:
+            known = rows[(rows[list(graded)] >= 0).all(axis=1)]
+            out |= measure(f"{prefix}/joint", known, _on(joint_figures, graded), graded[0])
+        for lesion in marked:
+            known = rows[(rows[f"lesion_{lesion}"] >= 0) & rows[f"lesion_{lesion}_p"].notna()]
+            out |= measure(f"{prefix}/lesion/{lesion}", known, _on(presence_figures, lesion))
+    if lesions is not None:
+        for prefix, rows in _parts(lesions, primary):
+            out |= _segmentation(prefix, rows, measure)
+    if windows is not None:
+        for prefix, rows in _parts(windows, primary):
+            out |= measure(f"{prefix}/windows", rows[rows["label"] >= 0], window_figures, photographs=False)
+    return out
+
+
+def majority(
+    train: pd.DataFrame,
+    predictions: pd.DataFrame,
+    scales: Mapping[str, Scale],
+    resamples: int = 2000,
+    seed: int = 0,
+    primary_set: str | None = None,
+) -> dict[str, Metric]:
+    """What always answering the most frequent training grade would score, to stand beside a result.
+
+    Keys are ``test/dr/accuracy_majority`` per disease and ``test/joint/accuracy_majority``, which answers
+    the most frequent combination of grades.
+
+    Args:
+        train: reference grades of the training photographs, a column per disease; -1 is unknown.
+        predictions: the photographs to score on, as for :func:`evaluate`.
+        scales, resamples, seed, primary_set: as for :func:`evaluate`.
+    """
+    table = complete_predictions(predictions)
+    diseases = [disease for disease in diseases_of(table) if disease in scales and disease in train]
+    primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
+    measure = _Measure(resamples, seed)
+    targets = [(disease, [disease]) for disease in diseases] + (
+        [("joint", diseases)] if len(diseases) > 1 else []
+    )
+    out: dict[str, Metric] = {}
+    for name, columns in targets:
+        known = train.loc[(train[columns] >= 0).all(axis=1), columns]
+        if not len(known):
+            continue
+        answer = known.value_counts(sort=True).index[0]
+        guess = table.assign(**{f"{d}_grade": int(grade) for d, grade in zip(columns, answer, strict=True)})
+        for prefix, rows in _parts(guess, primary):
+            rows = rows[(rows[columns] >= 0).all(axis=1)]
+            scored = measure(f"{prefix}/{name}", rows, _on(joint_figures, columns), columns[0])
+            out |= {f"{key}_majority": metric for key, metric in scored.items()}
+    return out
+
+
+class _Measure:
+    """Bootstrap of the figures of some rows, seeds averaged, as named metrics."""
+
+    def __init__(self, resamples: int, seed: int) -> None:
+        self._resamples, self._seed = resamples, seed
+
+    def __call__(
+        self,
+        prefix: str,
+        rows: pd.DataFrame,
+        build: Build,
+        severity: str | None = None,
+        photographs: bool = True,
+    ) -> dict[str, Metric]:
+        if not len(rows):
+            return {}
+        clusters = Clusters.of(rows["group"], None if severity is None else rows[severity])
+        each = [build(part, clusters) for _, part in rows.groupby("seed")]
+        intervals = bootstrap(mean_figures(each).panel, clusters, self._resamples, self._seed)
+        values = np.array([one.values(clusters) for one in each])
+        n = int(rows["image"].nunique()) if photographs else len(rows) // len(each)
+        out: dict[str, Metric] = {}
+        for k, (name, interval) in enumerate(zip(each[0].names, intervals, strict=True)):
+            metric = Metric(
+                value=_finite(interval.value), low=_finite(interval.low), high=_finite(interval.high),
+                n=n, n_groups=clusters.size,
+            )  # fmt: skip
+            if interval.note:
+                metric["note"] = _why(name) if np.isnan(interval.value) else interval.note
+            if len(each) > 1:
+                metric["sd_seeds"] = _finite(values[:, k].std(ddof=1))
+                metric["seeds"] = [_finite(value) for value in values[:, k]]
+            out[f"{prefix}/{name}"] = metric
+        return out
+
+
+def _segmentation(prefix: str, rows: pd.DataFrame, measure: _Measure) -> dict[str, Metric]:
+    present = rows["lesion"].unique().tolist()
+    names = [x for x in LESIONS if x in present] + sorted(x for x in present if x not in LESIONS)
+    out: dict[str, Metric] = {}
+    for lesion in names:
+        out |= measure(f"{prefix}/lesion/{lesion}", rows[rows["lesion"] == lesion], lesion_figures)
+
+    def build(part: pd.DataFrame, clusters: Clusters) -> Figures:
+        each = [
+            lesion_figures(part[part["lesion"] == lesion], clusters) for lesion in part["lesion"].unique()
+        ]
+        return mean_over_lesions(each, "f1")
+
+    return out | measure(f"{prefix}/lesion/mean", rows, build)
+
+
+def _parts(table: pd.DataFrame, primary: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    full = table if "seed" in table else table.assign(seed=0)
+    for (part, name), rows in full.groupby(["part", "set"], sort=False):
+        yield (str(part) if name == primary else f"{part}@{name}"), rows
+
+
+def _on(figures: Callable[..., Figures], *arguments: object) -> Build:
+    return lambda rows, clusters: figures(rows, clusters, *arguments)
+
+
+def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
+    columns = probabilities_of(table, f"{disease}_p")
+    regression = f"{disease}_score" in table
+    if not regression and len(columns) != scale.size:
+        raise RetinalabError(
+            f"{disease}: {len(columns)} probability columns for scale {scale.name} of {scale.size} grades. "
+            f"Give {disease}_p0 to {disease}_p{scale.size - 1}, or name the scale of the predictions."
+        )
+    for column, lowest in ((disease, -1), (f"{disease}_grade", 0)):
+        wrong = table[~table[column].between(lowest, scale.size - 1)]
+        if len(wrong):
+            raise RetinalabError(
+                f"{column} of {wrong['image'].iloc[0]!r} is {wrong[column].iloc[0]}, outside {scale.name} "
+                f"({lowest} to {scale.size - 1}; {len(wrong)} such rows). Correct it or name another scale."
+            )
+    given: Sequence[str] = [f"{disease}_score"] if regression else columns
+    broken = table[~np.isfinite(table[given].to_numpy(dtype=np.float64)).all(axis=1)]
+    if len(broken):
+        raise RetinalabError(
+            f"{disease}: the prediction for {broken['image'].iloc[0]!r} is not finite "
+            f"({len(broken)} such rows). Lower the learning rate of a network that diverged, or correct the table."
+        )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _why(name: str) -> str:
+    if name.startswith("kappa"):
+        return "undefined: references and predictions are all of one grade"
+    if name.startswith("sensitivity_"):
+        return f"undefined: no photograph of grade {name.removeprefix('sensitivity_')}"
+    if name.endswith(("auc", "auc_referable")):
+        return "undefined: needs photographs on both sides, and for one-vs-rest a probability per grade"
+    return "undefined: no photograph has what it counts"
