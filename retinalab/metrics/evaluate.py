@@ -147,7 +147,7 @@ def majority(
         guess = table.assign(**{f"{d}_grade": int(grade) for d, grade in zip(columns, answer, strict=True)})
         for prefix, rows in _parts(guess, primary):
             rows = rows[(rows[columns] >= 0).all(axis=1)]
-            scored = measure(f"{prefix}/{name}", rows, _on(joint_figures, columns), columns[0])
+            scored = measure(f"{prefix}/{name}", rows, _on(joint_figures, columns))
             out |= {f"{key}_majority": metric for key, metric in scored.items()}
     return out
 
@@ -234,7 +234,7 @@ def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
     if len(broken):
         raise RetinalabError(
             f"{disease}: the prediction for {broken['image'].iloc[0]!r} is not finite "
-            f"({len(broken)} such rows). Lower the learning rate of a network that diverged, or correct the table."
+            f"({len(broken)} such rows). Train with a lower learning rate, or correct the table."
         )
 
 

@@ -34,14 +34,16 @@ class Figures:
 
     def values(self, clusters: Clusters) -> Array:
         """``(M,)`` values with every cluster drawn once."""
-        return self.panel(np.ones((1, clusters.size)))[0]
+        values: Array = self.panel(np.ones((1, clusters.size)))[0]
+        return values
 
 
 def mean_figures(each: Sequence[Figures]) -> Figures:
     """Mean of the same figures over several seeds, under the same draws of patients."""
 
     def panel(counts: Array) -> Array:
-        return np.stack([one.panel(counts) for one in each]).mean(axis=0)
+        mean: Array = np.stack([one.panel(counts) for one in each]).mean(axis=0)
+        return mean
 
     return each[0] if len(each) == 1 else Figures(each[0].names, panel)
 

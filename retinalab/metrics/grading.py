@@ -225,4 +225,6 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike, otherwise: float
         np.asarray(denominator, dtype=np.float64),
     )
     shape = np.broadcast_shapes(numerator.shape, denominator.shape)
-    return np.divide(numerator, denominator, out=np.full(shape, otherwise), where=denominator > 0)
+    quotient: Array = np.full(shape, otherwise)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient

@@ -7,8 +7,8 @@ come from its tables instead (:mod:`retinalab.metrics.evaluate`); both use the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -111,7 +111,8 @@ class GradingMetrics(nn.Module):
 
     def __init__(self, scales: Mapping[str, Scale]) -> None:
         super().__init__()
-        self.diseases = nn.ModuleDict({disease: DiseaseGrading(scale) for disease, scale in scales.items()})
+        self.scales = dict(scales)
+        self._metrics = nn.ModuleList(DiseaseGrading(scale) for scale in scales.values())
         self.joint = JointAccuracy() if len(scales) > 1 else None
 
     def update(self, predicted: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> None:
@@ -121,22 +122,26 @@ class GradingMetrics(nn.Module):
             - ``predicted``: disease to ``(B,)`` grades, or ``(B, K)`` logits or probabilities.
             - ``reference``: disease to ``(B,)``, int64; -1 unknown.
         """
-        grades = {disease: _grades(predicted[disease]) for disease in self.diseases}
-        for disease, metric in self.diseases.items():
+        grades = {disease: _grades(predicted[disease]) for disease in self.scales}
+        for disease, metric in self._each():
             metric.update(grades[disease], reference[disease])
         if self.joint is not None:
-            self.joint.update([grades[d] for d in self.diseases], [reference[d] for d in self.diseases])
+            self.joint.update([grades[d] for d in self.scales], [reference[d] for d in self.scales])
 
     def compute(self) -> dict[str, Tensor]:
         """``dr/kappa``, ``dme/accuracy``, ``joint/accuracy``, ... to scalars."""
-        figures = {}
-        for disease, metric in self.diseases.items():
+        figures: dict[str, Tensor] = {}
+        for disease, metric in self._each():
             figures |= {f"{disease}/{name}": value for name, value in metric.compute().items()}
         return figures if self.joint is None else figures | {"joint/accuracy": self.joint.compute()}
 
+    def _each(self) -> Iterator[tuple[str, DiseaseGrading]]:
+        for disease, metric in zip(self.scales, self._metrics, strict=True):
+            yield disease, cast("DiseaseGrading", metric)
+
     def reset(self) -> None:
         """Forget everything counted."""
-        for metric in self.diseases.values():
+        for _, metric in self._each():
             metric.reset()
         if self.joint is not None:
             self.joint.reset()
