@@ -51,7 +51,7 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
     with _open(path, io.BytesIO(data), len(data)) as header:
         _check_size(path, header.size)
         image = _pixels(path, data, header, shortest)
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(image) if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
@@ -90,7 +90,8 @@ def read_mask(
     path = Path(path)
     data = _read(path)
     with _open(path, io.BytesIO(data), len(data)) as header:
-        grey = _pixels(path, data, header, None).max(axis=2)
+        pixels = _pixels(path, data, header, None)
+    grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     if size is not None and grey.shape != tuple(size):
         raise RetinalabError(
             f"{path}: the mask is {grey.shape[1]}x{grey.shape[0]} pixels but its photograph {size[1]}x{size[0]} "
@@ -225,7 +226,7 @@ def _decode_opencv(path: Path, data: bytes) -> np.ndarray:
     if image.dtype != np.uint8:
         raise RetinalabError(f"{path} has {image.dtype} pixels. Convert it to 8 or 16 bit per channel.")
     if image.ndim == 2:
-        return np.repeat(image[..., None], 3, axis=2)
+        return np.asarray(image)
     rgb: np.ndarray = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
     return _over_black(rgb, image[..., 3]) if image.shape[2] == 4 else rgb
 
@@ -250,7 +251,7 @@ def _over_black(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (5, 6, 7, 8):
-        image = image.transpose(1, 0, 2)
+        image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     if orientation in (3, 4, 7, 8):

@@ -13,12 +13,13 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from retinalab.data.decode import decode, image_size, read_mask
-from retinalab.data.sets.files import check_files
+from retinalab.data.sets.files import check_files, digest, stamp
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
 __all__ = ["Labels", "PhotographSet", "SetOptions"]
 
+_LABELS = ("image", "patient", "eye", "part", "dr", "dme", "gradable")
 _log = logging.getLogger(__name__)
 
 
@@ -102,6 +103,8 @@ class PhotographSet:
         notes = list(records.notes)
         if labels.files:
             notes += check_files(self.root, records.table["image"].tolist(), labels.source)
+            drawn = [path for _, path in _paths(records, [c for c in records.table if c.startswith("mask_")])]
+            notes += check_files(self.root, drawn, labels.source, "masks")
         notes += self._count_notes(records.table, info)
         return replace(records, notes=tuple(notes))
 
@@ -118,24 +121,50 @@ class PhotographSet:
         """
         return decode(records.path(row), shortest)
 
-    def masks(self, records: Records, row: int) -> dict[str, np.ndarray]:
+    def masks(
+        self, records: Records, row: int, shape: tuple[int, ...] | None = None
+    ) -> dict[str, np.ndarray]:
         """Masks of the lesions that were annotated on one photograph, at the size of its file.
+
+        Args:
+            records: of this set.
+            row: position in them.
+            shape: height and width of the whole photograph where they are known already.
 
         Shape:
             - Returns: lesion -> ``(H, W)`` bool. Annotated without a mask file: all False. Not annotated: no key.
+
+        Raises:
+            RetinalabError: a mask cannot be read or is of another size than its photograph.
         """
         entry = records.table.iloc[row]
         annotated = [lesion for lesion in LESIONS if entry[f"annotated_{lesion}"]]
         if not annotated:
             return {}
-        size = image_size(records.path(row))
+        size = (shape[0], shape[1]) if shape else self.size(records, row)
         root = records.roots[entry["set"]]
-        return {
-            lesion: self._mask(root / entry[f"mask_{lesion}"], size)
-            if entry[f"mask_{lesion}"]
-            else np.zeros(size, dtype=bool)
-            for lesion in annotated
-        }
+        paths = {lesion: entry[f"mask_{lesion}"] for lesion in annotated}
+        absent = np.zeros(size, dtype=bool)
+        return {lesion: self._mask(root / path, size) if path else absent for lesion, path in paths.items()}
+
+    def size(self, records: Records, row: int) -> tuple[int, int]:
+        """Height and width of the photograph's file in pixels, as it is meant to be looked at."""
+        return image_size(records.path(row))
+
+    def width(self, records: Records, row: int) -> int:
+        """Width of the photograph's file in pixels."""
+        return self.size(records, row)[1]
+
+    def fingerprint(self, records: Records, masks: bool = False) -> str:
+        """Digest of names, sizes and modification times of the files, for caches on this machine; labels are left out."""
+        columns = ["image", *(f"mask_{lesion}" for lesion in LESIONS if masks)]
+        return digest(stamp(records.roots[set_], path) for set_, path in _paths(records, columns))
+
+    def digest(self, records: Records) -> str:
+        """Digest of names, file sizes, grades and lesions, the same for every copy of the set: for provenance."""
+        columns = [*_LABELS, *(f"{kind}_{lesion}" for lesion in LESIONS for kind in ("annotated", "present"))]
+        sizes = (stamp(records.roots[set_], path)[:2] for set_, path in _paths(records, ["image"]))
+        return digest([*sizes, *records.table[columns].astype(str).itertuples(index=False, name=None)])
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 12, seed: int = 0) -> Path:
@@ -149,17 +178,29 @@ class PhotographSet:
         return read_mask(path, size)
 
     def _count_notes(self, table: pd.DataFrame, info: SetInfo) -> list[str]:
-        notes = []
-        for what, published in info.counts.items():
-            found = _count(table, what)
-            if found == published:
-                continue
-            note = f"{info.name}: {found} {what} where {published} are published"
-            if self.strict:
-                raise RetinalabError(f"{note} ({self.root}). Complete the copy, or read it without --strict.")
-            _log.warning("%s (%s)", note, self.root)
-            notes.append(note)
-        return notes
+        found = {what: _count(table, what) for what in info.counts}
+        wrong = [
+            f"{what} {found[what]} instead of {count}"
+            for what, count in info.counts.items()
+            if found[what] != count
+        ]
+        if not wrong:
+            return []
+        note = f"{info.name}: counts differ from the published ones: {', '.join(wrong)}"
+        if self.strict:
+            raise RetinalabError(f"{note} ({self.root}). Complete the copy, or read it without --strict.")
+        _log.warning("%s (%s)", note, self.root)
+        return [note]
+
+
+def _paths(records: Records, columns: Sequence[str]) -> list[tuple[str, str]]:
+    table = records.table
+    return [
+        (set_, path)
+        for column in columns
+        for set_, path in zip(table["set"], table[column], strict=True)
+        if path
+    ]
 
 
 def _count(table: pd.DataFrame, what: str) -> int:

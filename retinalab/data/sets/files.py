@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 
 from retinalab.errors import RetinalabError, unknown
 
-__all__ = ["IMAGE_SUFFIXES", "check_files", "integers", "list_files", "need", "read_csv"]
+__all__ = ["IMAGE_SUFFIXES", "check_files", "digest", "integers", "list_files", "need", "read_csv", "stamp"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm")
 
@@ -25,14 +26,14 @@ def list_files(folder: Path) -> list[str]:
         return []
 
 
-def check_files(root: Path, images: Sequence[str], source: str) -> list[str]:
-    """Compare the listed photographs with the files beside them, reading each folder once.
+def check_files(root: Path, images: Sequence[str], source: str, what: str = "photographs") -> list[str]:
+    """Compare the listed files with those beside them, reading each folder once.
 
     Returns:
-        Notes that count photographs which are present but not listed.
+        Notes that count files which are present but not listed.
 
     Raises:
-        RetinalabError: a listed photograph is absent; names the first and how many.
+        RetinalabError: a listed file is absent; names the first and how many.
     """
     listed: dict[str, set[str]] = defaultdict(set)
     for image in images:
@@ -48,14 +49,33 @@ def check_files(root: Path, images: Sequence[str], source: str) -> list[str]:
     if absent:
         first = next(image for image in images if str(PurePosixPath(image)) in absent)
         raise RetinalabError(
-            f"{source} lists {first!r}, which is absent from {root} ({len(absent)} of {len(images)} photographs are). "
+            f"{source} lists {first!r}, which is absent from {root} ({len(absent)} of {len(images)} {what} are). "
             "Complete the copy or remove the rows."
         )
     if not unlisted:
         return []
-    return [
-        f"{len(unlisted)} photographs lie in {root} that {source} does not list (first: {min(unlisted)!r})"
-    ]
+    return [f"{len(unlisted)} {what} lie in {root} that {source} does not list (first: {min(unlisted)!r})"]
+
+
+def stamp(root: Path, path: str) -> tuple[str, int, int]:
+    """Name, size and modification time of a file.
+
+    Raises:
+        RetinalabError: it is absent.
+    """
+    try:
+        found = os.stat(root / path)
+    except OSError as error:
+        raise RetinalabError(f"{root / path} cannot be read ({error.strerror}). Complete the copy.") from None
+    return path, found.st_size, found.st_mtime_ns
+
+
+def digest(parts: Iterable[object]) -> str:
+    """Short hexadecimal digest of a sequence of plain values."""
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(repr(part).encode())
+    return sha.hexdigest()[:16]
 
 
 def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:

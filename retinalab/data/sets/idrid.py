@@ -1,0 +1,168 @@
+"""IDRiD: the Indian Diabetic Retinopathy Image Dataset, its grading and its segmentation part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from retinalab.data.decode import read_mask
+from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
+from retinalab.data.sets.fake import fake_mask, fake_photograph, write_csv
+from retinalab.data.sets.files import integers, list_files, read_csv
+from retinalab.errors import RetinalabError
+from retinalab.records import SetInfo
+
+__all__ = ["Idrid", "IdridOptions"]
+
+_PARTS = {"train": "a. Training Set", "test": "b. Testing Set"}
+_LABEL_FILES = {
+    "train": "a. IDRiD_Disease Grading_Training Labels.csv",
+    "test": "b. IDRiD_Disease Grading_Testing Labels.csv",
+}
+_LESION_FOLDERS = {
+    "MA": "1. Microaneurysms",
+    "HE": "2. Haemorrhages",
+    "EX": "3. Hard Exudates",
+    "SE": "4. Soft Exudates",
+}
+_GRADING, _SEGMENTATION = "B. Disease Grading", "A. Segmentation"
+_IMAGES, _LABELS, _MASKS = "1. Original Images", "2. Groundtruths", "2. All Segmentation Groundtruths"
+_NAME, _DR, _DME = "Image name", "Retinopathy grade", "Risk of macular edema"
+
+
+class IdridOptions(SetOptions):
+    """Which of the two parts is read."""
+
+    task: Literal["grading", "segmentation"] = Field(default="grading", description="which part of the set")
+    labels_only: bool = Field(
+        default=False, description="read the grading labels where the photographs are absent"
+    )
+    disc: bool = Field(
+        default=True, description="take the disc's centre from its mask (reads every disc mask once)"
+    )
+
+
+class Idrid(PhotographSet):
+    """IDRiD in its official layout.
+
+    Source: Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018, IEEE DataPort.
+    Licence: CC BY 4.0. Scales: DR on ICDR 0-4, risk of macular edema 0-2. Published: grading 413 + 103 photographs,
+    segmentation 54 + 27 with MA, HE, EX, SE and the optic disc; a lesion without a mask file is absent. The patients
+    are not named. Identifiers start again in each part and mean other photographs in the segmentation part, so
+    ``identifier`` carries its part in front.
+    """
+
+    info: ClassVar[SetInfo] = SetInfo(
+        name="idrid",
+        title="Indian Diabetic Retinopathy Image Dataset",
+        source="https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid "
+        "(Porwal et al., Data 3(3):25, 2018)",
+        licence="CC BY 4.0",
+        scales={"dr": "icdr5", "dme": "risk3"},
+        counts={
+            "photographs": 516, "train": 413, "test": 103,
+            **{f"train dr={grade}": n for grade, n in enumerate((134, 20, 136, 74, 49))},
+            **{f"test dr={grade}": n for grade, n in enumerate((34, 5, 32, 19, 13))},
+            **{f"train dme={grade}": n for grade, n in enumerate((177, 41, 195))},
+            **{f"test dme={grade}": n for grade, n in enumerate((45, 10, 48))},
+        },
+    )  # fmt: skip
+    segmentation_info: ClassVar[SetInfo] = replace(
+        info, scales={}, lesions=tuple(_LESION_FOLDERS), counts={"photographs": 81, "train": 54, "test": 27}
+    )
+    Options = IdridOptions
+    options: IdridOptions
+
+    def _labels(self) -> Labels:
+        if self.options.task == "segmentation":
+            return self._segmentation(self._within(_SEGMENTATION, _MASKS))
+        return self._grading(self._within(_GRADING, _LABELS))
+
+    def _within(self, folder: str, marker: str) -> Path:
+        for candidate in (Path(folder), Path()):
+            if (self.root / candidate / marker).is_dir():
+                return candidate
+        raise RetinalabError(
+            f"{self.root} holds no '{folder}/{marker}' of IDRiD. Unpack the official archive "
+            f"'{folder}.zip' there, or give the folder that holds it."
+        )
+
+    def _grading(self, base: Path) -> Labels:
+        rows = []
+        for part, file in _LABEL_FILES.items():
+            path = self.root / base / _LABELS / file
+            table = read_csv(path, (_NAME, _DR, _DME))
+            grades = (integers(table, _DR, path), integers(table, _DME, path))
+            for name, dr, dme in zip(table[_NAME], *grades, strict=True):
+                image = (base / _IMAGES / _PARTS[part] / f"{name}.jpg").as_posix()
+                rows.append(
+                    {"image": image, "identifier": f"{part}/{name}", "part": part, "dr": dr, "dme": dme}
+                )
+        return Labels(rows, str(self.root / base / _LABELS), files=not self.options.labels_only)
+
+    def _segmentation(self, base: Path) -> Labels:
+        rows = [row for part in _PARTS for row in self._photographs(base, part)]
+        if not rows:
+            raise RetinalabError(f"No photograph in {self.root / base / _IMAGES}. Complete the copy.")
+        return Labels(rows, str(self.root / base / _MASKS), info=self.segmentation_info)
+
+    def _photographs(self, base: Path, part: str) -> Iterator[dict[str, Any]]:
+        folders = {**_LESION_FOLDERS, "OD": "5. Optic Disc"}
+        masks = {}
+        for lesion, folder in folders.items():
+            place = base / _MASKS / _PARTS[part] / folder
+            for name in list_files(self.root / place):
+                masks[name.rsplit(".", 1)[0]] = (lesion, (place / name).as_posix())
+        for name in list_files(self.root / base / _IMAGES / _PARTS[part]):
+            stem = name.rsplit(".", 1)[0]
+            found = dict(masks.pop(f"{stem}_{lesion}", ("", "")) for lesion in folders)
+            found.pop("", None)
+            disc = found.pop("OD", None)
+            row = {"image": (base / _IMAGES / _PARTS[part] / name).as_posix(), "identifier": f"{part}/{stem}"}
+            yield {
+                **row,
+                "part": part,
+                "masks": found,
+                **(self._disc(disc) if disc and self.options.disc else {}),
+            }
+        for _, path in masks.values():
+            raise RetinalabError(
+                f"{self.root / path} belongs to no photograph ({len(masks)} such masks). Complete the copy."
+            )
+
+    def _disc(self, path: str) -> dict[str, float]:
+        moments = cv2.moments(read_mask(self.root / path).view(np.uint8), binaryImage=True)
+        area = moments["m00"]
+        return {"disc_x": moments["m10"] / area, "disc_y": moments["m01"] / area} if area else {}
+
+    @classmethod
+    def write_fake(cls, folder: Path, photographs: int = 12, seed: int = 0) -> Path:
+        trained = photographs * 3 // 4
+        grading = {"train": range(1, trained + 1), "test": range(1, photographs - trained + 1)}
+        for part, numbers in grading.items():
+            rows = []
+            for number in numbers:
+                name, grade = f"IDRiD_{number:03d}", number % 5
+                fake_photograph(
+                    folder / _GRADING / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + number, grade
+                )
+                rows.append({_NAME: name, _DR: grade, f"{_DME} ": number % 3, "": ""})
+            write_csv(folder / _GRADING / _LABELS / _LABEL_FILES[part], rows)
+        for part, numbers in {"train": range(1, 5), "test": range(5, 7)}.items():
+            for number in numbers:
+                name = f"IDRiD_{number:02d}"
+                fake_photograph(
+                    folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + number, 2
+                )
+                place = folder / _SEGMENTATION / _MASKS / _PARTS[part]
+                for lesion, subfolder in _LESION_FOLDERS.items():
+                    if lesion != "SE" or number % 2:
+                        fake_mask(place / subfolder / f"{name}_{lesion}.tif", (40 + number, 30))
+                fake_mask(place / "5. Optic Disc" / f"{name}_OD.tif", (60, 36), radius=4)
+        return folder
