@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import timm
 from torch import Tensor, nn
 
-from retinalab.errors import RetinalabError, unknown
+from retinalab.tasks.network import timm_model
 
 __all__ = ["Backbone", "initialise"]
 
@@ -39,7 +37,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, weights: str = "none") -> None:
         super().__init__()
-        net = _create(name, weights)
+        net: Any = timm_model(name, weights, num_classes=0, global_pool="")
         self.net: nn.Module = net
         self.channels = int(getattr(net, "head_hidden_size", None) or net.num_features)
         self._tokens = hasattr(net, "num_prefix_tokens")
@@ -73,38 +71,3 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(part, nn.BatchNorm2d | nn.GroupNorm) and part.weight is not None:
             nn.init.ones_(part.weight)
             nn.init.zeros_(part.bias)
-
-
-def _create(name: str, weights: str) -> Any:
-    if not timm.is_model(name):
-        raise _unknown_backbone(name)
-    options: dict[str, Any] = {"num_classes": 0, "global_pool": "", "pretrained": weights != "none"}
-    if weights not in ("none", "timm"):
-        if not Path(weights).is_file():
-            raise RetinalabError(
-                f"Backbone weights {weights!r}: no such file. "
-                "Choices: none, timm, or the path of a .pth or .safetensors file."
-            )
-        options["pretrained_cfg_overlay"] = {"file": weights}
-    try:
-        return timm.create_model(name, **options)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        if weights == "none":
-            raise
-        where = "timm's hub (is there a network?)" if weights == "timm" else weights
-        raise RetinalabError(
-            f"Weights of {name!r} could not be loaded from {where}: {type(error).__name__}: {error}. "
-            "Use weights=none, or weights=PATH with a file made for this network."
-        ) from error
-
-
-def _unknown_backbone(name: str) -> RetinalabError:
-    """The error for a name that timm does not have; of its thousand names only the nearest are listed."""
-    near = timm.list_models(f"*{name[:6]}*")[:12] or ["resnet50", "densenet121", "convnext_tiny"]
-    return unknown(
-        "backbone",
-        name,
-        near,
-        "All of them: python -c 'import timm; print(timm.list_models())'",
-        "For example",
-    )

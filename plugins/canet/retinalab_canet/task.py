@@ -1,0 +1,66 @@
+"""CANet and the networks of its tables as a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from retinalab.data.batch import Batch
+from retinalab.errors import RetinalabError
+from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.optim import cosine
+from retinalab_canet.build import build_network
+from retinalab_canet.config import CanetConfig
+from retinalab_canet.loss import joint_grading_loss
+from retinalab_canet.network import GradeLogits
+
+__all__ = ["CanetTask"]
+
+
+class CanetTask(Task):
+    """Joint grading of the protocol's diseases.
+
+    Reference: section III-E (Adam, a cosine from the initial learning rate to 0 over all iterations) and
+    IV-B (the checkpoint is chosen by joint accuracy). Only the refined logits predict.
+
+    Differs from the paper: the authors' code chooses the checkpoint on the test photographs; here it is
+    chosen on the part that the protocol names.
+    """
+
+    config_class = CanetConfig
+    monitor = "val/joint/accuracy"
+    monitor_mode = "max"
+
+    def build_network(self) -> nn.Module:
+        """The network that the configuration describes."""
+        grades = {disease: scale.size for disease, scale in self.scales.items()}
+        for disease, weights in (self.config.class_weights or {}).items():
+            if grades.get(disease) != len(weights):
+                expected = ", ".join(f"{name} with {size}" for name, size in grades.items())
+                raise RetinalabError(
+                    f"class_weights gives {len(weights)} weights for {disease!r}; "
+                    f"the protocol grades {expected}. Give one weight per grade."
+                )
+        return build_network(self.config, grades)
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Equation 7, and the probabilities of the refined logits."""
+        logits: GradeLogits = self(batch["image"])
+        given = self.config.class_weights or {}
+        weights = {d: torch.tensor(values, device=self.device) for d, values in given.items()}
+        loss = joint_grading_loss(logits, batch["grades"], self.config.specific_weight, weights)
+        return Outputs(loss, grades={d: value.float().softmax(1) for d, value in logits.refined.items()})
+
+    def configure_optimizers(self) -> Any:
+        """Adam with L2 penalty; the learning rate follows a cosine per iteration."""
+        config = self.config
+        optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        if config.schedule == "constant":
+            return optimiser
+        total = self.total_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
