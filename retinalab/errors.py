@@ -9,10 +9,10 @@ __all__ = ["RetinalabError", "unknown"]
 
 
 class RetinalabError(Exception):
-    """A fault in what the user gave. The command line prints the message on one line and exits with status 2."""
+    """A fault in what the user gave, or several. The command line prints each on one line and exits with status 2."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(" ".join(fault.split()) for fault in faults))
 
 
 def unknown(kind: str, got: str, choices: Iterable[str], remedy: str = "", label: str = "Choices") -> RetinalabError:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,9 @@ from retinalab.errors import RetinalabError
 from retinalab.overrides import merged, overridden
 from retinalab.registry import experiment_file, paper, task_config
 
-__all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve", "smoke"]
+__all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve", "resolve_model", "smoke"]
+
+M = TypeVar("M", bound=BaseModel)
 
 _ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy")
 
@@ -64,8 +66,16 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
         lines = (_line(e, Experiment, ()) for e in error.errors() if "task" not in e["loc"][2:3])
         faults.extend(line for line in lines if line.partition("=")[0].partition(":")[0] not in known)
     if faults:
-        raise RetinalabError(f"{source}: " + " | ".join(dict.fromkeys(faults)))
+        raise RetinalabError(*(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
     return experiment
+
+
+def resolve_model(kind: type[M], raw: Mapping[str, Any], where: str) -> M:
+    """Validate one section alone, with the same one-line errors."""
+    try:
+        return kind.model_validate(dict(raw))
+    except ValidationError as error:
+        raise RetinalabError(*(_line(entry, kind, (where,)) for entry in error.errors())) from error
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:
@@ -174,7 +184,7 @@ def _fields(root: type[BaseModel], path: tuple[str, ...]) -> list[str]:
                 if part in kind.model_fields:
                     step.extend(_models(kind.model_fields[part].annotation))
             else:
-                step.extend(_models(kind))
+                step.extend(_models(kind.annotation))
         kinds = step
     return [name for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) for name in kind.model_fields]
 
@@ -192,5 +202,5 @@ class _Values:
     """Marks the values of a mapping, which its key steps into."""
 
     def __init__(self, annotation: Any) -> None:
-        self.__args__ = (annotation,)
+        self.annotation = annotation
 

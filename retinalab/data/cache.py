@@ -23,6 +23,8 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from retinalab.data.decode import image_size
+from retinalab.data.fingerprint import content_key
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.sets import PhotographSet
 from retinalab.errors import RetinalabError
@@ -142,7 +144,7 @@ def _run(pool: Executor, jobs: Sequence[_Job], label: str) -> None:
 @contextmanager
 def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
     """Threads where the work is decoding, which leaves the interpreter; processes where photographs are drawn in Python."""
-    if workers > 1 and getattr(source, "draws", False):
+    if workers > 1 and source.drawn:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
             yield processes
     else:
@@ -171,13 +173,13 @@ def _fill(job: _Job, description: Path) -> None:
     for row in range(len(job.records)):
         entry: dict[str, Any] = {"image": str(job.records.table.at[row, "image"]), "box": None, "reason": ""}
         try:
-            image = job.source.photograph(job.records, row, None if job.masks else job.size)
-            fov = field_of_view(image)
+            image = job.source.photograph(job.records, row, job.size)
+            fov = field_of_view(image, entry["image"])
             images[row] = crop_to_square(image, fov, job.size)
-            reduction = job.source.width(job.records, row) / image.shape[1]
-            entry["box"] = [float(v) * reduction for v in (fov.x0, fov.y0, fov.side)]
+            full = fov.rescale(*_full_size(job.records, row))
+            entry["box"] = [full.x0, full.y0, full.side]
             if planes is not None:
-                planes[row] = _planes(job, row, image.shape[:2], fov)
+                planes[row] = _planes(job, row, fov)
         except RetinalabError as error:
             entry["reason"] = str(error)
         entries.append(entry)
@@ -187,15 +189,20 @@ def _fill(job: _Job, description: Path) -> None:
     _write(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
 
 
-def _planes(job: _Job, row: int, shape: tuple[int, ...], fov: Fov) -> np.ndarray:
+def _planes(job: _Job, row: int, fov: Fov) -> np.ndarray:
     planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
-    found = job.source.masks(job.records, row, shape)
+    found = job.source.masks(job.records, row)
     for bit, lesion in enumerate(LESIONS):
         if not job.records.table.at[row, f"annotated_{lesion}"]:
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:
             planes[0] |= (crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit).astype(np.uint8)
     return planes
+
+
+def _full_size(records: Records, row: int) -> tuple[int, int]:
+    height, width = records.table.loc[row, ["height", "width"]]
+    return image_size(records.path(row)) if np.isnan(height) else (int(height), int(width))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -224,9 +231,8 @@ def _reserve(place: Path, needed: int) -> None:
 
 
 def _key(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> str:
-    digest = hashlib.sha256()
-    digest.update(json.dumps([FORMAT, size, masks, coverage if masks else 0, source.fingerprint(records, masks)]).encode())
-    return digest.hexdigest()[:16]
+    settings = [FORMAT, size, masks, coverage if masks else 0, content_key(source, records, masks)]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache:

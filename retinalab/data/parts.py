@@ -11,6 +11,7 @@ import pandas as pd
 
 from retinalab.config import DataConfig
 from retinalab.data.cache import Cache, prepare
+from retinalab.data.fingerprint import fingerprint
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
@@ -19,7 +20,7 @@ from retinalab.protocol import Protocol
 from retinalab.records import Records
 from retinalab.transforms.draw import generator
 
-__all__ = ["Part", "Parts", "load_parts", "read_records"]
+__all__ = ["Part", "Parts", "identity", "load_parts", "read_records"]
 
 _LIMIT = 0x11D1
 
@@ -89,14 +90,14 @@ def load_parts(
             )
     primary = _prepared(source, records, chosen, data, notes)
     tests = {data.set: primary["test"]}
-    fingerprints = {data.set: source.fingerprint(records, False)}
+    fingerprints = {data.set: fingerprint(source, records)}
     for name in test_sets:
         other = data.model_copy(update={"set": name, "root": roots.get(name), "options": {}})
         other_source, other_records, other_notes = read_records(other, protocol, roots)
         official = np.flatnonzero((other_records.table["part"] == "test").to_numpy())
         rows = official if len(official) else np.arange(len(other_records))
         tests[name] = _prepared(other_source, other_records, {"test": rows}, other, other_notes)["test"]
-        fingerprints[name] = other_source.fingerprint(other_records, False)
+        fingerprints[name] = fingerprint(other_source, other_records)
         notes.extend(f"{name}: {note}" for note in other_notes)
     return Parts(primary["train"], primary["val"], tests, assignment, tuple(dict.fromkeys(notes)), fingerprints)
 
@@ -142,7 +143,7 @@ def _limited(rows: np.ndarray, limit: int | None) -> np.ndarray:
 
 
 def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: list[str]) -> None:
-    first, reason = next(iter(cache.reasons.items()))
+    reason = next(iter(cache.reasons.values()))
     if data.unreadable == "error":
         raise RetinalabError(
             f"{reason} ({len(cache.reasons)} of {len(records)} photographs of {data.set!r} cannot be used.) Replace them, or "
@@ -150,7 +151,6 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
         )
     listed = ", ".join(records.table["image"].iloc[row] for row in list(cache.reasons)[:20])
     notes.append(f"{len(cache.reasons)} unusable photographs of {data.set} left out: {listed}; the first because: {reason}")
-    del first
 
 
 def identity(part: Part) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
-from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1
+from retinalab.metrics.online import GradingMetrics, LesionPixelF1
 from retinalab.protocol import SCALES, Scale
 
 __all__ = ["Outputs", "Task"]
@@ -91,10 +91,13 @@ class Task(LightningModule):
         self.network = self.build_network()
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
-        grading = {d: GradingMetrics(scale.size) for d, scale in self.scales.items()}
-        self.val_metrics = nn.ModuleDict(grading)
-        self.val_joint = JointAccuracy()
+        self.val_grades = GradingMetrics(self.scales)
         self.val_lesions = LesionPixelF1()
+        self._seen: set[str] = set()
+
+    def chosen_by(self) -> tuple[str, str]:
+        """The metric that chooses the checkpoint where the trainer section names none, and ``max`` or ``min``."""
+        return self.monitor, self.monitor_mode
 
     def build_network(self) -> nn.Module:
         """The network, from ``self.config`` and ``self.scales``."""
@@ -128,14 +131,15 @@ class Task(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log what accumulated over the validation photographs."""
-        for disease, metrics in self.val_metrics.items():
-            self._log_all(f"val/{disease}", metrics)
-        if len(self.scales) > 1 and self.val_joint.update_called:
-            self.log("val/joint/accuracy", self.val_joint.compute())
-        if self.val_lesions.update_called:
-            self.log("val/lesion/mean/f1", self.val_lesions.compute())
-        for metric in (*self.val_metrics.values(), self.val_joint, self.val_lesions):
-            metric.reset()  # type: ignore[operator]
+        figures: dict[str, Tensor] = {}
+        if "grades" in self._seen:
+            figures.update(self.val_grades.compute())
+        if "lesions" in self._seen:
+            figures.update({f"lesion/{name}": value for name, value in self.val_lesions.compute().items()})
+        for name, value in figures.items():
+            self.log(f"val/{name}", value, prog_bar=name.endswith(("/kappa", "joint/accuracy")))
+        self.val_grades.reset()
+        self.val_lesions.reset()
 
     @property
     def total_steps(self) -> int:
@@ -157,19 +161,13 @@ class Task(LightningModule):
         return given
 
     def _accumulate(self, batch: Batch, given: Outputs) -> None:
-        known = [d for d in self.scales if d in given.grades or d in given.severity]
-        predicted = {d: given.predicted(d, self.scales[d].size) for d in known}
-        for disease in known:
-            self.val_metrics[disease].update(predicted[disease], batch["grades"][disease])
-        if len(known) > 1:
-            self.val_joint.update(predicted, {d: batch["grades"][d] for d in known})
+        if given.grades or given.severity:
+            self._seen.add("grades")
+            predicted = {d: given.predicted(d, scale.size) for d, scale in self.scales.items()}
+            self.val_grades.update(predicted, batch["grades"])
         if given.lesions is not None and "mask" in batch:
+            self._seen.add("lesions")
             self.val_lesions.update(given.lesions, batch["mask"])
-
-    def _log_all(self, prefix: str, metrics: Any) -> None:
-        if metrics.update_called:
-            for name, value in metrics.compute().items():
-                self.log(f"{prefix}/{name}", value, prog_bar=name == "kappa")
 
     def _ordered(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

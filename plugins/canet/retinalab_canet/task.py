@@ -33,6 +33,10 @@ class CanetTask(Task):
     monitor = "val/joint/accuracy"
     monitor_mode = "max"
 
+    def chosen_by(self) -> tuple[str, str]:
+        """Joint accuracy; of a single disease, its accuracy."""
+        return super().chosen_by() if len(self.scales) > 1 else (f"val/{next(iter(self.scales))}/accuracy", "max")
+
     def build_network(self) -> nn.Module:
         """The network that the configuration describes."""
         grades = {disease: scale.size for disease, scale in self.scales.items()}

@@ -1,0 +1,135 @@
+"""What test steps give becomes rows of the tables that a run leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from retinalab.data.batch import Batch
+from retinalab.data.module import FundusDataModule
+from retinalab.data.parts import identity
+from retinalab.metrics.lesions import LesionCounts, lesion_counts
+from retinalab.records import LESIONS
+from retinalab.tasks.base import Outputs, Task
+
+__all__ = ["Collector"]
+
+
+class Collector(Callback):
+    """Collects every evaluated photograph once, across batches and processes.
+
+    Attributes:
+        tables: kind -> table, complete on every process after the test epoch.
+    """
+
+    def __init__(self, module: FundusDataModule, fold: int, seed: int, threshold: float = 0.5) -> None:
+        self.module = module
+        self.fold = fold
+        self.seed = seed
+        self.threshold = threshold
+        self.tables: dict[str, pd.DataFrame] = {}
+        self._kept: list[dict[str, Any]] = []
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep what the tables need; maps are reduced to counts at once."""
+        assert isinstance(pl_module, Task)  # noqa: S101 - narrows the type; the runner only builds tasks
+        kept = _rows(pl_module, outputs, batch)
+        kept["part"] = dataloader_idx
+        if outputs.lesions is not None and "mask" in batch:
+            kept["counts"] = _lesion_counts(outputs.lesions, batch["mask"], self.threshold)
+        self._kept.append(kept)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gather the rows of all processes and build the tables."""
+        kept = self._kept
+        if trainer.world_size > 1:
+            shares: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, kept)
+            kept = [entry for share in shares for entry in share]
+        self._kept = []
+        tables: dict[str, list[pd.DataFrame]] = {}
+        for number, part in enumerate(self.module.evaluation_parts()):
+            dataset = self.module.dataset(part)
+            base = identity(part).assign(fold=self.fold, seed=self.seed)
+            for entry in (e for e in kept if e["part"] == number):
+                for kind, frame in self._frames(entry, base, dataset).items():
+                    tables.setdefault(kind, []).append(frame)
+        self.tables = {kind: pd.concat(frames, ignore_index=True) for kind, frames in tables.items()}
+
+    def _frames(self, entry: dict[str, Any], base: pd.DataFrame, dataset: Any) -> dict[str, pd.DataFrame]:
+        index = entry["index"]
+        photographs = index if dataset.windows is None else dataset.windows["photograph"].to_numpy()[index]
+        named = base.iloc[photographs].reset_index(drop=True)
+        frames: dict[str, pd.DataFrame] = {}
+        if "windows" in entry:
+            frames["windows"] = _window_frame(named, dataset, index, entry["windows"])
+        if entry["columns"] and dataset.windows is None:
+            references = {d: grades[photographs] for d, grades in dataset.grades.items()}
+            lesions = _lesion_references(dataset, photographs) if entry["lesions"] else {}
+            frames["predictions"] = named.assign(**references, **entry["columns"], **lesions)
+        if "counts" in entry:
+            frames["lesions"] = _lesion_frame(named, entry["counts"])
+        return frames
+
+
+def _rows(task: Task, given: Outputs, batch: Batch) -> dict[str, Any]:
+    columns: dict[str, np.ndarray] = {}
+    for disease, scale in task.scales.items():
+        if disease in given.grades:
+            probabilities = given.grades[disease].float().cpu().numpy()
+            columns.update({f"{disease}_p{k}": probabilities[:, k] for k in range(scale.size)})
+        elif disease in given.severity:
+            columns[f"{disease}_score"] = given.severity[disease].float().cpu().numpy()
+        else:
+            continue
+        columns[f"{disease}_grade"] = given.predicted(disease, scale.size).cpu().numpy()
+    if given.present is not None:
+        present = given.present.float().cpu().numpy()
+        columns.update({f"lesion_{lesion}_p": present[:, i] for i, lesion in enumerate(LESIONS)})
+    kept: dict[str, Any] = {"index": batch["index"].cpu().numpy(), "columns": columns, "lesions": given.present is not None}
+    if given.windows is not None:
+        kept["windows"] = given.windows.float().cpu().numpy()
+    return kept
+
+
+def _lesion_references(dataset: Any, photographs: np.ndarray) -> dict[str, np.ndarray]:
+    present = dataset.present[photographs]
+    known = ~np.isnan(present)
+    values = np.where(known, present, -1).astype(np.int8)
+    columns = {f"lesion_{lesion}": values[:, i] for i, lesion in enumerate(LESIONS)}
+    return columns | {f"lesion_{lesion}_annotated": known[:, i] for i, lesion in enumerate(LESIONS)}
+
+
+def _window_frame(named: pd.DataFrame, dataset: Any, index: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    windows = dataset.windows.iloc[index].reset_index(drop=True)
+    columns = {f"p{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
+    keep = named[["image", "set", "part", "group", "fold", "seed"]]
+    return keep.assign(
+        x=windows["x"], y=windows["y"], size=dataset.data.windows.size, label=windows["label"], **columns, grade=probabilities.argmax(1)
+    )
+
+
+def _lesion_counts(maps: torch.Tensor, mask: torch.Tensor, threshold: float) -> list[list[LesionCounts | None]]:
+    """Photograph × lesion: counts, histograms of scores, components hit or missed; None where nothing was annotated."""
+    scores, truth = maps.float().cpu().numpy(), mask.cpu().numpy()
+    return [
+        [lesion_counts(scores[b, c], truth[b, c], threshold) if (truth[b, c] != 255).any() else None for c in range(truth.shape[1])]
+        for b in range(truth.shape[0])
+    ]
+
+
+def _lesion_frame(named: pd.DataFrame, counts: list[list[LesionCounts | None]]) -> pd.DataFrame:
+    keys = ["image", "set", "part", "group", "fold", "seed"]
+    rows = [
+        {**named.loc[i, keys].to_dict(), "lesion": LESIONS[c], **count}
+        for i, lesions in enumerate(counts)
+        for c, count in enumerate(lesions)
+        if count is not None
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*keys, "lesion"])

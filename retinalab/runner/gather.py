@@ -1,0 +1,97 @@
+"""Gather folds, seeds and stages into one table and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retinalab.config import Experiment
+from retinalab.data.parts import Part, Parts
+from retinalab.metrics.evaluate import evaluate, majority
+from retinalab.metrics.shortcut import colour_features, colour_probe
+from retinalab.metrics.tables import read_table
+
+__all__ = ["colour_baseline", "joined", "summarise"]
+
+_KEYS = ["image", "set", "part", "fold", "seed"]
+
+
+def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | None:
+    """The tables of several stages as one: predictions side by side by photograph, other tables one below the other."""
+    found = [read_table(tables / stage / f"{kind}.parquet", kind) for stage in stages if (tables / stage / f"{kind}.parquet").is_file()]
+    if not found:
+        return None
+    if kind != "predictions":
+        return pd.concat(found, ignore_index=True)
+    whole = found[0]
+    for other in found[1:]:
+        added = [column for column in other.columns if column not in whole.columns]
+        whole = whole.merge(other[_KEYS + added], on=_KEYS, how="outer", validate="one_to_one")
+    return whole
+
+
+def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Parts) -> dict[str, Any]:
+    """Every figure with its interval, and beside it what the majority grade and colours alone would reach."""
+    primary = next(iter(parts.tests))
+    primary = parts.tests[primary].records.table["set"].iloc[0]
+    scales = experiment.protocol.scales
+    metrics: dict[str, Any] = {}
+    predictions = tables.get("predictions")
+    if predictions is not None:
+        metrics.update(evaluate(predictions, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary))
+        tested = predictions[predictions["part"] == "test"]
+        metrics.update(majority(parts.train.records.table, tested, scales, primary_set=primary))
+        metrics.update(colour_baseline(experiment, parts, tested))
+    elif tables:
+        empty = pd.DataFrame(columns=["image", "set", "part"])
+        metrics.update(evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary))
+    return {key: metrics[key] for key in sorted(metrics, key=_order)}
+
+
+def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) -> dict[str, Any]:
+    """AUC for referable disease of a logistic regression on colours alone, on the photographs tested.
+
+    Fitted on the training part; where folds are pooled, cross-validated by patient over the same folds' photographs.
+    """
+    test = next(iter(parts.tests.values()))
+    pooled = experiment.folds > 1 and experiment.fold is None
+    chosen: list[Part] = [parts.train, parts.val, test] if pooled else [parts.train, test]
+    table = pd.concat([part.records.table.assign(group=part.records.groups) for part in chosen], ignore_index=True)
+    features = np.concatenate([_features(part) for part in chosen])
+    fitted = None if pooled else np.arange(len(table)) < len(parts.train)
+    figures: dict[str, Any] = {}
+    for disease, scale in experiment.protocol.scales.items():
+        if f"{disease}_grade" not in tested or not _both(table, disease, scale.referable, fitted):
+            continue
+        probed = colour_probe(features, table, disease, scale, fitted, folds=max(2, experiment.folds))
+        found = evaluate(probed, {disease: _binary()}, primary_set=str(table["set"].iloc[0]))
+        key = f"test/{disease}/auc_referable"
+        if key in found:
+            figures[f"{key}_colour"] = found[key]
+    return figures
+
+
+def _features(part: Part) -> np.ndarray:
+    chunks = [colour_features(part.cache.images(part.rows[i : i + 64])) for i in range(0, len(part), 64)]
+    return np.concatenate(chunks)
+
+
+def _both(table: pd.DataFrame, disease: str, referable: int, fitted: np.ndarray | None) -> bool:
+    seen = table if fitted is None else table[fitted]
+    known = seen.loc[seen[disease] >= 0, disease]
+    positive = int((known >= referable).sum())
+    return min(positive, len(known) - positive) >= 5
+
+
+def _binary() -> Any:
+    from retinalab.protocol import SCALES
+
+    return SCALES["referable"]
+
+
+def _order(key: str) -> tuple[int, str]:
+    return (0 if key.startswith("test/") else 1 if key.startswith("test@") else 2, key)

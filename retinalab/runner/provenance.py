@@ -1,0 +1,105 @@
+"""What a result depends on beyond its experiment file: code, versions, machine, data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import retinalab
+from retinalab.config import Experiment
+from retinalab.data.parts import Parts
+
+__all__ = ["provenance"]
+
+_LIBRARIES = (
+    "torch", "torchvision", "lightning", "torchmetrics", "timm", "segmentation-models-pytorch", "kornia",
+    "opencv-python-headless", "simplejpeg", "numpy", "scipy", "scikit-learn", "pandas", "pydantic",
+)  # fmt: skip
+
+
+def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any]:
+    """Everything known before training starts.
+
+    Args:
+        experiment: the resolved experiment.
+        parts: stage -> its photographs (of the first fold).
+    """
+    return {
+        "schema": 1,
+        "command": " ".join(_command()),
+        "retinalab": retinalab.__version__,
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "device": _device(),
+        "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
+        "folds": experiment.folds,
+        "started": datetime.now(UTC).isoformat("T", "seconds"),
+        "data": {stage: _data(found) for stage, found in parts.items()},
+        "split": {stage: {"origin": p.split.origin, "leaks": list(p.split.leaks)} for stage, p in parts.items()},
+        "notes": list(dict.fromkeys(note for p in parts.values() for note in p.notes)),
+        "labels": _labels(experiment, parts),
+    }
+
+
+def _data(parts: Parts) -> dict[str, Any]:
+    described = {}
+    for name, part in parts.tests.items():
+        info = part.records.info[name]
+        described[name] = {
+            "title": info.title,
+            "source": info.source,
+            "licence": info.licence,
+            "synthetic": info.synthetic,
+            "fingerprint": parts.fingerprints.get(name, ""),
+            "photographs": {"test": len(part)},
+            "patients_known": bool((part.records.table["patient"] != "").all()),
+        }
+    primary = next(iter(described.values()))
+    primary["photographs"] = {"train": len(parts.train), "val": len(parts.val), **primary["photographs"]}
+    return described
+
+
+def _labels(experiment: Experiment, parts: dict[str, Parts]) -> list[str]:
+    labels = []
+    if any(part.records.info[name].synthetic for p in parts.values() for name, part in p.tests.items()):
+        labels.append("synthetic: drawn photographs, not a result on patients")
+    if any(p.split.leaks for p in parts.values()):
+        labels.append("leaky: photographs of one patient or duplicates stand on both sides of the split")
+    if experiment.protocol.select_on == "test":
+        labels.append("optimistic: the checkpoint was chosen on the test part")
+    return labels
+
+
+def _commit() -> str:
+    folder = Path(retinalab.__file__).parent
+    try:
+        ran = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
+    except OSError:
+        return "unknown"
+    return ran.stdout.strip() or "not a checkout"
+
+
+def _command() -> list[str]:
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _device() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"machine": platform.machine(), "processors": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads(), "gpus": gpus}

@@ -1,0 +1,190 @@
+"""Run an experiment: every fold and seed, every stage, one evaluation, one report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retinalab.config import Experiment
+from retinalab.data.module import FundusDataModule
+from retinalab.data.parts import Parts
+from retinalab.experiment import as_yaml
+from retinalab.metrics.tables import write_table
+from retinalab.report import write_report
+from retinalab.runner.folder import RunFolder, claim, write_json
+from retinalab.runner.gather import joined, summarise
+from retinalab.runner.provenance import provenance
+from retinalab.runner.stage import run_stage
+
+__all__ = ["Result", "run"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left.
+
+    Attributes:
+        folder: its results folder.
+        metrics: as ``metrics.json``.
+        predictions: as ``predictions.parquet``.
+    """
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    predictions: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Child:
+    """One fold and seed of an experiment."""
+
+    fold: int | None
+    seed: int
+    name: str
+
+    def folder(self, top: Path) -> Path:
+        return top / self.name if self.name else top
+
+
+def run(experiment: Experiment) -> Result:
+    """Run an experiment, or go on with an unfinished identical run.
+
+    Photographs of every stage are read, split and prepared before the run folder is made, so that bad input leaves nothing
+    behind.
+
+    Raises:
+        RetinalabError: anything wrong with the data, the folder or the task's options.
+    """
+    began = time.monotonic()
+    children = _children(experiment)
+    modules = {name: _module(experiment, name, children[0]) for name in experiment.stages}
+    parts = {name: module.parts for name, module in modules.items()}
+    with claim(experiment) as folder:
+        _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
+        if not (folder.path / "provenance.json").is_file():
+            write_json(folder.path / "provenance.json", provenance(experiment, parts))
+            (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
+        with _tracked(experiment, folder.path):
+            for child in children:
+                _run_child(experiment, child, folder, modules if child == children[0] else None)
+            return _conclude(experiment, children, folder, parts, time.monotonic() - began)
+
+
+def _tracked(experiment: Experiment, folder: Path) -> AbstractContextManager[None]:
+    if experiment.logger != "wandb":
+        return nullcontext()
+    from retinalab.runner.wandb import wandb_run
+
+    return wandb_run(experiment, folder)
+
+
+def _children(experiment: Experiment) -> list[_Child]:
+    folds: list[int | None] = [None] if experiment.folds == 1 else list(range(experiment.folds))
+    if experiment.fold is not None:
+        folds = [experiment.fold]
+    seeds = range(experiment.seed, experiment.seed + experiment.seeds)
+    children = []
+    for fold in folds:
+        for seed in seeds:
+            names = [f"fold-{fold}"] * (len(folds) > 1) + [f"seed-{seed}"] * (experiment.seeds > 1)
+            children.append(_Child(fold, seed, "_".join(names)))
+    return children
+
+
+def _module(experiment: Experiment, stage: str, child: _Child) -> FundusDataModule:
+    described = experiment.stages[stage]
+    return FundusDataModule(
+        described.data,
+        experiment.protocol,
+        described.diseases,
+        child.seed,
+        experiment.roots,
+        experiment.test.sets,
+        child.fold,
+        experiment.folds,
+    )
+
+
+def _run_child(
+    experiment: Experiment, child: _Child, folder: RunFolder, modules: Mapping[str, FundusDataModule] | None
+) -> None:
+    place = child.folder(folder.path)
+    for name in experiment.stages:
+        label = f"{child.name}/{name}" if child.name else name
+        if label in folder.state()["stages"]:
+            continue
+        module = modules[name] if modules else _module(experiment, name, child)
+        _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
+        place.mkdir(exist_ok=True)
+        module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
+        tables = run_stage(experiment, name, module, place, child.fold, child.seed)
+        if tables is None:
+            continue
+        for kind, table in tables.items():
+            (place / "tables" / name).mkdir(parents=True, exist_ok=True)
+            write_table(table, place / "tables" / name / f"{kind}.parquet", kind)
+        folder.done(label)
+
+
+def _sizes(parts: Parts) -> tuple[int, int, int]:
+    return len(parts.train), len(parts.val), sum(len(part) for part in parts.tests.values())
+
+
+def _conclude(
+    experiment: Experiment, children: list[_Child], folder: RunFolder, parts: Mapping[str, Parts], seconds: float
+) -> Result:
+    tables: dict[str, pd.DataFrame] = {}
+    for kind in ("predictions", "lesions", "windows"):
+        each = [joined(child.folder(folder.path) / "tables", experiment.evaluated, kind) for child in children]
+        found = [table for table in each if table is not None]
+        if found:
+            tables[kind] = pd.concat(found, ignore_index=True)
+            write_table(tables[kind], folder.path / f"{kind}.parquet", kind)
+    evaluated = parts[experiment.evaluated[-1]]
+    metrics = summarise(experiment, tables, evaluated)
+    write_json(folder.path / "metrics.json", metrics)
+    _close_provenance(folder.path, seconds)
+    report = write_report(folder.path, _pictures(evaluated))
+    if experiment.logger == "wandb":
+        from retinalab.runner.wandb import log_result
+
+        log_result(metrics, tables, report)
+    folder.finish()
+    predictions = tables.get("predictions", pd.DataFrame())
+    return Result(folder.path, metrics, predictions)
+
+
+def _close_provenance(folder: Path, seconds: float) -> None:
+    path = folder / "provenance.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    total = known.get("seconds", 0) + seconds
+    write_json(path, {**known, "seconds": round(total, 1), "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds")})
+
+
+def _pictures(parts: Parts) -> Any:
+    """A function from (set, image) to the working image, for the report's gallery."""
+    found = {}
+    for part in (parts.val, *parts.tests.values()):
+        for image, row in zip(part.records.table["image"], part.rows, strict=True):
+            found[part.records.table["set"].iloc[0], image] = (part.cache, row)
+
+    def picture(name: str, image: str) -> np.ndarray | None:
+        if (name, image) not in found:
+            return None
+        cache, row = found[name, image]
+        working: np.ndarray = cache.images(np.array([row]))[0]
+        return working
+
+    return picture
+

@@ -1,0 +1,111 @@
+"""Train one stage and predict its evaluated photographs once, from the best checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning import seed_everything
+
+from retinalab.config import Experiment, StartFrom
+from retinalab.data.module import FundusDataModule
+from retinalab.errors import RetinalabError
+from retinalab.registry import task_class
+from retinalab.runner.collect import Collector
+from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
+from retinalab.tasks.base import Task
+
+__all__ = ["build_task", "load_weights", "run_stage"]
+
+
+def run_stage(
+    experiment: Experiment, name: str, module: FundusDataModule, folder: Path, fold: int | None, seed: int
+) -> dict[str, pd.DataFrame] | None:
+    """Train a stage, going on from its last checkpoint if it was interrupted, and collect its tables.
+
+    Args:
+        experiment: the whole experiment.
+        name: of the stage.
+        module: its photographs.
+        folder: of the run, or of this fold and seed; checkpoints and history go there.
+        fold, seed: noted in the tables.
+
+    Returns:
+        kind -> table on the first process; None on the others.
+    """
+    stage = experiment.stages[name]
+    task = build_task(experiment, name, module, seed)
+    resume = checkpoint_to_resume(folder, name)
+    if stage.start_from is not None and resume is None:
+        load_weights(task, folder / "checkpoints", stage.start_from)
+    monitor = (stage.trainer.monitor, stage.trainer.mode) if stage.trainer.monitor else task.chosen_by()
+    collector = Collector(module, -1 if fold is None else fold, seed)
+    with quiet():
+        trainer = build_trainer(stage.trainer, experiment, folder, name, monitor, [collector])
+        try:
+            trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
+            best = folder / "checkpoints" / name / "best.ckpt"
+            if not best.is_file():
+                raise RetinalabError(
+                    f"Stage {name!r} ended without a checkpoint chosen by {monitor[0]!r}; it logs: "
+                    f"{', '.join(sorted(trainer.logged_metrics)) or 'nothing'}. Set trainer.monitor to one of them."
+                )
+            trainer.test(task, datamodule=module, ckpt_path=best, weights_only=True, verbose=False)
+        finally:
+            for logger in trainer.loggers:
+                logger.finalize("success")
+    return collector.tables if trainer.is_global_zero else None
+
+
+def build_task(experiment: Experiment, name: str, module: FundusDataModule, seed: int) -> Task:
+    """The stage's task with freshly drawn weights."""
+    stage = experiment.stages[name]
+    chosen = module.diseases
+    scales = {disease: experiment.protocol.diseases[disease] for disease in chosen}
+    windows = stage.data.windows
+    classes = len(windows.classes) + 1 if windows is not None and windows.kind == "lesions" else 0
+    with quiet():
+        seed_everything(seed, verbose=False)
+    task: Task = task_class(stage.task.name)(stage.task, scales, seed, stage.trainer.channels_last, classes)
+    return task
+
+
+def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
+    """Begin with the weights of an earlier stage.
+
+    Args:
+        task: receives them.
+        checkpoints: folder of the stages' checkpoints.
+        start: which stage, which checkpoint, and how prefixes of names are mapped.
+
+    Raises:
+        RetinalabError: under ``strict``, weights without a place or of another shape, with their names.
+    """
+    path = checkpoints / start.stage / f"{start.which}.ckpt"
+    stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    own = task.state_dict()
+    renamed = _renamed(stored, start.map)
+    fitting = {key: value for key, value in renamed.items() if key in own and own[key].shape == value.shape}
+    left = sorted(set(renamed) - set(fitting))
+    missing = sorted(set(own) - set(fitting)) if not start.map else []
+    if start.strict and (left or missing) or not fitting:
+        wrong = ", ".join([*left, *missing][:4])
+        raise RetinalabError(
+            f"Weights of stage {start.stage!r} do not fit: {len(left)} find no place of their shape, {len(missing)} are not given "
+            f"({wrong}). Name the parts with start_from.map, or allow it with start_from.strict=false."
+        )
+    task.load_state_dict({**own, **fitting})
+
+
+def _renamed(stored: Mapping[str, Any], prefixes: Mapping[str, str]) -> dict[str, Any]:
+    if not prefixes:
+        return dict(stored)
+    return {
+        here + key.removeprefix(there): value
+        for there, here in prefixes.items()
+        for key, value in stored.items()
+        if key.startswith(there)
+    }

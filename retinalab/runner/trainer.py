@@ -1,0 +1,161 @@
+"""Lightning's Trainer from the trainer section."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from retinalab.config import Experiment, TrainerConfig
+from retinalab.errors import RetinalabError, unknown
+
+__all__ = ["build_trainer", "checkpoint_to_resume", "quiet", "resolved_precision"]
+
+_OWN = {"logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing"}
+_EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*The number of training batches.*smaller than the logging interval.*",
+    ".*Checkpoint directory.*exists and is not empty.*",
+    ".*GPU available but not used.*",
+    ".*You're resuming from a checkpoint that ended before the epoch ended.*",
+    ".*Found .* module.* in eval mode at the start of training.*",
+    ".*deterministic.*warn_only.*",
+    ".*does not have a deterministic implementation.*",
+    ".*LeafSpec.*deprecated.*",
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+)
+
+
+def build_trainer(
+    config: TrainerConfig,
+    experiment: Experiment,
+    folder: Path,
+    stage: str,
+    monitor: tuple[str, str],
+    callbacks: list[Callback],
+) -> Trainer:
+    """A Trainer that keeps the best and the last checkpoint and the history of every logged metric.
+
+    Args:
+        config: the trainer section.
+        experiment: names and logger.
+        folder: of the run, or of one fold and seed of it.
+        stage: name of the stage.
+        monitor: metric that chooses the checkpoint, and ``max`` or ``min``.
+        callbacks: further callbacks.
+    """
+    checkpoints = folder / "checkpoints" / stage
+    metric, mode = monitor
+    callbacks = [
+        *callbacks,
+        ModelCheckpoint(
+            checkpoints, "best", metric, mode=mode, save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False
+        ),
+        ModelCheckpoint(checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        TQDMProgressBar(refresh_rate=max(1, config.log_every_n_steps)),
+    ]
+    if config.checkpoint_every_n_steps:
+        steps = config.checkpoint_every_n_steps
+        callbacks.append(ModelCheckpoint(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False))
+    if config.early_stopping:
+        stop = config.early_stopping
+        callbacks.append(EarlyStopping(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta))
+    if config.weight_averaging:
+        start = config.weight_averaging.epoch_start
+        callbacks.append(StochasticWeightAveraging(config.weight_averaging.learning_rate, start if start <= 1 else int(start)))
+    arguments: dict[str, Any] = {
+        "max_epochs": config.max_epochs,
+        "max_steps": config.max_steps,
+        "accelerator": config.accelerator,
+        "devices": list(config.devices) if isinstance(config.devices, tuple) else config.devices,
+        "num_nodes": config.num_nodes,
+        "strategy": config.strategy,
+        "precision": resolved_precision(config),
+        "sync_batchnorm": config.sync_batchnorm,
+        "accumulate_grad_batches": config.accumulate_grad_batches,
+        "gradient_clip_val": config.gradient_clip_val,
+        "gradient_clip_algorithm": config.gradient_clip_algorithm,
+        "check_val_every_n_epoch": config.check_val_every_n_epoch,
+        "val_check_interval": config.val_check_interval,
+        "limit_train_batches": config.limit_train_batches,
+        "limit_val_batches": config.limit_val_batches,
+        "log_every_n_steps": config.log_every_n_steps,
+        "deterministic": config.deterministic,
+        "num_sanity_val_steps": 0,
+        "enable_model_summary": False,
+    }
+    return Trainer(
+        **{**arguments, **_checked(config.extra)},
+        logger=_loggers(experiment, folder, stage),
+        callbacks=callbacks,
+        default_root_dir=folder,
+        use_distributed_sampler=False,
+    )
+
+
+def resolved_precision(config: TrainerConfig) -> str:
+    """``auto`` becomes bf16-mixed where the hardware computes it fast (a GPU with bf16, a processor with AMX)."""
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return "bf16-mixed" if amx() else "32-true"
+
+
+def checkpoint_to_resume(folder: Path, stage: str) -> Path | None:
+    """The newest checkpoint of a stage that was interrupted, if any."""
+    found = [folder / "checkpoints" / stage / f"{name}.ckpt" for name in ("last", "step")]
+    present = [path for path in found if path.is_file()]
+    return max(present, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's remarks that every run would repeat off the terminal; anything unexpected still shows."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", pattern)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+
+
+def _checked(extra: dict[str, Any]) -> dict[str, Any]:
+    known = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self" and name not in _OWN]
+    for name in extra:
+        if name not in known:
+            raise unknown("argument of lightning.Trainer in trainer.extra", name, known)
+    return extra
+
+
+def _loggers(experiment: Experiment, folder: Path, stage: str) -> list[Logger]:
+    loggers: list[Logger] = [CSVLogger(folder, name="history", version=stage)]
+    if experiment.logger == "tensorboard":
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        try:
+            loggers.append(TensorBoardLogger(folder, name="tensorboard", version=stage))
+        except ModuleNotFoundError as error:
+            raise RetinalabError("logger=tensorboard needs the package tensorboard. Install it, or use logger=csv.") from error
+    if experiment.logger == "wandb":
+        from retinalab.runner.wandb import stage_logger
+
+        several = len(experiment.stages) * experiment.folds * experiment.seeds > 1
+        loggers.append(stage_logger(f"{folder.name}/{stage}" if several else ""))
+    return loggers
