@@ -53,6 +53,8 @@ class PhotographSet:
 
     info: ClassVar[SetInfo]
     Options: ClassVar[type[SetOptions]] = SetOptions
+    drawn: str = ""
+    """What the photographs follow from where they are drawn instead of read: rules, version and settings as one text."""
 
     def __init__(
         self, root: Path | str | None, options: Mapping[str, Any] | None = None, strict: bool = False
