@@ -1,4 +1,4 @@
-"""Who is photographed: what the eyes of a patient share, what each eye has of its own, and how it is looked at."""
+"""Who is photographed: what two eyes share, what each has of its own, how it is looked at."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 SHARED_RADIUS, SHARED_HEIGHT = 2.72, 2.35
-"""Every camera shows the retina this far from the field's centre, and this far up and down (disc diameters)."""
+"""In disc diameters: every camera shows the retina this far from the field's centre, and this far up and down."""
 
 
 @dataclass(frozen=True)

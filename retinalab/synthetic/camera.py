@@ -34,11 +34,11 @@ class Camera:
     Attributes:
         name: what it is asked for by.
         field: diameter of the field of view in disc diameters of a mean disc.
-        width, height: of the frame, in diameters of the field; a frame lower than the field cuts it top and bottom.
+        width, height: of the frame, in diameters of the field; a lower frame cuts the field top and bottom.
         notch: marks at the rim: none, tab (one triangle), steps (two teeth), bump (a round one).
         gain: red, green, blue response.
         mix: how much of the other colours each colour takes up.
-        gamma: of the tone curve; above 1 darkens the middle.
+        gamma: of the tone curves; above 1 darkens the middle.
         lift: black level outside the field.
         blur: standard deviation of the point spread in thousandths of the field's diameter.
         grain: standard deviation of the noise in grey levels.
@@ -54,7 +54,7 @@ class Camera:
     notch: str
     gain: tuple[float, float, float]
     mix: float
-    gamma: float
+    gamma: tuple[float, float, float]
     lift: float
     blur: float
     grain: float
@@ -69,67 +69,67 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
         for camera in (
             Camera(
                 "clinic",
-                6.5,
-                1.24,
-                0.83,
-                "steps",
-                (1.16, 0.96, 0.36),
-                0.0,
-                1.0,
-                3,
-                0.7,
-                1.6,
-                0.30,
-                93,
-                (0, 0, 0.02),
+                field=6.5,
+                width=1.24,
+                height=0.83,
+                notch="steps",
+                gain=(1.18, 0.98, 0.95),
+                mix=0.0,
+                gamma=(1.0, 1.05, 2.3),
+                lift=3,
+                blur=0.7,
+                grain=1.6,
+                vignette=0.30,
+                jpeg=93,
+                rim=(0.0, 0.0, 0.05),
             ),
             Camera(
                 "screening",
-                6.9,
-                1.03,
-                1.02,
-                "bump",
-                (0.98, 0.92, 0.95),
-                0.05,
-                1.05,
-                0,
-                1.1,
-                2.2,
-                0.45,
-                90,
-                (0.03, 0.02, 0),
+                field=6.9,
+                width=1.03,
+                height=1.02,
+                notch="bump",
+                gain=(1.0, 0.94, 1.05),
+                mix=0.04,
+                gamma=(1.0, 1.1, 1.3),
+                lift=0,
+                blur=1.1,
+                grain=2.2,
+                vignette=0.45,
+                jpeg=90,
+                rim=(0.03, 0.02, 0.0),
             ),
             Camera(
                 "research",
-                6.7,
-                1.0,
-                0.9,
-                "tab",
-                (0.94, 1.22, 1.2),
-                0.05,
-                1.15,
-                1,
-                0.6,
-                1.4,
-                0.35,
-                95,
-                (0, 0.04, 0.05),
+                field=6.7,
+                width=1.0,
+                height=0.9,
+                notch="tab",
+                gain=(0.95, 1.12, 1.35),
+                mix=0.04,
+                gamma=(1.15, 1.15, 1.4),
+                lift=1,
+                blur=0.6,
+                grain=1.4,
+                vignette=0.35,
+                jpeg=95,
+                rim=(0.0, 0.02, 0.03),
             ),
             Camera(
                 "handheld",
-                6.3,
-                1.33,
-                1.0,
-                "none",
-                (1.2, 0.86, 1.25),
-                0.10,
-                0.9,
-                6,
-                1.7,
-                3.6,
-                0.55,
-                80,
-                (0.03, 0, 0.04),
+                field=6.3,
+                width=1.33,
+                height=1.0,
+                notch="none",
+                gain=(1.2, 0.86, 1.25),
+                mix=0.10,
+                gamma=(0.9, 0.95, 1.0),
+                lift=6,
+                blur=1.7,
+                grain=3.6,
+                vignette=0.55,
+                jpeg=80,
+                rim=(0.03, 0.0, 0.04),
             ),
         )
     }
@@ -203,8 +203,8 @@ def _notch(kind: str) -> list[np.ndarray]:
         return [np.stack([np.cos(angles), np.sin(angles)], axis=1) * out[:, None]]
     if kind == "steps":
         teeth = []
-        for first in (-0.52, -0.42):
-            angles = np.array([first, first + 0.02, first + 0.09, first + 0.09])
+        for first in (-0.53, -0.46):
+            angles = np.array([first - 0.02, first, first + 0.065, first + 0.085])
             out = np.array([0.98, 1.05, 1.05, 0.98])
             teeth.append(np.stack([np.cos(angles), np.sin(angles)], axis=1) * out[:, None])
         return teeth
@@ -240,8 +240,7 @@ def expose(
     np.clip(light, 0, None, out=light)
     # a soft shoulder keeps the hue of bright tissue where a plain clip would turn it yellow
     light = light / np.sqrt(np.sqrt(1 + (light / 1.05) ** 4))
-    if camera.gamma != 1:
-        cv2.pow(light, camera.gamma, light)
+    light = np.dstack([cv2.pow(light[..., channel], camera.gamma[channel]) for channel in range(3)])
     blur = camera.blur * size / 1000
     if fault == "defocus":
         blur = float(np.hypot(blur, (1.3 + 1.9 * level) * size / 1000))
@@ -258,4 +257,4 @@ def expose(
     pixels = pixels * stop + np.float32(camera.lift) * (1 - stop)
     image = np.clip(pixels, 0, 255).astype(np.uint8)
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])

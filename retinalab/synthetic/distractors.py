@@ -1,4 +1,4 @@
-"""What catches the eye without being a sign of retinopathy: drusen, laser scars, reflections, dust, lashes."""
+"""What catches the eye without being a sign of retinopathy: drusen, scars, reflections, dust, lashes."""
 
 from __future__ import annotations
 

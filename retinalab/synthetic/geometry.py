@@ -1,7 +1,7 @@
 """Retinal coordinates, and how a view of them falls on pixels.
 
-Retinal coordinates are measured in disc diameters: the fovea is the origin, x grows towards the nose, y downwards.
-They are the same for both eyes; a photograph of a left eye is mirrored, so that its disc lies on the left.
+Retinal coordinates are measured in disc diameters: the fovea is the origin, x grows towards the nose, y
+downwards. They are the same for both eyes; a photograph of a left eye is mirrored, so that its disc lies on the left.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def generator(seed: int, *keys: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the camera looks: centre of the field in retinal coordinates, roll in radians, and the eye's side."""
+    """Where the camera looks: the field's centre in retinal coordinates, roll in radians, the eye's side."""
 
     x: float
     y: float
@@ -48,8 +48,8 @@ class Pose:
 class Canvas:
     """Draws shapes given in retinal coordinates as coverage of pixels.
 
-    Shapes are filled at ``factor`` times the size and reduced by area, so that a spot smaller than a pixel covers a
-    part of it, as on a sensor.
+    Shapes are filled at ``factor`` times the size and reduced by area, so that a spot smaller than a pixel
+    covers a part of it, as on a sensor.
 
     Args:
         matrix: ``(2, 3)`` from retinal coordinates to pixels.
@@ -74,8 +74,8 @@ class Canvas:
         return moved
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
-        fine = points @ self._fine[:, :2].T + self._fine[:, 2]
-        return np.round(np.clip(fine, -30000, 30000) * _ONE).astype(np.int32)
+        fine: np.ndarray = points @ self._fine[:, :2].T + self._fine[:, 2]
+        return np.asarray(np.round(np.clip(fine, -30000, 30000) * _ONE), np.int32)
 
     def fill(self, plane: np.ndarray, polygons: Iterable[np.ndarray], values: Iterable[float]) -> None:
         """Fill polygons ``(n, 2)`` one over the other, each with its value in [0, 1]."""
@@ -83,7 +83,7 @@ class Canvas:
             cv2.fillPoly(plane, [self._fixed(polygon)], round(255 * value), cv2.LINE_8, _SHIFT)
 
     def stroke(self, plane: np.ndarray, line: np.ndarray, diameter: float, value: float) -> None:
-        """Draw a polyline ``(n, 2)`` of one diameter in disc diameters; thinner than a sub-pixel means fainter."""
+        """Draw a line ``(n, 2)``, its diameter in disc diameters; thinner than a sub-pixel means fainter."""
         wide = diameter * self.scale * self.factor
         thickness = max(1, round(wide))
         value = value * min(1.0, wide)

@@ -96,8 +96,8 @@ def lesion_masks(
 ) -> np.ndarray:
     """Masks of the eight lesions.
 
-    A pixel belongs to a lesion when about a quarter of it is covered; every outline marks at least the pixel at its
-    centre, as a mask reduced from full resolution would.
+    A pixel belongs to a lesion when about a quarter of it is covered; every outline marks at least the pixel
+    at its centre, as a mask reduced from full resolution would.
 
     Args:
         canvas: the pixels.

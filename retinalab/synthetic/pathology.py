@@ -100,7 +100,8 @@ def _spread(points: np.ndarray, reach: np.ndarray, gap: float) -> np.ndarray:
 
 def _more(rng: np.random.Generator, disc: np.ndarray, points: np.ndarray, share: float) -> np.ndarray:
     """The points, and some farther out, where only some cameras look."""
-    extra = rng.uniform(-_REACH, _REACH, (int(share * len(points)), 2)) + [0.8, 0]
+    extra = rng.uniform(-_REACH, _REACH, (int(share * len(points)), 2))
+    extra[:, 0] += 0.8
     return np.vstack([points, extra[np.hypot(*(extra - disc).T) > _DISC]])
 
 
@@ -111,7 +112,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
     radii = np.clip(rng.lognormal(np.log(0.037), 0.28, len(points)), 0.02, 0.066) / 2
     keep = _spread(points, radii, 0.03)
     outlines = blobs(rng, points[keep], radii[keep], 0.08, points=10)
-    values = rng.uniform(0.62, 1.0, len(keep))
+    values = rng.uniform(0.35, 0.95, len(keep))
     return [
         Lesion(
             "MA",
@@ -128,7 +129,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
 
 def _quadrants(points: np.ndarray, disc: np.ndarray) -> np.ndarray:
     axis = disc / np.hypot(*disc)
-    return 2 * (points @ axis >= 0) + (points @ np.array([-axis[1], axis[0]]) >= 0)
+    return np.asarray(2 * (points @ axis >= 0) + (points @ np.array([-axis[1], axis[0]]) >= 0))
 
 
 def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crowded: bool) -> list[Lesion]:
@@ -155,17 +156,19 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
     radial = np.arctan2(points[:, 1] - disc[1], points[:, 0] - disc[0])
     # nerve fibres arch from the disc round the fovea: temporal ones lie flatter than the radius
     angle = np.where(flame, radial + rng.normal(0, 0.2, len(points)), rng.uniform(0, np.pi, len(points)))
-    values = rng.uniform(0.6, 1.0, len(points))
+    values = rng.uniform(0.55, 1.0, len(points))
     lesions = []
     for i in keep:
         form = "flame" if flame[i] else "dot" if radii[i] < 0.04 else "blot"
-        outline = (
-            _flame(rng, points[i], radii[i], aspect[i], angle[i])
-            if flame[i]
-            else blobs(rng, points[i : i + 1], radii[i : i + 1], 0.2, aspect[i], angle[i], 18)[0]
-        )
+        if flame[i]:
+            outline = _flame(rng, points[i], radii[i], aspect[i], angle[i])
+        else:
+            outline = blobs(rng, points[i : i + 1], radii[i : i + 1], 0.2, aspect[i], angle[i], 18)[0]
+        # the middle is denser than the margin
+        core = points[i] + (outline - points[i]) * rng.uniform(0.4, 0.8) + rng.normal(0, 0.1 * radii[i], 2)
+        x, y = map(float, points[i])
         lesions.append(
-            Lesion("HE", form, *map(float, points[i]), float(2 * reach[i]), (outline,), (float(values[i]),))
+            Lesion("HE", form, x, y, float(2 * reach[i]), (outline, core), (0.72 * values[i], values[i]))
         )
     return lesions
 
@@ -238,7 +241,7 @@ def _exudate_centre(
 ) -> np.ndarray | None:
     if near:
         turn, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, _NEAR - 0.03)
-        return np.array([np.cos(turn), np.sin(turn)]) * distance
+        return np.asarray(np.array([np.cos(turn), np.sin(turn)]) * distance)
     points = _draw_points(rng, disc, place, 12, 0.3, 0.9)
     points = points[np.hypot(*points.T) > 1.5]
     return points[0] if len(points) else None
@@ -255,7 +258,11 @@ def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count
         centres = point + rng.normal(0, radius * 0.4, (parts, 2))
         outlines = blobs(rng, centres, radius * rng.uniform(0.55, 0.85, parts), 0.25, 1.4, angle, 18)
         values = tuple(rng.uniform(0.6, 1.0, parts).tolist())
-        lesions.append(Lesion("SE", "wool", *map(float, point), float(2.4 * radius), tuple(outlines), values))
+        lesions.append(
+            Lesion(
+                "SE", "wool", float(point[0]), float(point[1]), float(2.4 * radius), tuple(outlines), values
+            )
+        )
     return lesions
 
 

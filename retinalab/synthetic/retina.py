@@ -90,12 +90,12 @@ def paint_retina(
         ("drusen", (0.98, 0.72, 0.34), 0.42, 0.012),
         ("scar", (0.95, 0.78, 0.50), 0.55, 0.018),
         ("pigment", (0.16, 0.09, 0.06), 0.72, 0.010),
-        ("EX", (1.02, 0.86, 0.46), 0.88, 0.005),
+        ("EX", (1.02, 0.86, 0.46), 0.88, 0.008),
     ):
         _cover(light, drawn.get(kind), colour, opacity, blur * scale)
     depth = soften(vessels, 0.006 * scale)
     _absorb(light, depth, _BLOOD, 1.05)
-    for kind, strength, blur in (("NV", 0.85, 0.004), ("HE", 0.95, 0.010), ("MA", 0.85, 0.004)):
+    for kind, strength, blur in (("NV", 0.85, 0.004), ("HE", 0.95, 0.014), ("MA", 0.85, 0.004)):
         if kind in drawn:
             _absorb(light, soften(drawn[kind], blur * scale), _HAEMORRHAGE, strength)
     _cover(light, drawn.get("SE"), (0.98, 0.86, 0.62), 0.78, 0.035 * scale)
@@ -142,8 +142,8 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
     x, y = coarse.retinal()
     from_fovea = np.sqrt(x**2 + y**2)
     from_disc = np.sqrt((x - np.float32(eye.disc[0])) ** 2 + (y - np.float32(eye.disc[1])) ** 2)
-    pigment = 0.10 * coarse.noise(2.2) + 0.06 * coarse.noise(0.9) + 0.035 * coarse.noise(0.4)
-    macula = np.exp(-((from_fovea / 0.75) ** 2)) * 0.30 + np.exp(-((from_fovea / 0.24) ** 2)) * 0.38
+    pigment = 0.07 * coarse.noise(2.2) + 0.035 * coarse.noise(0.9) + 0.025 * coarse.noise(0.4)
+    macula = np.exp(-((from_fovea / 0.75) ** 2)) * 0.34 + np.exp(-((from_fovea / 0.26) ** 2)) * 0.46
     pigment += macula * np.float32(0.35 + 0.65 * eye.macula)
     pigment -= np.exp(-((from_disc / 1.1) ** 2)) * np.float32(0.16)
     fine = Texture(rng, frame, 2 if frame.radius > 300 else 1)
@@ -161,7 +161,7 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
     density = pigment + np.float32(0.55 * patient.melanin)
     for channel in range(3):
         plane = density * np.float32(-_MELANIN[channel])
-        plane += choroid * np.float32((0.42, 0.30, 0.22)[channel])
+        plane += choroid * np.float32((0.30, 0.24, 0.16)[channel])
         plane += sheen * np.float32((0.10, 0.20, 0.26)[channel])
         np.exp(plane, out=plane)
         light[..., channel] = plane * np.float32(base[channel])
@@ -173,16 +173,16 @@ def _choroid(rng: np.random.Generator, texture: Texture, eye: Eye) -> np.ndarray
     x, y = texture.retinal()
     dx, dy = x - np.float32(eye.disc[0] - 0.5), y - np.float32(eye.disc[1])
     radius, angle = cv2.cartToPolar(dx, dy)
-    around, outward = 64, 96
+    around, outward = 104, 96
     grid = rng.standard_normal((outward, around), np.float32)
     grid = np.hstack([grid, grid[:, :6]])
     bend = texture.noise(0.7)
     ripple = texture.noise(0.3)
     column = angle * np.float32(around / (2 * np.pi)) + bend * np.float32(1.1) + ripple * np.float32(0.35)
-    row = np.log(radius + np.float32(0.5)) * np.float32(6.5) + ripple * np.float32(0.5) + np.float32(8)
+    row = np.log(radius + np.float32(0.5)) * np.float32(5.0) + ripple * np.float32(0.5) + np.float32(8)
     column = np.mod(column, np.float32(around))
     net = cv2.remap(grid, column + 1, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
-    bands = np.exp(-((net / np.float32(0.42)) ** 2)) - np.float32(0.45)
+    bands = np.tanh(net * np.float32(1.6)) * np.float32(0.55)
     macula = 1 - np.float32(0.9) * np.exp(-((x**2 + y**2) / np.float32(1.1**2)))
     patches = np.clip(0.6 + 0.5 * texture.noise(1.8), 0, 1.4)
     return np.asarray(bands * macula * patches, np.float32)
@@ -228,7 +228,7 @@ def _disc(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame, li
         1 + wobble[0] * np.cos(2 * angle) + wobble[1] * np.sin(2 * angle) + wobble[2] * np.cos(3 * angle)
     ).astype(np.float32)
     cup_x, cup_y = u + np.float32(0.16), v - np.float32(0.02)
-    cup = _step(np.float32(eye.cup) - np.sqrt(cup_x**2 + (cup_y / 1.08) ** 2), 0.16)
+    cup = _step(np.float32(eye.cup) - np.sqrt(cup_x**2 + (cup_y / 1.08) ** 2), 0.55)
     part = light[top:bottom, left:right]
     crescent = np.float32(0.75 * eye.crescent) * _step(
         1.14 + 0.10 * eye.crescent - np.sqrt((u + 0.08) ** 2 + v**2), 0.08
@@ -240,8 +240,8 @@ def _disc(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame, li
     inside = _step(1 - edge, 0.09 + 0.05 * np.cos(angle))
     pale = np.clip(0.18 - 0.30 * np.cos(angle), 0, 0.5) * edge
     warm = 1 - 0.4 * patient.lens
-    rim = np.array([1.02, 0.66 + shade[0], 0.38 * warm + 0.5 * shade[1]], np.float32)
-    bright = np.array([1.12, 0.94 + 0.5 * shade[2], 0.66 * warm], np.float32)
+    rim = np.array([1.02, 0.70 + shade[0], 0.40 * warm + 0.5 * shade[1]], np.float32)
+    bright = np.array([1.12, 0.92 + 0.5 * shade[2], 0.62 * warm], np.float32)
     mixed = np.clip(pale + cup, 0, 1)[..., None]
     colour = rim * (1 - mixed) + bright * mixed
     part += inside[..., None] * np.float32(0.95) * (colour - part)

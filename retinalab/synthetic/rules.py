@@ -34,8 +34,8 @@ class Grading:
     """What the rules say about one photograph.
 
     Attributes:
-        dr: ICDR severity 0-4 that the lesions support; None where a grade of 0 cannot be told from an unannotated one.
-        dme: risk of macular edema 0-2; None without annotated exudates, or without a fovea where there are exudates.
+        dr: ICDR severity 0-4 that the lesions support; None where 0 cannot be told from not annotated.
+        dme: risk of macular edema 0-2; None where exudates are not annotated, or lack a fovea.
         fired: the rules that decided, in words.
         not_evaluable: what could not be evaluated, and why.
         at_least: whether something unannotated could still raise ``dr``.
@@ -62,15 +62,15 @@ def grade_masks(
 
     DR (ICDR severity), the highest rule that holds:
         - 4: NV, VH or PH; or FP together with a direct sign (MA, HE, VH, PH, NV).
-        - 3: SE together with a grade-2 sign; more than 20 haemorrhages in each of four quadrants; venous beading in
-          two quadrants or more; IRMA in one or more.
+        - 3: SE together with a grade-2 sign; more than 20 haemorrhages in each of four quadrants; venous
+          beading in two quadrants or more; IRMA in one or more.
         - 2: HE; or EX together with MA.
         - 1: MA only.
         - 0: none of these; EX, SE or FP without a direct sign belong to other diseases too.
     Risk of macular edema: 0 no exudate; 2 an exudate within one disc diameter of the fovea; 1 otherwise.
 
     Reference: SiAN, Table 1 and section 4.1; the distance rule is that of Messidor and IDRiD.
-    Differs from the paper: it leaves the combination of indirect signs to the experts; here one lesion suffices.
+    Differs from the paper: it leaves combinations of indirect signs to experts; here one lesion suffices.
 
     Args:
         masks: one plane per lesion, non-zero where present.
@@ -96,7 +96,7 @@ def grade_masks(
     masks = np.asarray(masks)
     if masks.ndim != 3 or len(masks) != len(LESIONS):
         raise RetinalabError(
-            f"Lesion masks of shape {masks.shape}; give ({len(LESIONS)}, H, W), planes in the order {', '.join(LESIONS)}."
+            f"Lesion masks of shape {masks.shape}; give ({len(LESIONS)}, H, W), planes ordered {', '.join(LESIONS)}."
         )
     for name in annotated:
         if name not in LESIONS:
@@ -210,7 +210,7 @@ def quadrant_counts(
     Args:
         mask: ``(H, W)``, non-zero where present.
         fovea: (x, y) in pixels.
-        disc: (x, y) in pixels; the horizontal axis then runs from fovea to disc, else the disc is taken to the right.
+        disc: (x, y) in pixels; the axis then runs from fovea to disc, else the disc is taken to the right.
 
     Returns:
         Counts in the order of :data:`QUADRANTS`.
@@ -233,7 +233,7 @@ def grade_record(records: Records, row: int, disc_diameter: float | None = None)
     """Grade one row of a record table from its mask files, with its fovea and disc where known.
 
     Raises:
-        RetinalabError: no lesion is annotated, or a mask file cannot be read or has another size than its neighbours.
+        RetinalabError: no lesion is annotated, or a mask file cannot be read or differs in size.
     """
     entry = records.table.iloc[row]
     root = records.roots[entry["set"]]

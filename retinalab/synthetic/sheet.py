@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
@@ -31,14 +32,14 @@ def contact_sheet(seed: int = 0, size: int = 192, columns: int = 8) -> np.ndarra
     plain = World(WorldOptions(photographs=4000, seed=seed, faults=0.0))
     rows = []
     for grade, words in enumerate(_GRADES):
-        found = _scenes(plain, lambda scene, grade=grade: scene.dr == grade and scene.view == 0, columns)
+        found = _scenes(plain, partial(_of_grade, grade), columns)
         rows.append(_row(f"DR {grade}: {words}", [_tile(plain, scene, size) for scene in found], size))
     for name in CAMERAS:
         world = World(WorldOptions(photographs=400, seed=seed, faults=0.0, cameras=(name,)))
         tiles = [_tile(world, world.scene(4 * k + 2 * (k % 2)), size) for k in range(columns)]
         rows.append(_row(f"camera {name}", tiles, size))
     for lesion in LESIONS:
-        found = _scenes(plain, lambda scene, lesion=lesion: _has(scene, lesion) and scene.view == 0, columns)
+        found = _scenes(plain, partial(_with_lesion, lesion), columns)
         tiles = [_close_up(plain, scene, lesion, size) for scene in found]
         rows.append(_row(f"{lesion}: {LESION_NAMES[lesion]}", tiles, size))
     faulty = World(WorldOptions(photographs=4000, seed=seed, faults=1.0))
@@ -46,9 +47,7 @@ def contact_sheet(seed: int = 0, size: int = 192, columns: int = 8) -> np.ndarra
         tiles = []
         for level in (1, 2, 3):
             count = columns // 3 + (level <= columns % 3)
-            found = _scenes(
-                faulty, lambda scene, f=fault, n=level: (scene.fault, scene.fault_level) == (f, n), count
-            )
+            found = _scenes(faulty, partial(_with_fault, fault, level), count)
             tiles += [_tile(faulty, scene, size) for scene in found]
         rows.append(_row(f"fault {fault.replace('_', ' ')}, slight to severe", tiles, size))
     width = max(row.shape[1] for row in rows)
@@ -70,8 +69,16 @@ def _scenes(world: World, wanted: Callable[[Scene], bool], count: int) -> list[S
     return [scene for _, scene in zip(range(count), scenes, strict=False)]
 
 
-def _has(scene: Scene, lesion: str) -> bool:
-    return any(each.kind == lesion for each in scene.lesions)
+def _of_grade(grade: int, scene: Scene) -> bool:
+    return scene.dr == grade and scene.view == 0
+
+
+def _with_lesion(lesion: str, scene: Scene) -> bool:
+    return scene.view == 0 and any(each.kind == lesion for each in scene.lesions)
+
+
+def _with_fault(fault: str, level: int, scene: Scene) -> bool:
+    return scene.fault == fault and scene.fault_level == level
 
 
 def _tile(world: World, scene: Scene, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,8 +28,8 @@ class Vessel:
 def grow_vessels(rng: np.random.Generator, disc: tuple[float, float], tortuosity: float) -> list[Vessel]:
     """Grow the vessels of one eye in retinal coordinates.
 
-    Four pairs of trunks leave the disc, two of them as arcades round the macula. At each branching the cubes of the
-    radii of the daughters sum to that of the parent (Murray's law), so a trunk tapers as it gives off branches.
+    Four pairs of trunks leave the disc, two of them as arcades round the macula. At each branching the cubes of
+    the daughters' radii sum to that of the parent (Murray's law), so a trunk tapers as it gives off branches.
 
     Reference: Murray, The physiological principle of minimum work, PNAS 1926.
     """
@@ -36,13 +37,13 @@ def grow_vessels(rng: np.random.Generator, disc: tuple[float, float], tortuosity
     trunks = _trunks(rng, np.asarray(disc), tortuosity)
     parents = []
     for points, radius, artery in trunks:
-        vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.42)
+        vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.5)
         grown.append(vessel)
         parents.extend(buds)
-    for level in range(3):
+    for level in range(2):
         children = []
         for points, radius, artery in _extend(rng, parents, tortuosity):
-            vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.36 + 0.06 * level)
+            vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.5 + 0.1 * level)
             grown.append(vessel)
             children.extend(buds)
         parents = children
@@ -65,7 +66,7 @@ def _wave(rng: np.random.Generator, shape: tuple[int, int], width: int) -> np.nd
     """Smooth noise along the last axis, unit variance."""
     noise = rng.standard_normal((shape[0], shape[1] + width))
     total = np.cumsum(noise, axis=1)
-    return (total[:, width:] - total[:, :-width]) / np.sqrt(width)
+    return np.asarray((total[:, width:] - total[:, :-width]) / np.sqrt(width))
 
 
 def _trunks(
@@ -133,7 +134,7 @@ _Bud = tuple[np.ndarray, float, float, float, bool]
 def _branch_off(
     rng: np.random.Generator, points: np.ndarray, radius: float, artery: bool, spacing: float
 ) -> tuple[Vessel, list[_Bud]]:
-    """The vessel tapered by the branches it gives off, and their buds (place, heading, radius, side, artery)."""
+    """The vessel tapered by its branches, and their buds (place, heading, radius, side, artery)."""
     count = len(points)
     cube = np.full(count, radius**3)
     buds: list[_Bud] = []
@@ -143,7 +144,7 @@ def _branch_off(
         here = cube[place] ** (1 / 3)
         if here < _SMALLEST * 1.15:
             break
-        ratio = rng.beta(1.6, 3.0) * 0.62 + 0.27
+        ratio = rng.beta(1.2, 2.2) * 0.68 + 0.22
         child = here * ratio
         if child > _SMALLEST * 0.9:
             step = points[place + 1] - points[place - 1]
@@ -151,7 +152,7 @@ def _branch_off(
             cube[place:] -= child**3
         side = -side if rng.random() < 0.75 else side
         place += 1 + int(rng.uniform(0.5, 1.6) * spacing / _STEP)
-    taper = np.linspace(1.0, 0.72, count)
+    taper = np.linspace(1.0, 0.72 if radius > 0.025 else 0.4, count)
     return Vessel(points, np.maximum(np.cbrt(np.maximum(cube, 1e-9)) * taper, _SMALLEST * 0.6), artery), buds
 
 
@@ -165,7 +166,7 @@ def _extend(
     heading, radius, side = (np.array([bud[k] for bud in buds]) for k in (1, 2, 3))
     length = np.clip(rng.uniform(0.7, 1.5, len(buds)) * 1.9 * (radius / 0.02) ** 0.75, 0.25, 4.0)
     steps = int(length.max() / _STEP) + 2
-    leave = heading + side * rng.uniform(0.5, 1.15, len(buds))
+    leave = heading + side * rng.uniform(0.45, 1.0, len(buds))
     inward = np.arctan2(-start[:, 1], -start[:, 0])
     outward = heading + side * rng.uniform(0.1, 0.7, len(buds))
     towards = np.cos(leave - inward) > 0.25
@@ -173,7 +174,7 @@ def _extend(
     turn = (goal - leave + np.pi) % (2 * np.pi) - np.pi
     along = np.arange(steps) * _STEP
     bend = 1 - np.exp(-along / rng.uniform(0.35, 0.9, len(buds))[:, None])
-    wander = _wave(rng, (len(buds), steps), 5) * 0.20 * tortuosity + _wave(rng, (len(buds), steps), 14) * 0.22
+    wander = _wave(rng, (len(buds), steps), 7) * 0.10 * tortuosity + _wave(rng, (len(buds), steps), 16) * 0.30
     angle = leave[:, None] + turn[:, None] * bend + wander
     course = np.stack([np.cos(angle), np.sin(angle)], axis=2) * _STEP
     course = start[:, None] + np.cumsum(course, axis=1) - course[:, :1]
@@ -194,9 +195,9 @@ def draw_vessels(canvas: Canvas, vessels: list[Vessel]) -> tuple[np.ndarray, np.
         count = len(vessel.points)
         pieces = max(1, min(count // 5, 7))
         edges = np.linspace(0, count - 1, pieces + 1).astype(int)
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             radius = float(vessel.radius[(first + last) // 2])
-            depth = min(1.0, (radius / 0.046) ** 0.62) * (0.66 if vessel.artery else 0.95)
+            depth = min(1.0, (radius / 0.046) ** 0.75) * (0.60 if vessel.artery else 0.95)
             line = vessel.points[first : last + 1]
             canvas.stroke(plane, line, 2 * radius, depth)
             if radius > 0.014 and 2 * radius * canvas.scale * canvas.factor > 4:

@@ -126,8 +126,8 @@ class Scene:
 class World:
     """Photographs made by procedure, in which every lesion, the fovea, the disc and the vessels are known.
 
-    Photograph ``index`` depends on the options and ``index`` only: the order, the process and the number of workers
-    do not matter, and nothing is kept between calls.
+    Photograph ``index`` depends on the options and ``index`` only: the order, the process and the number of
+    workers do not matter, and nothing is kept between calls.
 
     Example:
         >>> world = World(WorldOptions(photographs=8, seed=1))
@@ -180,8 +180,8 @@ class World:
         fault, level = self._fault(patient, side, view)
         dr, dme = self._recorded(grading, patient, side, view)
         return Scene(
-            seed, index, patient, "left" if side == 0 else "right", view, camera, fault, level, dr, dme, grading,
-            person, anatomy, poses[view], tuple(lesions),
+            seed, index, patient, "left" if side == 0 else "right", view, camera, fault, level, dr, dme,
+            grading, person, anatomy, poses[view], tuple(lesions),
         )  # fmt: skip
 
     def render(self, index: int, size: int) -> Photograph:

@@ -23,9 +23,9 @@ def write_world(
 ) -> Records:
     """Write every photograph of a world, its masks and ``records.csv`` into a folder.
 
-    Layout: ``000000.png`` ..., ``masks/<lesion>/000000.png`` where the lesion is present (255 inside), ``masks/disc``
-    and ``masks/vessels`` for every photograph, ``records.csv`` with the columns of the record table. The table is
-    written last and at once, so a folder that has it is whole.
+    Layout: ``000000.png`` ..., ``masks/<lesion>/000000.png`` where the lesion is present (255 inside),
+    ``masks/disc`` and ``masks/vessels`` for every photograph, ``records.csv`` with the columns of the record
+    table. The table is written last and at once, so a folder that has it is whole.
 
     Args:
         world: what is written.
