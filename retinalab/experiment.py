@@ -113,7 +113,13 @@ def smoke(experiment: Experiment) -> Experiment:
         small = {"size": size, "crop": crop, "batch_size": min(data.batch_size, 4), "limit": 12}
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
-        trainer = {"max_epochs": 1, "max_steps": 2, "early_stopping": None, "check_val_every_n_epoch": 1}
+        trainer = {
+            "max_epochs": 1,
+            "limit_train_batches": 2,
+            "check_val_every_n_epoch": 1,
+            "val_check_interval": None,
+            "early_stopping": None,
+        }
         return stage.model_copy(
             update={
                 "task": stage.task.smoke(),

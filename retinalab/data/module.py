@@ -177,13 +177,15 @@ class FundusDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches, from the epoch and batch at which the trainer stands."""
         dataset = self.dataset(self.parts.train, training=True)
-        classes = self._classes(dataset) if self.data.sampler == "balanced" else None
-        sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share())
+        batches = self._training_order(dataset)
         epoch, done = self._position()
-        sampler.set_epoch(epoch)
-        batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
+        batches.sampler.set_epoch(epoch)
         batches.skip = done % len(batches)
         return self._loader(dataset, batches)
+
+    def training_batches(self) -> int:
+        """Batches of one epoch on this process."""
+        return len(self._training_order(self.dataset(self.parts.train, training=True)))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation photographs, in the order of the records; the test part where the protocol selects on it."""
@@ -210,6 +212,11 @@ class FundusDataModule(LightningDataModule):
         dataset = self.dataset(part)
         sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share())
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
+
+    def _training_order(self, dataset: PartDataset) -> EpochBatches:
+        classes = self._classes(dataset) if self.data.sampler == "balanced" else None
+        sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share())
+        return EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
 
     def _loader(self, dataset: PartDataset, batches: EpochBatches) -> DataLoader[Batch]:
         return DataLoader(

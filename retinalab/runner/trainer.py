@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 
@@ -61,7 +61,7 @@ def build_trainer(
             checkpoints, "best", metric, mode=mode, save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False
         ),
         ModelCheckpoint(checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False),
-        TQDMProgressBar(refresh_rate=max(1, config.log_every_n_steps)),
+        _Bar(refresh_rate=max(1, config.log_every_n_steps)),
     ]
     if config.checkpoint_every_n_steps:
         steps = config.checkpoint_every_n_steps
@@ -134,6 +134,12 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
+
+
+class _Bar(TQDMProgressBar):
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """The metrics of the bar, without the logger's version."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 def _checked(extra: dict[str, Any]) -> dict[str, Any]:

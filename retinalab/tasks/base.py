@@ -147,7 +147,12 @@ class Task(LightningModule):
         trainer = self.trainer
         if trainer.max_steps and trainer.max_steps > 0:
             return int(trainer.max_steps)
-        batches = int(trainer.num_training_batches)
+        batches = int(trainer.datamodule.training_batches())
+        limit = trainer.limit_train_batches
+        if isinstance(limit, int):
+            batches = min(batches, limit)
+        elif limit is not None:
+            batches = int(batches * limit)
         per_epoch = -(-batches // trainer.accumulate_grad_batches)
         return max(1, per_epoch * int(trainer.max_epochs or 1))
 
