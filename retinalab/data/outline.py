@@ -9,7 +9,8 @@ import numpy as np
 
 __all__ = ["Ellipse", "fit_outline"]
 
-_TRIALS = 400
+_TRIALS = 120
+_VOTERS = 96
 _TOLERANCE = 0.012
 _FEWEST = 24
 _SUPPORT = 0.5
@@ -84,10 +85,10 @@ def _best(points: np.ndarray, unknowns: int, generator: np.random.Generator) -> 
     shapes = _solve(points[picks])
     if len(shapes) == 0:
         return None, 0.0
-    near = _distance(points, shapes) < _TOLERANCE
-    winner = int(near.sum(axis=1).argmax())
-    agreeing = points[near[winner]]
+    voters = points[:: max(1, len(points) // _VOTERS)]
+    winner = int((_distance(voters, shapes) < _TOLERANCE).sum(axis=1).argmax())
     refined = shapes[winner]
+    agreeing = points[_distance(points, refined[None])[0] < _TOLERANCE]
     for _ in range(2):
         candidate = _solve(agreeing[None], unknowns)
         if len(candidate) == 0:
