@@ -1,0 +1,158 @@
+"""What a finished run left in its folder, read once and checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from retinalab.errors import RetinalabError, unknown
+from retinalab.metrics.tables import diseases_of, read_table
+from retinalab.protocol import SCALES, Scale
+
+__all__ = ["History", "RunFolder", "read_run"]
+
+
+@dataclass(frozen=True)
+class History:
+    """What one stage logged while it trained.
+
+    Attributes:
+        stage: name of the stage.
+        child: the fold or seed that it belongs to (``fold-0``), "" where the run has neither.
+        table: a row per logged step, with ``epoch``, ``step`` and a sparse column per figure.
+    """
+
+    stage: str
+    child: str
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        scales: disease -> its grade scale, as the protocol names it.
+        metrics: ``part[@set]/target/name`` -> value, low, high, n, n_groups, note.
+        predictions: a row per photograph; None where the run graded none.
+        windows: a row per patch; None where the run classified none.
+    """
+
+    path: Path
+    experiment: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+    scales: Mapping[str, Scale]
+    predictions: pd.DataFrame | None
+    windows: pd.DataFrame | None
+    history: tuple[History, ...]
+
+    @property
+    def diseases(self) -> tuple[str, ...]:
+        """Diseases that the predictions grade."""
+        return () if self.predictions is None else diseases_of(self.predictions)
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Prefixes of the test photographs' keys (``test``, ``test@aptos``); without any, of validation."""
+        prefixes = dict.fromkeys(key.split("/")[0] for key in self.metrics)
+        by_part = [[p for p in prefixes if p.partition("@")[0] == part] for part in ("test", "val")]
+        return tuple(sorted(next(filter(None, by_part), []), key=lambda prefix: "@" in prefix))
+
+    def rows(self, prefix: str, disease: str | None = None) -> pd.DataFrame:
+        """Predictions behind the keys of a prefix; with a disease, those whose reference is known."""
+        if self.predictions is None:
+            return pd.DataFrame({"image": [], "set": [], "patient": [], "seed": []})
+        part, _, name = prefix.partition("@")
+        table = self.predictions
+        named = {key.split("/")[0].partition("@")[2] for key in self.metrics} - {""}
+        chosen = table["set"] == name if name else ~table["set"].isin(named)
+        rows = table[(table["part"] == part) & chosen]
+        return rows if disease is None else rows[rows[disease] >= 0]
+
+    def set_of(self, prefix: str) -> str:
+        """Name of the data set behind the keys of a prefix; "" where no table tells."""
+        sets = prefix.partition("@")[2] or ", ".join(self.rows(prefix)["set"].unique())
+        return sets or str(_mapping(self.experiment.get("data")).get("set", ""))
+
+
+def read_run(folder: Path) -> RunFolder:
+    """Read the folder of a finished run.
+
+    Raises:
+        RetinalabError: a file is missing or cannot be read, or a disease has no known grade scale.
+    """
+    experiment = _mapping(_parse(folder / "experiment.yaml"))
+    declared = _mapping(_mapping(experiment.get("protocol")).get("diseases"))
+    for name in declared.values():
+        if name not in SCALES:
+            raise unknown("grade scale", str(name), SCALES, f"Correct '{folder / 'experiment.yaml'}'.")
+    predictions = folder / "predictions.parquet"
+    windows = folder / "windows.parquet"
+    run = RunFolder(
+        path=folder,
+        experiment=experiment,
+        provenance=_mapping(_parse(folder / "provenance.json")),
+        metrics=_mapping(_parse(folder / "metrics.json")),
+        scales={disease: SCALES[name] for disease, name in declared.items()},
+        predictions=read_table(predictions, "predictions") if predictions.is_file() else None,
+        windows=read_table(windows, "windows") if windows.is_file() else None,
+        history=_histories(folder, list(_mapping(experiment.get("stages")))),
+    )
+    for disease in run.diseases:
+        if disease not in run.scales:
+            raise unknown(
+                "disease", disease, run.scales, "The protocol must name the grade scale of each disease."
+            )
+    return run
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _parse(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+    except FileNotFoundError:
+        raise RetinalabError(
+            f"No {path.name} in '{path.parent}'. Give the folder of a finished run."
+        ) from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise RetinalabError(
+            f"'{path}' cannot be read ({error}). Repeat the run, or restore the file."
+        ) from error
+
+
+def _histories(folder: Path, stages: list[str]) -> tuple[History, ...]:
+    found = []
+    for path in folder.glob("**/history/*.csv"):
+        child = path.relative_to(folder).parent.parent.as_posix()
+        found.append(History(path.stem, "" if child == "." else child, _history(path)))
+    place = {stage: k for k, stage in enumerate(stages)}
+    found.sort(key=lambda one: (place.get(one.stage, len(place)), one.stage, _natural(one.child)))
+    return tuple(found)
+
+
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise RetinalabError(
+            f"'{path}' is not a CSV table ({error}). Repeat the run, or delete the file."
+        ) from error
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Key that puts fold-2 before fold-10."""
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", text)]

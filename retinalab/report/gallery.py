@@ -1,0 +1,113 @@
+"""The photographs that the network was most certain about, right and wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from retinalab.metrics.tables import probabilities_of
+from retinalab.protocol import Scale
+
+__all__ = ["Gallery", "Picture", "Tile", "gallery", "thumbnail"]
+
+Picture = Callable[[str, str], "npt.NDArray[np.uint8] | None"]
+
+_SIDE, _QUALITY, _COUNT = 160, 82, 8
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One photograph with its caption; ``source`` is a data URI, "" where no picture could be had."""
+
+    image: str
+    set: str
+    source: str
+    reference: str
+    predicted: str
+    certainty: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The tiles of one disease, most certain first, and how many photographs they were chosen from."""
+
+    disease: str
+    right: list[Tile]
+    wrong: list[Tile]
+    right_of: int
+    wrong_of: int
+    regression: bool
+
+
+def gallery(
+    rows: pd.DataFrame, disease: str, scale: Scale, picture: Picture | None, count: int = _COUNT
+) -> Gallery:
+    """Choose the photographs of one disease.
+
+    Certainty is the probability of the predicted grade. A regression has none: its right answers are ordered
+    by nearness of the score to the reference, its wrong ones by distance from it.
+
+    Args:
+        rows: predictions of one seed whose reference is known.
+        picture: RGB working image of (set, image), or None where it cannot be had.
+        count: photographs of each kind.
+    """
+    right = rows[disease].to_numpy() == rows[f"{disease}_grade"].to_numpy()
+    regression = f"{disease}_score" in rows
+    order = rows.assign(_rank=_rank(rows, disease, right)).sort_values(
+        ["_rank", "set", "image"], ascending=[False, True, True], kind="stable"
+    )
+    is_right = order[disease] == order[f"{disease}_grade"]
+
+    def tiles(chosen: pd.DataFrame) -> list[Tile]:
+        return [_tile(row, disease, scale, picture) for _, row in chosen.head(count).iterrows()]
+
+    return Gallery(
+        disease,
+        tiles(order[is_right]),
+        tiles(order[~is_right]),
+        int(right.sum()),
+        int((~right).sum()),
+        regression,
+    )
+
+
+def thumbnail(image: npt.NDArray[np.uint8]) -> str:
+    """Data URI of a photograph, ``(H, W, 3)`` uint8 RGB, reduced to at most 160 pixels a side."""
+    small = Image.fromarray(np.ascontiguousarray(image))
+    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _rank(rows: pd.DataFrame, disease: str, right: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    if f"{disease}_score" in rows:
+        distance = (rows[f"{disease}_score"] - rows[disease]).abs().to_numpy(dtype=np.float64)
+        return np.where(right, -distance, distance)
+    probabilities = rows[probabilities_of(rows, f"{disease}_p")].to_numpy(dtype=np.float64)
+    given: npt.NDArray[np.float64] = probabilities[np.arange(len(rows)), rows[f"{disease}_grade"].to_numpy()]
+    return given
+
+
+def _tile(row: pd.Series, disease: str, scale: Scale, picture: Picture | None) -> Tile:
+    image, name = str(row["image"]), str(row["set"])
+    found = None if picture is None else picture(name, image)
+    reference, predicted = int(row[disease]), int(row[f"{disease}_grade"])
+    regression = f"{disease}_score" in row.index
+    value = row[f"{disease}_score"] if regression else row[f"{disease}_p{predicted}"]
+    return Tile(
+        image=image,
+        set=name,
+        source="" if found is None else thumbnail(found),
+        reference=f"{reference} {scale.levels[reference]}",
+        predicted=f"{predicted} {scale.levels[predicted]}",
+        certainty=f"{'score' if regression else 'probability'} {value:.2f}",
+    )

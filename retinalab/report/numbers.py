@@ -1,0 +1,68 @@
+"""Numbers as the report prints them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["duration", "interval", "known", "number", "plain"]
+
+
+def known(value: Any) -> bool:
+    """Whether a figure is defined."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def number(value: Any) -> str:
+    """Three decimals and a true minus sign.
+
+    Example:
+        >>> number(-0.12345), number(None)
+        ('−0.123', 'undefined')
+    """
+    return f"{value:.3f}".replace("-", "−") if known(value) else "undefined"
+
+
+def interval(metric: Mapping[str, Any]) -> str:
+    """Value and 95 % interval of an entry of ``metrics.json``.
+
+    Example:
+        >>> interval({"value": 0.5, "low": 0.25, "high": 0.75}), interval({"value": 0.5})
+        ('0.500 [0.250, 0.750]', '0.500')
+    """
+    low, high = metric.get("low"), metric.get("high")
+    text = number(metric.get("value"))
+    return f"{text} [{number(low)}, {number(high)}]" if known(low) and known(high) else text
+
+
+def duration(seconds: Any) -> str:
+    """Hours, minutes and seconds.
+
+    Example:
+        >>> duration(462.4), duration(9000)
+        ('7 min 42 s', '2 h 30 min')
+    """
+    if not known(seconds):
+        return ""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plain(value: Any) -> str:
+    """A value from a free mapping on one line.
+
+    Example:
+        >>> plain({"train": 12, "seeds": [0, 1]})
+        'train: 12; seeds: 0, 1'
+    """
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

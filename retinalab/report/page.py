@@ -1,0 +1,140 @@
+"""Puts the report of a run together and writes it in one step."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+import yaml
+
+from retinalab.report.figures import learning_curves, reliability, roc
+from retinalab.report.folder import RunFolder, read_run
+from retinalab.report.gallery import Picture, gallery
+from retinalab.report.numbers import plain
+from retinalab.report.results import BASELINES, confusions, headlines, lesion_grid, metric_rows, unit_of
+from retinalab.report.summary import banners, data_sets, further, protocol, summary
+
+__all__ = ["write_report"]
+
+
+def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] | None = None) -> Path:
+    """Write ``report.html`` of a finished run: one file, no script, no request to any network.
+
+    Numbers come from ``metrics.json`` as they are; matrices and curves from ``predictions.parquet``.
+
+    Args:
+        folder: the run's folder with ``experiment.yaml``, ``provenance.json`` and ``metrics.json``; tables
+            and ``history/*.csv`` (also below ``fold-*`` and ``seed-*``) where the run left them.
+        picture: working image of (set, image) for the gallery, ``(S, S, 3)`` uint8 RGB; None where it cannot
+            be had, and the gallery then says so.
+
+    Raises:
+        RetinalabError: a file is missing or cannot be read.
+    """
+    run = read_run(Path(folder))
+    page = _environment().get_template("report.html").render(_context(run, picture))
+    target = run.path / "report.html"
+    handle, temporary = tempfile.mkstemp(prefix=".report.", dir=run.path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("retinalab.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = plain
+    return environment
+
+
+def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
+    provenance = run.provenance
+    return {
+        "paper": str(run.experiment.get("paper", "")),
+        "name": str(run.experiment.get("name", run.path.name)),
+        "run_id": run.path.name,
+        "citation": plain(provenance.get("citation")),
+        "banners": banners(run),
+        "protocol": protocol(run),
+        "summary": summary(run),
+        "data_sets": data_sets(run),
+        "results": [_results(run, prefix, picture) for prefix in run.tested],
+        "baseline_names": BASELINES,
+        "metrics": metric_rows(run),
+        "stages": learning_curves(run.history),
+        "notes": _lines(provenance.get("notes")) + _lines(_leaks(provenance)),
+        "command": plain(provenance.get("command")),
+        "versions": dict(provenance.get("versions") or {}),
+        "further": further(run),
+        "experiment_text": yaml.safe_dump(dict(run.experiment), sort_keys=False, allow_unicode=True),
+    }
+
+
+def _results(run: RunFolder, prefix: str, picture: Picture | None) -> Mapping[str, Any]:
+    """What is shown of one test set."""
+    graded = {disease: run.rows(prefix, disease) for disease in run.diseases}
+    graded = {disease: rows for disease, rows in graded.items() if len(rows)}
+    charts, missing = [], []
+    for disease, rows in graded.items():
+        scale = run.scales[disease]
+        area = run.metrics.get(f"{prefix}/{disease}/{'auc' if scale.size == 2 else 'auc_referable'}")
+        curve = roc(rows, disease, scale, area)
+        trust = reliability(_first_seed(rows), disease, scale)
+        charts += [one for one in (curve, trust) if one is not None]
+        if curve is None:
+            missing.append(f"{disease.upper()}: no ROC, since the references lie on one side of referable.")
+        if trust is None:
+            regression = f"{disease}_score" in rows
+            why = (
+                "the score of a regression is no probability"
+                if regression
+                else "there are too few photographs"
+            )
+            missing.append(f"{disease.upper()}: reliability is not applicable, since {why}.")
+    return {
+        "prefix": prefix,
+        "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
+        "set": run.set_of(prefix),
+        "unit": unit_of(run, prefix),
+        "headlines": headlines(run, prefix),
+        "confusions": confusions(run, prefix),
+        "lesions": lesion_grid(run, prefix),
+        "charts": charts,
+        "missing": missing,
+        "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
+        "galleries": [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()],
+    }
+
+
+def _first_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    first: pd.DataFrame = rows[rows["seed"] == rows["seed"].min()]
+    return first
+
+
+def _leaks(provenance: Mapping[str, Any]) -> Any:
+    split = provenance.get("split")
+    return split.get("leaks") if isinstance(split, Mapping) else None
+
+
+def _lines(value: Any) -> list[str]:
+    """A list of lines from a line, a list or nothing."""
+    if not value:
+        return []
+    return [plain(item) for item in value] if isinstance(value, list) else [plain(value)]

@@ -1,0 +1,226 @@
+"""Tables of the report: headline results beside baselines, every metric, confusion matrices, lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retinalab.metrics.grading import confusion_matrix
+from retinalab.metrics.tables import probabilities_of
+from retinalab.report.folder import RunFolder
+from retinalab.report.numbers import interval, known, number
+
+__all__ = [
+    "Confusion",
+    "Grid",
+    "Headline",
+    "confusions",
+    "headlines",
+    "lesion_grid",
+    "metric_rows",
+    "unit_of",
+]
+
+BASELINES: Mapping[str, str] = {"majority": "majority class", "colour": "colour histograms"}
+
+_MEASURES = {
+    "kappa": "quadratic weighted kappa",
+    "auc_referable": "AUC, referable",
+    "accuracy": "accuracy",
+}
+_LESION_MEASURES = {
+    "f1": "pixel F1",
+    "ap": "average precision",
+    "component_recall": "lesions found",
+    "false_components": "false lesions per photograph",
+    "image_f1": "presence F1",
+    "image_auc": "presence AUC",
+}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One result with its interval, and what stands beside it.
+
+    Attributes:
+        strip: low, value and high for drawing, clipped to [0, 1]; None where the figure is undefined.
+        baselines: name -> (text, position against the interval); text "" where none was measured.
+    """
+
+    key: str
+    target: str
+    measure: str
+    text: str
+    note: str
+    counted: str
+    strip: tuple[float, float, float] | None
+    marks: list[tuple[str, float]]
+    baselines: dict[str, tuple[str, str]]
+
+
+def headlines(run: RunFolder, prefix: str) -> list[Headline]:
+    """Kappa, AUC and accuracy per disease, joint accuracy, mean lesion F1, patch accuracy, where measured."""
+    wanted: list[tuple[str, str, str]] = []
+    for disease, scale in run.scales.items():
+        measures = dict(_MEASURES)
+        if f"{prefix}/{disease}/kappa" not in run.metrics:
+            measures = {"kappa_unweighted": "unweighted kappa"} | measures
+        if scale.size == 2:
+            measures["auc"] = "AUC"
+        wanted += [(disease, name, label) for name, label in measures.items()]
+    wanted.append(("joint", "accuracy", "all diseases right"))
+    wanted.append(("lesion/mean", "f1", "pixel F1, mean over lesions"))
+    wanted.append(("windows", "accuracy", "accuracy of patches"))
+    return [
+        _headline(run, prefix, target, name, label)
+        for target, name, label in wanted
+        if f"{prefix}/{target}/{name}" in run.metrics
+    ]
+
+
+def metric_rows(run: RunFolder) -> dict[str, list[dict[str, str]]]:
+    """Every entry of ``metrics.json``, by prefix, as printed."""
+    out: dict[str, list[dict[str, str]]] = {}
+    for key, metric in run.metrics.items():
+        prefix, _, name = key.partition("/")
+        seeds = metric.get("seeds")
+        spread = f"{number(metric.get('sd_seeds'))} over {len(seeds)} seeds" if seeds else ""
+        note = "; ".join(
+            filter(None, [spread and f"standard deviation {spread}", str(metric.get("note") or "")])
+        )
+        n, groups = metric.get("n", ""), metric.get("n_groups", "")
+        out.setdefault(prefix, []).append(
+            {
+                "key": key,
+                "name": name,
+                "text": interval(metric),
+                "n": str(n),
+                "groups": str(groups),
+                "note": note,
+            }
+        )
+    return out
+
+
+def unit_of(run: RunFolder, prefix: str) -> str:
+    """What counts as independent: patients, photographs where patients are unknown, or both."""
+    patients = run.rows(prefix)["patient"]
+    if not len(patients):
+        return "independent units"
+    unknown = patients.fillna("") == ""
+    if unknown.all():
+        return "photographs"
+    return "patients and photographs of unknown patients" if unknown.any() else "patients"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts and row shares of one scale.
+
+    Attributes:
+        rows: reference grade, (count, share of the row or None) per predicted grade, and the row's total.
+        levels: the grades in words.
+    """
+
+    title: str
+    levels: list[str]
+    rows: list[tuple[int, list[tuple[int, float | None]], int]]
+
+
+def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
+    """A matrix per disease of the first seed's predictions, and one of the patches."""
+    out = []
+    for disease in run.diseases:
+        rows, scale = run.rows(prefix, disease), run.scales[disease]
+        rows = rows[rows["seed"] == rows["seed"].min()]
+        if len(rows):
+            counts = confusion_matrix(rows[disease], rows[f"{disease}_grade"], scale.size)
+            out.append(_confusion(disease.upper(), list(scale.levels), counts))
+    if run.windows is not None:
+        part, _, name = prefix.partition("@")
+        table = run.windows[run.windows["part"] == part]
+        table = (
+            table[table["set"] == (name or run.set_of(prefix))]
+            if run.predictions is not None or name
+            else table
+        )
+        if len(table):
+            size = len(probabilities_of(table, "p"))
+            counts = confusion_matrix(table["label"], table["grade"], size)
+            out.append(_confusion("Patches", [f"class {k}" for k in range(size)], counts))
+    return out
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of intervals: a row per lesion, a column per measure."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+def lesion_grid(run: RunFolder, prefix: str) -> Grid | None:
+    """Figures of each lesion class; None where no lesion was scored."""
+    keys = [key.split("/") for key in run.metrics if key.startswith(f"{prefix}/lesion/")]
+    lesions = dict.fromkeys(key[2] for key in keys if len(key) == 4)
+    names = [name for name in _LESION_MEASURES if any(key[-1] == name for key in keys)]
+    if not lesions or not names:
+        return None
+    rows = []
+    for lesion in lesions:
+        cells = [run.metrics.get(f"{prefix}/lesion/{lesion}/{name}") for name in names]
+        rows.append((lesion, [interval(cell) if cell else "" for cell in cells]))
+    return Grid([_LESION_MEASURES[name] for name in names], rows)
+
+
+def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -> Headline:
+    key = f"{prefix}/{target}/{name}"
+    metric = run.metrics[key]
+    low, value, high = (metric.get(field) for field in ("low", "value", "high"))
+    marks, beside = [], {}
+    for baseline in BASELINES:
+        other = run.metrics.get(f"{key}_{baseline}")
+        beside[baseline] = (interval(other), _position(other, metric)) if other else ("", "")
+        if other and known(other.get("value")):
+            marks.append((baseline, _clip(other["value"])))
+    strip = None
+    if known(value):
+        strip = (_clip(low if known(low) else value), _clip(value), _clip(high if known(high) else value))
+    words = {"joint": "Joint", "lesion/mean": "Lesions", "windows": "Patches"}
+    return Headline(
+        key, words.get(target, target.upper()), label, interval(metric), str(metric.get("note") or ""),
+        _counted(metric, target, unit_of(run, prefix)), strip, marks, beside,
+    )  # fmt: skip
+
+
+def _position(other: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
+    value, low, high = other.get("value"), metric.get("low"), metric.get("high")
+    if not (known(value) and known(low) and known(high)):
+        return ""
+    if value < low:  # type: ignore[operator]
+        return "below the interval"
+    return "above the interval" if value > high else "inside the interval"  # type: ignore[operator]
+
+
+def _counted(metric: Mapping[str, Any], target: str, unit: str) -> str:
+    things = "patches" if target == "windows" else "photographs"
+    text = f"{metric.get('n', '?')} {things}"
+    if "n_groups" not in metric:
+        return text
+    return f"{text}, patients unknown" if unit == "photographs" else f"{text}, {metric['n_groups']} {unit}"
+
+
+def _confusion(title: str, levels: Sequence[str], counts: npt.NDArray[np.float64]) -> Confusion:
+    rows = []
+    for grade, row in enumerate(counts.astype(int)):
+        total = int(row.sum())
+        rows.append((grade, [(int(c), int(c) / total if total else None) for c in row], total))
+    return Confusion(title, list(levels), rows)
+
+
+def _clip(value: Any) -> float:
+    return min(1.0, max(0.0, float(value)))
