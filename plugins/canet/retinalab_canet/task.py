@@ -26,7 +26,8 @@ class CanetTask(Task):
     IV-B (the checkpoint is chosen by joint accuracy). Only the refined logits predict.
 
     Differs from the paper: the authors' code chooses the checkpoint on the test photographs; here it is
-    chosen on the part that the protocol names.
+    chosen on the part that the protocol names. For a single disease that code chooses by AUC; here its
+    accuracy takes joint accuracy's place.
     """
 
     config_class = CanetConfig
@@ -35,7 +36,11 @@ class CanetTask(Task):
 
     def chosen_by(self) -> tuple[str, str]:
         """Joint accuracy; of a single disease, its accuracy."""
-        return super().chosen_by() if len(self.scales) > 1 else (f"val/{next(iter(self.scales))}/accuracy", "max")
+        return (
+            super().chosen_by()
+            if len(self.scales) > 1
+            else (f"val/{next(iter(self.scales))}/accuracy", "max")
+        )
 
     def build_network(self) -> nn.Module:
         """The network that the configuration describes."""

@@ -1,4 +1,4 @@
-"""The authors' checkpoints, against their network built independently: torchvision's trunk, functional gates."""
+"""The authors' checkpoints, against their network built apart: torchvision's trunk, functional gates."""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from retinalab_canet.backbone import Backbone
 from retinalab_canet.build import build_network
-from retinalab_canet.config import CanetConfig
+from retinalab_canet.config import CanetConfig, Variant
 from retinalab_canet.loss import joint_grading_loss
 from retinalab_canet.network import CANet
 from torch import nn
@@ -18,7 +18,7 @@ from retinalab.errors import RetinalabError
 
 MESSIDOR = {"dr": 2, "dme": 3}
 IDRID = {"dr": 5, "dme": 3}
-VARIANTS = ("canet", "joint", "joint-complex", "joint-complex-v2", "multi-task", "mtmr")
+VARIANTS = get_args(Variant)
 
 
 def count(module: nn.Module) -> int:
@@ -180,15 +180,24 @@ def test_initialisation_is_kaiming_by_fan_out() -> None:
     assert spatial.std().item() == pytest.approx((2 / 49) ** 0.5, rel=0.3)
 
 
-def test_dropout_is_on_values_of_the_map_or_of_the_vector() -> None:
+@pytest.mark.parametrize(
+    ("place", "shapes"),
+    [("features", [(2, 512, 2, 2)]), ("pooled", [(2, 512), (2, 512)])],
+    ids=["features", "pooled"],
+)
+@pytest.mark.parametrize("variant", ["canet", "joint"])
+def test_dropout_is_on_values_of_the_map_or_of_the_vector(
+    variant: str, place: str, shapes: list[tuple[int, ...]]
+) -> None:
     seen: list[tuple[int, ...]] = []
-    for place in ("features", "pooled"):
-        network = build(IDRID, backbone="resnet18", features=16, dropout_place=place).train()
-        network.get_submodule("dropout").register_forward_hook(
-            lambda _, given, __: seen.append(tuple(given[0].shape))
-        )
-        network(torch.randn(2, 3, 64, 64))
-    assert seen == [(2, 512, 2, 2), (2, 512), (2, 512)]
+    network = build(
+        IDRID, variant=variant, backbone="resnet18", features=16, dropout_place=place, dropout=0.5
+    )
+    network.get_submodule("dropout").register_forward_hook(
+        lambda _, given, __: seen.append(tuple(given[0].shape))
+    )
+    network(torch.randn(2, 3, 64, 64))
+    assert seen == (shapes if variant == "canet" else shapes[:1])
 
 
 def test_mtmr_hands_the_last_disease_s_features_to_the_other() -> None:
