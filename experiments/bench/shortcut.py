@@ -1,4 +1,4 @@
-"""How well colours alone predict referable disease on real photographs: the figure that a network has to beat.
+"""How well colours alone predict referable disease on real photographs: what a network has to beat.
 
 python experiments/bench/shortcut.py ../shared/data
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from retinalab.metrics.evaluate import Metric, evaluate, majority
+from retinalab.metrics.evaluate import evaluate, majority
+from retinalab.metrics.measure import Metric
 from retinalab.metrics.tables import complete_predictions, read_meta, read_table, write_table
 
 if TYPE_CHECKING:

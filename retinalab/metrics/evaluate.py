@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -14,38 +13,17 @@ from retinalab.metrics.figures import (
     disease_figures,
     joint_figures,
     lesion_figures,
-    mean_figures,
     mean_over_lesions,
     presence_figures,
     window_figures,
 )
-from retinalab.metrics.statistics import Clusters, bootstrap
+from retinalab.metrics.measure import Build, Measure, Metric
+from retinalab.metrics.statistics import Clusters
 from retinalab.metrics.tables import complete_predictions, diseases_of, probabilities_of
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 
-__all__ = ["Metric", "evaluate", "majority"]
-
-
-class Metric(TypedDict):
-    """One figure as ``metrics.json`` holds it; None where it is undefined, and then ``note`` says why.
-
-    ``n`` photographs (patches for windows) and ``n_groups`` units of independence. Over several seeds
-    ``value`` is the mean, ``low`` and ``high`` are the interval of that mean under another sample of
-    patients, ``sd_seeds`` is the standard deviation between seeds (n - 1) and ``seeds`` are their values.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    n_groups: int
-    note: NotRequired[str]
-    sd_seeds: NotRequired[float | None]
-    seeds: NotRequired[list[float | None]]
-
-
-Build = Callable[[pd.DataFrame, Clusters], Figures]
+__all__ = ["evaluate", "majority"]
 
 
 def evaluate(
@@ -76,7 +54,7 @@ def evaluate(
     Raises:
         RetinalabError: a disease without a scale, a grade outside it, a probability that is not finite.
     """
-    table = complete_predictions(predictions)
+    table = complete_predictions(predictions).reset_index(drop=True)
     graded = diseases_of(table)
     for disease in graded:
         if disease not in scales:
@@ -91,7 +69,7 @@ def evaluate(
     ]
     primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
     out: dict[str, Metric] = {}
-    measure = _Measure(resamples, seed)
+    measure = Measure(resamples, seed)
     for prefix, rows in _parts(table, primary):
         for disease in graded:
             known = rows[rows[disease] >= 0]
@@ -101,13 +79,12 @@ def evaluate(
         if len(graded) > 1:
             known = rows[(rows[list(graded)] >= 0).all(axis=1)]
             out |= measure(f"{prefix}/joint", known, _on(joint_figures, graded), graded[0])
-        for lesion in marked:
-            known = rows[(rows[f"lesion_{lesion}"] >= 0) & rows[f"lesion_{lesion}_p"].notna()]
-            out |= measure(f"{prefix}/lesion/{lesion}", known, _on(presence_figures, lesion))
+        out |= _presence(prefix, rows, marked, measure)
     if lesions is not None:
         for prefix, rows in _parts(lesions, primary):
             out |= _segmentation(prefix, rows, measure)
     if windows is not None:
+        _check_windows(windows)
         for prefix, rows in _parts(windows, primary):
             out |= measure(f"{prefix}/windows", rows[rows["label"] >= 0], window_figures, photographs=False)
     return out
@@ -134,7 +111,7 @@ def majority(
     table = complete_predictions(predictions)
     diseases = [disease for disease in diseases_of(table) if disease in scales and disease in train]
     primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
-    measure = _Measure(resamples, seed)
+    measure = Measure(resamples, seed)
     targets = [(disease, [disease]) for disease in diseases] + (
         [("joint", diseases)] if len(diseases) > 1 else []
     )
@@ -152,43 +129,22 @@ def majority(
     return out
 
 
-class _Measure:
-    """Bootstrap of the figures of some rows, seeds averaged, as named metrics."""
-
-    def __init__(self, resamples: int, seed: int) -> None:
-        self._resamples, self._seed = resamples, seed
-
-    def __call__(
-        self,
-        prefix: str,
-        rows: pd.DataFrame,
-        build: Build,
-        severity: str | None = None,
-        photographs: bool = True,
-    ) -> dict[str, Metric]:
-        if not len(rows):
-            return {}
-        clusters = Clusters.of(rows["group"], None if severity is None else rows[severity])
-        each = [build(part, clusters) for _, part in rows.groupby("seed")]
-        intervals = bootstrap(mean_figures(each).panel, clusters, self._resamples, self._seed)
-        values = np.array([one.values(clusters) for one in each])
-        n = int(rows["image"].nunique()) if photographs else len(rows) // len(each)
-        out: dict[str, Metric] = {}
-        for k, (name, interval) in enumerate(zip(each[0].names, intervals, strict=True)):
-            metric = Metric(
-                value=_finite(interval.value), low=_finite(interval.low), high=_finite(interval.high),
-                n=n, n_groups=clusters.size,
-            )  # fmt: skip
-            if interval.note:
-                metric["note"] = _why(name) if np.isnan(interval.value) else interval.note
-            if len(each) > 1:
-                metric["sd_seeds"] = _finite(values[:, k].std(ddof=1))
-                metric["seeds"] = [_finite(value) for value in values[:, k]]
-            out[f"{prefix}/{name}"] = metric
+def _presence(prefix: str, rows: pd.DataFrame, lesions: Sequence[str], measure: Measure) -> dict[str, Metric]:
+    out: dict[str, Metric] = {}
+    known = {x: (rows[f"lesion_{x}"] >= 0) & rows[f"lesion_{x}_p"].notna() for x in lesions}
+    for lesion in lesions:
+        out |= measure(f"{prefix}/lesion/{lesion}", rows[known[lesion]], _on(presence_figures, lesion))
+    if not out:
         return out
 
+    def build(part: pd.DataFrame, clusters: Clusters) -> Figures:
+        each = [presence_figures(part[known[x].loc[part.index]], clusters, x) for x in lesions]
+        return mean_over_lesions(each, "image_f1")
 
-def _segmentation(prefix: str, rows: pd.DataFrame, measure: _Measure) -> dict[str, Metric]:
+    return out | measure(f"{prefix}/lesion/mean", rows[np.any(list(known.values()), axis=0)], build)
+
+
+def _segmentation(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Metric]:
     present = rows["lesion"].unique().tolist()
     names = [x for x in LESIONS if x in present] + sorted(x for x in present if x not in LESIONS)
     out: dict[str, Metric] = {}
@@ -206,7 +162,7 @@ def _segmentation(prefix: str, rows: pd.DataFrame, measure: _Measure) -> dict[st
 
 def _parts(table: pd.DataFrame, primary: str) -> Iterator[tuple[str, pd.DataFrame]]:
     full = table if "seed" in table else table.assign(seed=0)
-    for (part, name), rows in full.groupby(["part", "set"], sort=False):
+    for (part, name), rows in full.groupby(["part", "set"], sort=False, dropna=False):
         yield (str(part) if name == primary else f"{part}@{name}"), rows
 
 
@@ -238,15 +194,12 @@ def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
         )
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _why(name: str) -> str:
-    if name.startswith("kappa"):
-        return "undefined: references and predictions are all of one grade"
-    if name.startswith("sensitivity_"):
-        return f"undefined: no photograph of grade {name.removeprefix('sensitivity_')}"
-    if name.endswith(("auc", "auc_referable")):
-        return "undefined: needs photographs on both sides, and for one-vs-rest a probability per grade"
-    return "undefined: no photograph has what it counts"
+def _check_windows(windows: pd.DataFrame) -> None:
+    size = len(probabilities_of(windows, "p"))
+    for column, lowest in (("label", -1), ("grade", 0)):
+        wrong = windows[~windows[column].between(lowest, size - 1)]
+        if len(wrong):
+            raise RetinalabError(
+                f"{column} of a patch of {wrong['image'].iloc[0]!r} is {wrong[column].iloc[0]}, there are "
+                f"probabilities of {size} classes ({len(wrong)} such rows). Correct the table."
+            )

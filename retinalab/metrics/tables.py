@@ -92,14 +92,13 @@ def probabilities_of(table: pd.DataFrame, prefix: str) -> list[str]:
 def complete_predictions(table: pd.DataFrame) -> pd.DataFrame:
     """Fill the columns that predictions made elsewhere do not have.
 
-    ``image``, references and predictions must be there. Missing are: part ``test``, fold -1, seed 0, an
-    empty text elsewhere; ``group`` is ``set/patient``, or ``set/image`` where the patient is unknown, so
-    that the photograph is then the unit of independence.
+    ``image``, references and predictions must be there. Elsewhere a missing column or empty cell becomes part
+    ``test``, fold -1, seed 0 or an empty text. A missing ``group`` is ``set/patient``, or ``set/image`` where
+    the patient is unknown: the photograph is then the unit of independence.
     """
     out = table.copy()
     for column, default in _DEFAULTS.items():
-        if column not in out:
-            out[column] = default
+        out[column] = out[column].fillna(default) if column in out else default
     if "group" not in out and "image" in out:
         patient = out["patient"].fillna("").astype(str)
         unit = patient.where(patient != "", out["image"].astype(str))
