@@ -100,7 +100,8 @@ class CanetConfig(TaskConfig):
             source, _, target = word.replace("->", "2").partition("2")
             if not (source and target) and dependence not in ("all", "both", "none"):
                 raise ValueError(
-                    f"{word!r} is no pair of diseases; choices: all, both, none, dr2dme, dme2dr, several"
+                    f"{word!r} is no pair of diseases; choices: all, both, none, a pair such as dr2dme, "
+                    "or a list of pairs"
                 )
         return dependence
 

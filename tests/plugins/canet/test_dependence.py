@@ -11,7 +11,8 @@ from retinalab.errors import RetinalabError
 @pytest.mark.parametrize("word", ["all", "both"])
 def test_all_means_every_ordered_pair(word: str) -> None:
     assert set(dependence_pairs(word, ["dr", "dme"])) == {("dr", "dme"), ("dme", "dr")}
-    assert len(dependence_pairs(word, ["dr", "dme", "glaucoma", "amd"])) == 4 * 3
+    # section V: "if there are five correlated diseases, 20 disease-dependent attention modules"
+    assert len(dependence_pairs(word, ["dr", "dme", "glaucoma", "amd", "cataract"])) == 20
     assert dependence_pairs(word, ["dr"]) == ()
 
 

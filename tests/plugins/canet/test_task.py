@@ -78,9 +78,7 @@ def test_weights_must_fit_the_scale() -> None:
         task(class_weights={"dr": [1.0, 2.0]})
 
 
-@pytest.mark.parametrize(
-    "variant", ["canet", "joint", "joint-complex", "joint-complex-v2", "multi-task", "mtmr"]
-)
+@pytest.mark.parametrize("variant", get_args(Variant))
 def test_the_loss_falls_on_one_batch(variant: str) -> None:
     module = task(variant=variant, dropout=0.0).train()
     optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
