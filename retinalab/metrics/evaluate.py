@@ -19,7 +19,7 @@ from retinalab.metrics.figures import (
 )
 from retinalab.metrics.measure import Build, Measure, Metric
 from retinalab.metrics.statistics import Clusters
-from retinalab.metrics.tables import complete_predictions, diseases_of, probabilities_of
+from retinalab.metrics.tables import complete_predictions, diseases_of, lesions_of, probabilities_of
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 
@@ -38,8 +38,9 @@ def evaluate(
     """Every figure of a run, with its 95 % interval (:func:`retinalab.metrics.statistics.bootstrap`).
 
     Keys are ``test/dr/kappa`` for the primary set and ``test@messidor2/dr/kappa`` for any other; ``val``
-    likewise. Folds are pooled. Clusters are drawn within strata of their worst reference grade (joint
-    accuracy: of the first disease; lesions and patches: no strata).
+    likewise. Folds are pooled; a photograph that several folds predicted counts with each prediction, in
+    ``n`` once. Clusters are drawn within strata of their worst reference grade (joint accuracy: of the first
+    disease; lesions and patches: no strata), so that an interval holds for this mix of grades.
 
     Args:
         predictions: columns as in :mod:`retinalab.metrics.tables`; those made elsewhere may lack identity
@@ -62,11 +63,6 @@ def evaluate(
                 "disease", disease, scales, "The protocol must name the grade scale of each disease."
             )
         _check(table, disease, scales[disease])
-    marked = [
-        c.removeprefix("lesion_").removesuffix("_p")
-        for c in map(str, table.columns)
-        if c.startswith("lesion_") and c.endswith("_p")
-    ]
     primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
     out: dict[str, Metric] = {}
     measure = Measure(resamples, seed)
@@ -79,7 +75,7 @@ def evaluate(
         if len(graded) > 1:
             known = rows[(rows[list(graded)] >= 0).all(axis=1)]
             out |= measure(f"{prefix}/joint", known, _on(joint_figures, graded), graded[0])
-        out |= _presence(prefix, rows, marked, measure)
+        out |= _presence(prefix, rows, measure)
     if lesions is not None:
         for prefix, rows in _parts(lesions, primary):
             out |= _segmentation(prefix, rows, measure)
@@ -101,7 +97,8 @@ def majority(
     """What always answering the most frequent training grade would score, to stand beside a result.
 
     Keys are ``test/dr/accuracy_majority`` per disease and ``test/joint/accuracy_majority``, which answers
-    the most frequent combination of grades.
+    the most frequent combination of grades. Clusters are drawn without strata: the score is the share of
+    one grade, which strata would hold fixed.
 
     Args:
         train: reference grades of the training photographs, a column per disease; -1 is unknown.
@@ -129,9 +126,13 @@ def majority(
     return out
 
 
-def _presence(prefix: str, rows: pd.DataFrame, lesions: Sequence[str], measure: Measure) -> dict[str, Metric]:
+def _presence(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Metric]:
     out: dict[str, Metric] = {}
+    lesions = lesions_of(rows)
     known = {x: (rows[f"lesion_{x}"] >= 0) & rows[f"lesion_{x}_p"].notna() for x in lesions}
+    for lesion in lesions:
+        if f"lesion_{lesion}_annotated" in rows:
+            known[lesion] &= rows[f"lesion_{lesion}_annotated"].astype(bool)
     for lesion in lesions:
         out |= measure(f"{prefix}/lesion/{lesion}", rows[known[lesion]], _on(presence_figures, lesion))
     if not out:

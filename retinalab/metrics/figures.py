@@ -16,10 +16,12 @@ from retinalab.protocol import SCALES, Scale
 
 __all__ = [
     "Figures",
+    "average_precision",
     "disease_figures",
     "joint_figures",
     "lesion_figures",
     "mean_figures",
+    "mean_over_lesions",
     "presence_figures",
     "window_figures",
 ]

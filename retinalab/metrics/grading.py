@@ -16,6 +16,7 @@ from retinalab.errors import unknown
 from retinalab.protocol import Scale
 
 __all__ = [
+    "Array",
     "Ranking",
     "accuracy",
     "binary_auc",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
+"""Counts and figures, with any number of resamples in the leading axes."""
 
 
 def confusion_matrix(

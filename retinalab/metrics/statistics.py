@@ -17,10 +17,10 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from retinalab.errors import RetinalabError
+from retinalab.metrics.grading import Array
 
 __all__ = ["Clusters", "Interval", "Panel", "bootstrap", "jackknife", "resample"]
 
-Array = npt.NDArray[np.float64]
 Panel = Callable[[Array], Array]
 """``(b, G)`` multiplicities of G clusters to ``(b, M)`` values of M figures."""
 
@@ -159,7 +159,8 @@ def bootstrap(
     """
     value = panel(np.ones((1, clusters.size)))[0]
     if clusters.size < 2 or resamples < 1:
-        return [Interval(float(v), np.nan, np.nan, "no interval: a single group") for v in value]
+        note = "no interval: a single group" if clusters.size < 2 else "no interval: no resamples asked for"
+        return [Interval(float(v), np.nan, np.nan, note) for v in value]
     drawn = np.concatenate([panel(counts) for counts in resample(clusters, resamples, seed)])
     left_out = jackknife(panel, clusters) if method == "bca" else ()
     return [
@@ -172,18 +173,10 @@ def _interval(value: float, drawn: Array, left_out: tuple[Array, ...], level: fl
     if np.isnan(value):
         return Interval(np.nan, np.nan, np.nan, "undefined on these photographs")
     defined = drawn[~np.isnan(drawn)]
+    undefined = f"{drawn.size - defined.size} of {drawn.size} resamples undefined"
     if defined.size * 2 < drawn.size:
-        return Interval(
-            value,
-            np.nan,
-            np.nan,
-            f"no interval: {drawn.size - defined.size} of {drawn.size} resamples undefined",
-        )
-    notes = (
-        [f"{drawn.size - defined.size} of {drawn.size} resamples undefined"]
-        if defined.size < drawn.size
-        else []
-    )
+        return Interval(value, np.nan, np.nan, f"no interval: {undefined}")
+    notes = [undefined] if defined.size < drawn.size else []
     if np.ptp(defined) == 0 and np.isclose(defined[0], value, rtol=0, atol=1e-12):
         return Interval(value, value, value, "; ".join([*notes, "every resample gives this value"]))
     tails = np.array([(1 - level) / 2, (1 + level) / 2])

@@ -21,6 +21,7 @@ __all__ = [
     "TableKind",
     "complete_predictions",
     "diseases_of",
+    "lesions_of",
     "probabilities_of",
     "read_meta",
     "read_table",
@@ -74,6 +75,18 @@ def diseases_of(table: pd.DataFrame) -> tuple[str, ...]:
     """
     names = (column.removesuffix("_grade") for column in table.columns if column.endswith("_grade"))
     return tuple(name for name in names if name in table)
+
+
+def lesions_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """Lesions whose presence a predictions table holds: every ``X`` with ``lesion_X`` and ``lesion_X_p``.
+
+    Example:
+        >>> lesions_of(pd.DataFrame({"lesion_MA": [1], "lesion_MA_p": [0.9], "lesion_count": [3]}))
+        ('MA',)
+    """
+    scored = (c for c in map(str, table.columns) if c.startswith("lesion_") and c.endswith("_p"))
+    names = (column.removeprefix("lesion_").removesuffix("_p") for column in scored)
+    return tuple(name for name in names if f"lesion_{name}" in table)
 
 
 def probabilities_of(table: pd.DataFrame, prefix: str) -> list[str]:
@@ -216,11 +229,9 @@ def _columns(table: pd.DataFrame, kind: TableKind) -> dict[str, pa.DataType]:
         for disease in diseases_of(table):
             columns |= dict.fromkeys((disease, f"{disease}_grade"), _WHOLE)
             columns |= dict.fromkeys((*probabilities_of(table, f"{disease}_p"), f"{disease}_score"), _REAL)
-        for name in map(str, table.columns):
-            if name.startswith("lesion_"):
-                columns[name] = _REAL if name.endswith("_p") else _WHOLE
-                if name.endswith("_annotated"):
-                    columns[name] = pa.bool_()
+        for lesion in lesions_of(table):
+            columns |= {f"lesion_{lesion}": _WHOLE, f"lesion_{lesion}_p": _REAL}
+            columns[f"lesion_{lesion}_annotated"] = pa.bool_()
     return columns
 
 

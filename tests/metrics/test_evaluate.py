@@ -216,10 +216,13 @@ def test_presence_of_lesions_in_photographs() -> None:
     for lesion in ("MA", "EX"):
         table[f"lesion_{lesion}"] = generator.integers(-1, 2, 60)
         table[f"lesion_{lesion}_p"] = generator.random(60).round(1)
+    table["lesion_EX_annotated"] = np.arange(60) > 20
+    table.loc[0, "lesion_MA_p"] = np.nan
     found = evaluate(table, SCALES_OF, resamples=50)
     each = []
     for lesion in ("MA", "EX"):
         known = table[table[f"lesion_{lesion}"] >= 0]
+        known = known[known["lesion_EX_annotated"] if lesion == "EX" else known["lesion_MA_p"].notna()]
         reference, score = known[f"lesion_{lesion}"], known[f"lesion_{lesion}_p"]
         each.append(sk.f1_score(reference, score >= 0.5))
         assert found[f"test/lesion/{lesion}/image_f1"]["value"] == pytest.approx(each[-1])

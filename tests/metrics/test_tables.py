@@ -32,6 +32,7 @@ def predictions() -> pd.DataFrame:
             "lesion_MA": [1, 0, -1],
             "lesion_MA_p": [0.5, 0.25, np.nan],
             "lesion_MA_annotated": [True, True, False],
+            "lesion_count": [2.5, 0.5, 0.0],
             "camera": ["x", "y", "x"],
             "age": [41.5, 60.0, np.nan],
         }
