@@ -69,7 +69,7 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
         for camera in (
             Camera(
                 "clinic",
-                field=6.5,
+                field=6.3,
                 width=1.24,
                 height=0.83,
                 notch="steps",
@@ -78,14 +78,14 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 gamma=(1.0, 1.05, 2.3),
                 lift=3,
                 blur=0.7,
-                grain=1.6,
-                vignette=0.30,
+                grain=1.1,
+                vignette=0.42,
                 jpeg=93,
                 rim=(0.0, 0.0, 0.05),
             ),
             Camera(
                 "screening",
-                field=6.9,
+                field=6.455,
                 width=1.03,
                 height=1.02,
                 notch="bump",
@@ -94,14 +94,14 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 gamma=(1.0, 1.1, 1.3),
                 lift=0,
                 blur=1.1,
-                grain=2.2,
-                vignette=0.45,
+                grain=1.6,
+                vignette=0.55,
                 jpeg=90,
                 rim=(0.03, 0.02, 0.0),
             ),
             Camera(
                 "research",
-                field=6.7,
+                field=6.45,
                 width=1.0,
                 height=0.9,
                 notch="tab",
@@ -110,8 +110,8 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 gamma=(1.15, 1.15, 1.4),
                 lift=1,
                 blur=0.6,
-                grain=1.4,
-                vignette=0.35,
+                grain=1.2,
+                vignette=0.50,
                 jpeg=95,
                 rim=(0.0, 0.02, 0.03),
             ),
@@ -228,7 +228,7 @@ def expose(
         - Returns: ``(H, W, 3)``, uint8, RGB.
     """
     size = float(np.sqrt(4 / np.pi * np.count_nonzero(field)))
-    exposure = rng.lognormal(0.0, 0.16)
+    exposure = rng.lognormal(0.04, 0.18)
     balance = rng.normal(0, 0.06, 3) * [0.5, 1.0, 1.6]
     if fault == "overexposed":
         exposure *= 1.25 + 0.28 * level

@@ -42,7 +42,7 @@ def plan_lesions(
     lesions: list[Lesion] = []
     four = rng.permutation(4)[: 1 + int(rng.random() < 0.35)] if target == 4 else ()
     background = target if target < 4 else int(rng.choice([1, 2, 2, 3, 3]))
-    severe_by_count = background == 3 and rng.random() < 0.5
+    severe_by_count = background == 3 and rng.random() < 0.4
     lesions += _microaneurysms(rng, at, place, 2 + int(rng.gamma(1.5, 8.0 + 4 * background)))
     if background >= 2:
         with_blood = rng.random() < 0.85 or severe_by_count
@@ -109,7 +109,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
     points = _draw_points(rng, disc, place, min(count, 130), 0.1)
     points = _more(rng, disc, points, 0.4)
     points = points[np.hypot(*points.T) > 0.12]
-    radii = np.clip(rng.lognormal(np.log(0.037), 0.28, len(points)), 0.02, 0.066) / 2
+    radii = np.clip(rng.lognormal(np.log(0.0315), 0.33, len(points)), 0.016, 0.066) / 2
     keep = _spread(points, radii, 0.03)
     outlines = blobs(rng, points[keep], radii[keep], 0.08, points=10)
     values = rng.uniform(0.35, 0.95, len(keep))
@@ -135,10 +135,10 @@ def _quadrants(points: np.ndarray, disc: np.ndarray) -> np.ndarray:
 def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crowded: bool) -> list[Lesion]:
     if crowded:
         points = _draw_points(rng, disc, place, 700, 0.15)
-        radii = np.clip(rng.lognormal(np.log(0.078), 0.42, len(points)), 0.045, 0.22) / 2
+        radii = np.clip(rng.lognormal(np.log(0.052), 0.42, len(points)), 0.03, 0.2) / 2
     else:
         points = _more(rng, disc, _draw_points(rng, disc, place, 3 + int(rng.gamma(1.3, 10.0)), 0.2), 0.4)
-        radii = np.clip(rng.lognormal(np.log(0.088), 0.52, len(points)), 0.045, 0.4) / 2
+        radii = np.clip(rng.lognormal(np.log(0.070), 0.55, len(points)), 0.032, 0.4) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
     aspect = np.where(flame, rng.uniform(2.2, 4.5, len(points)), rng.uniform(1.0, 1.5, len(points)))
@@ -190,13 +190,13 @@ def _flame(
 def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
     near = rng.random() < 0.5
     lesions: list[Lesion] = []
-    for number in range(1 + int(rng.poisson(1.6))):
+    for number in range(1 + int(rng.poisson(1.8))):
         centre = _exudate_centre(rng, disc, place, near and number == 0)
         if centre is None:
             continue
-        count = 4 + int(rng.gamma(1.4, 16.0))
+        count = 6 + int(rng.gamma(1.2, 38.0))
         ring = rng.random() < 0.25
-        size = rng.uniform(0.12, 0.45)
+        size = rng.uniform(0.15, 0.6)
         turn = rng.uniform(0, 2 * np.pi, count)
         if ring:
             arc = rng.uniform(0.5, 1.0)
@@ -206,7 +206,7 @@ def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
             offset = rng.normal(0, size / 2, (count, 2)) * [1.0, rng.uniform(0.5, 1.0)]
         offset[0] *= 0.1 if not ring else 1.0
         points = centre + offset
-        radii = np.clip(rng.lognormal(np.log(0.04), 0.52, count), 0.015, 0.22) / 2
+        radii = np.clip(rng.lognormal(np.log(0.029), 0.58, count), 0.013, 0.24) / 2
         clear = np.hypot(*(points - disc).T) - radii > _DISC
         distance = np.hypot(*points.T)
         if near and number == 0:
@@ -250,7 +250,7 @@ def _exudate_centre(
 def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count: int) -> list[Lesion]:
     points = _draw_points(rng, disc, place, 6 * count, 0.25, 0.95)
     points = points[np.hypot(*points.T) > 0.9][:count]
-    radii = np.clip(rng.lognormal(np.log(0.22), 0.3, len(points)), 0.12, 0.42) / 2
+    radii = np.clip(rng.lognormal(np.log(0.19), 0.28, len(points)), 0.12, 0.32) / 2
     lesions = []
     for point, radius in zip(points, radii, strict=True):
         parts = int(rng.integers(2, 5))
@@ -293,7 +293,7 @@ def _new_vessels(rng: np.random.Generator, disc: np.ndarray, place: Place) -> li
         if np.hypot(*(first - second)) < size:
             arcs.append((1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * second)
     strokes = tuple(
-        (line, float(rng.uniform(0.013, 0.026)), float(rng.uniform(0.55, 0.95))) for line in [*lines, *arcs]
+        (line, float(rng.uniform(0.009, 0.02)), float(rng.uniform(0.5, 0.9))) for line in [*lines, *arcs]
     )
     return [Lesion("NV", form, float(root[0]), float(root[1]), float(2 * size), strokes=strokes)]
 

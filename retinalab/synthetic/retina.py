@@ -93,16 +93,16 @@ def paint_retina(
         ("EX", (1.02, 0.86, 0.46), 0.88, 0.008),
     ):
         _cover(light, drawn.get(kind), colour, opacity, blur * scale)
-    depth = soften(vessels, 0.006 * scale)
-    _absorb(light, depth, _BLOOD, 1.05)
-    for kind, strength, blur in (("NV", 0.85, 0.004), ("HE", 0.95, 0.014), ("MA", 0.85, 0.004)):
+    depth = soften(vessels, 0.010 * scale)
+    _absorb(light, depth, _BLOOD, 0.95)
+    for kind, strength, blur in (("NV", 0.80, 0.005), ("HE", 0.95, 0.014), ("MA", 0.85, 0.004)):
         if kind in drawn:
             _absorb(light, soften(drawn[kind], blur * scale), _HAEMORRHAGE, strength)
     _cover(light, drawn.get("SE"), (0.98, 0.86, 0.62), 0.78, 0.035 * scale)
     _cover(light, drawn.get("FP"), (0.85, 0.80, 0.66), 0.72, 0.025 * scale)
     if "VH" in drawn:
-        cloud = soften(drawn["VH"], 0.10 * scale)
-        _absorb(light, cloud, (0.55, 1.15, 0.95), 1.35)
+        cloud = soften(drawn["VH"], 0.15 * scale)
+        _absorb(light, cloud, (0.50, 1.10, 0.90), 1.15)
     if "PH" in drawn:
         pool = soften(drawn["PH"], 0.012 * scale)
         _cover(light, pool, (0.36, 0.045, 0.03), 0.93, 0)
@@ -147,7 +147,7 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
     pigment += macula * np.float32(0.35 + 0.65 * eye.macula)
     pigment -= np.exp(-((from_disc / 1.1) ** 2)) * np.float32(0.16)
     fine = Texture(rng, frame, 2 if frame.radius > 300 else 1)
-    texture = 0.022 * fine.noise(0.13) + 0.018 * fine.noise(0.055)
+    texture = 0.020 * fine.noise(0.13) + 0.010 * fine.noise(0.055)
     pigment = coarse.enlarge(pigment) + fine.enlarge(texture)
     choroid = coarse.enlarge(np.zeros_like(x))
     if patient.tessellation > 0.08:
@@ -155,13 +155,13 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
         choroid = half.enlarge(_choroid(rng, half, eye) * np.float32(patient.tessellation))
     sheen = coarse.enlarge(_sheen(rng, coarse, eye, from_disc, from_fovea) * np.float32(patient.sheen))
     base = np.array(
-        [0.76, 0.46 - 0.07 * patient.redness, 0.29 - 0.10 * patient.lens - 0.03 * patient.redness]
+        [0.80, 0.49 - 0.07 * patient.redness, 0.31 - 0.10 * patient.lens - 0.03 * patient.redness]
     )
     light = np.empty((frame.height, frame.width, 3), np.float32)
     density = pigment + np.float32(0.55 * patient.melanin)
     for channel in range(3):
         plane = density * np.float32(-_MELANIN[channel])
-        plane += choroid * np.float32((0.30, 0.24, 0.16)[channel])
+        plane += choroid * np.float32((0.24, 0.19, 0.12)[channel])
         plane += sheen * np.float32((0.10, 0.20, 0.26)[channel])
         np.exp(plane, out=plane)
         light[..., channel] = plane * np.float32(base[channel])
@@ -178,7 +178,7 @@ def _choroid(rng: np.random.Generator, texture: Texture, eye: Eye) -> np.ndarray
     grid = np.hstack([grid, grid[:, :6]])
     bend = texture.noise(0.7)
     ripple = texture.noise(0.3)
-    column = angle * np.float32(around / (2 * np.pi)) + bend * np.float32(1.1) + ripple * np.float32(0.35)
+    column = angle * np.float32(around / (2 * np.pi)) + bend * np.float32(1.1) + ripple * np.float32(0.75)
     row = np.log(radius + np.float32(0.5)) * np.float32(5.0) + ripple * np.float32(0.5) + np.float32(8)
     column = np.mod(column, np.float32(around))
     net = cv2.remap(grid, column + 1, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)

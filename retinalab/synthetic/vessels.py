@@ -37,13 +37,13 @@ def grow_vessels(rng: np.random.Generator, disc: tuple[float, float], tortuosity
     trunks = _trunks(rng, np.asarray(disc), tortuosity)
     parents = []
     for points, radius, artery in trunks:
-        vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.5)
+        vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.62)
         grown.append(vessel)
         parents.extend(buds)
     for level in range(2):
         children = []
         for points, radius, artery in _extend(rng, parents, tortuosity):
-            vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.5 + 0.1 * level)
+            vessel, buds = _branch_off(rng, points, radius, artery, spacing=0.7 + 0.2 * level)
             grown.append(vessel)
             children.extend(buds)
         parents = children
@@ -73,15 +73,16 @@ def _trunks(
     rng: np.random.Generator, disc: np.ndarray, tortuosity: float
 ) -> list[tuple[np.ndarray, float, bool]]:
     trunks = []
+    roots = {artery: disc + [rng.uniform(0.0, 0.1), rng.uniform(-0.05, 0.05)] for artery in (False, True)}
     for side in (-1.0, 1.0):
-        high = rng.uniform(1.65, 2.25)
+        high = rng.uniform(1.55, 2.3)
         for artery in (False, True):
             h = high + (rng.uniform(-0.38, -0.14) if artery else 0.0) * rng.choice([1, 1, -1])
             lean = rng.uniform(-0.12, 0.12) + (0.08 if artery else 0.0)
             far = rng.uniform(0.55, 1.0)
             knots = np.array(
                 [
-                    disc + [rng.uniform(-0.03, 0.12), side * rng.uniform(0.0, 0.08)],
+                    roots[artery],
                     disc + [0.02 + lean, side * 0.42],
                     disc + [-0.28 + lean, side * 0.55 * h],
                     disc + [-1.05 + lean, side * 0.88 * h],
@@ -91,13 +92,13 @@ def _trunks(
                     [-3.8, side * h * (0.1 + 0.7 * far)],
                 ]
             )
-            knots[2:] += rng.normal(0, 0.07, (6, 2))
-            radius = rng.uniform(0.028, 0.036) if artery else rng.uniform(0.038, 0.049)
+            knots[2:] += rng.normal(0, 0.11, (6, 2))
+            radius = rng.uniform(0.025, 0.033) if artery else rng.uniform(0.034, 0.046)
             trunks.append((_spline(knots), radius, artery))
             tilt = rng.uniform(0.5, 1.15)
             knots = np.array(
                 [
-                    disc + [rng.uniform(0.0, 0.12), side * rng.uniform(0.0, 0.1)],
+                    roots[artery],
                     disc + [0.22 + lean, side * 0.45],
                     disc + [0.65, side * (0.55 + 0.55 * tilt)],
                     disc + [1.6, side * (0.8 + 1.1 * tilt)],
@@ -197,7 +198,7 @@ def draw_vessels(canvas: Canvas, vessels: list[Vessel]) -> tuple[np.ndarray, np.
         edges = np.linspace(0, count - 1, pieces + 1).astype(int)
         for first, last in pairwise(edges):
             radius = float(vessel.radius[(first + last) // 2])
-            depth = min(1.0, (radius / 0.046) ** 0.75) * (0.60 if vessel.artery else 0.95)
+            depth = min(1.0, (radius / 0.046) ** 0.95) * (0.60 if vessel.artery else 0.95)
             line = vessel.points[first : last + 1]
             canvas.stroke(plane, line, 2 * radius, depth)
             if radius > 0.014 and 2 * radius * canvas.scale * canvas.factor > 4:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -199,8 +199,16 @@ class World:
 
         ``image`` is ``{index:06d}.png``, whether or not a file of that name was written under ``root``.
         """
-        rows = []
-        for index in range(len(self)):
+        return self.as_records(self.rows(range(len(self)), size), root)
+
+    def as_records(self, rows: Sequence[Mapping[str, object]], root: Path) -> Records:
+        """The record table made of :meth:`rows`."""
+        return make_records(rows, self.info, root, f"the synthetic world (seed {self.options.seed})")
+
+    def rows(self, indices: Iterable[int], size: int = 512) -> list[dict[str, object]]:
+        """Rows of the record table; any process may make any of them."""
+        rows: list[dict[str, object]] = []
+        for index in indices:
             scene = self.scene(index)
             frame = scene.frame(size)
             (fovea_x, fovea_y), (disc_x, disc_y) = scene.position(size, "fovea"), scene.position(size, "disc")
@@ -215,7 +223,7 @@ class World:
             }  # fmt: skip
             row |= {f"present_{name}": int(name in present) for name in LESIONS}
             rows.append(row)
-        return make_records(rows, self.info, root, f"the synthetic world (seed {self.options.seed})")
+        return rows
 
     def _severities(self, patient: int) -> tuple[int, int]:
         """Wanted severities of the left and right eye.
