@@ -23,14 +23,13 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from retinalab.data.decode import image_size
-from retinalab.data.fingerprint import content_key
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
+from retinalab.data.home import default_cache
 from retinalab.data.sets import PhotographSet
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, Records
 
-__all__ = ["Cache", "default_cache", "prepare"]
+__all__ = ["Cache", "prepare"]
 
 FORMAT = 1
 SHARD = 64
@@ -78,11 +77,6 @@ class Cache:
                 file.seek(place * count)
                 file.readinto(memoryview(out[position]).cast("B"))
         return out
-
-
-def default_cache() -> Path:
-    """The user's cache folder: ``$XDG_CACHE_HOME/retinalab``, else ``~/.cache/retinalab``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retinalab"
 
 
 def prepare(
@@ -176,10 +170,11 @@ def _fill(job: _Job, description: Path) -> None:
             image = job.source.photograph(job.records, row, job.size)
             fov = field_of_view(image, entry["image"])
             images[row] = crop_to_square(image, fov, job.size)
-            full = fov.rescale(*_full_size(job.records, row))
+            whole = job.source.size(job.records, row)
+            full = fov.rescale(*whole)
             entry["box"] = [full.x0, full.y0, full.side]
             if planes is not None:
-                planes[row] = _planes(job, row, fov)
+                planes[row] = _planes(job, row, fov, image.shape[:2] if job.source.drawn else whole)
         except RetinalabError as error:
             entry["reason"] = str(error)
         entries.append(entry)
@@ -189,20 +184,15 @@ def _fill(job: _Job, description: Path) -> None:
     _write(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
 
 
-def _planes(job: _Job, row: int, fov: Fov) -> np.ndarray:
+def _planes(job: _Job, row: int, fov: Fov, shape: tuple[int, ...]) -> np.ndarray:
     planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
-    found = job.source.masks(job.records, row)
+    found = job.source.masks(job.records, row, shape)
     for bit, lesion in enumerate(LESIONS):
         if not job.records.table.at[row, f"annotated_{lesion}"]:
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:
             planes[0] |= (crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit).astype(np.uint8)
     return planes
-
-
-def _full_size(records: Records, row: int) -> tuple[int, int]:
-    height, width = records.table.loc[row, ["height", "width"]]
-    return image_size(records.path(row)) if np.isnan(height) else (int(height), int(width))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -231,7 +221,7 @@ def _reserve(place: Path, needed: int) -> None:
 
 
 def _key(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> str:
-    settings = [FORMAT, size, masks, coverage if masks else 0, content_key(source, records, masks)]
+    settings = [FORMAT, size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 

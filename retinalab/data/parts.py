@@ -11,7 +11,6 @@ import pandas as pd
 
 from retinalab.config import DataConfig
 from retinalab.data.cache import Cache, prepare
-from retinalab.data.fingerprint import fingerprint
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
@@ -90,14 +89,14 @@ def load_parts(
             )
     primary = _prepared(source, records, chosen, data, notes)
     tests = {data.set: primary["test"]}
-    fingerprints = {data.set: fingerprint(source, records)}
+    fingerprints = {data.set: source.digest(records)}
     for name in test_sets:
         other = data.model_copy(update={"set": name, "root": roots.get(name), "options": {}})
         other_source, other_records, other_notes = read_records(other, protocol, roots)
         official = np.flatnonzero((other_records.table["part"] == "test").to_numpy())
         rows = official if len(official) else np.arange(len(other_records))
         tests[name] = _prepared(other_source, other_records, {"test": rows}, other, other_notes)["test"]
-        fingerprints[name] = fingerprint(other_source, other_records)
+        fingerprints[name] = other_source.digest(other_records)
         notes.extend(f"{name}: {note}" for note in other_notes)
     return Parts(primary["train"], primary["val"], tests, assignment, tuple(dict.fromkeys(notes)), fingerprints)
 
