@@ -31,20 +31,22 @@ _ALPHA_MODES = ("LA", "RGBA")
 def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
     """Decode a photograph to RGB, 8 bit.
 
-    The format follows from the first bytes, not from the suffix. EXIF orientation is applied once, whatever the
-    format; grey becomes three equal channels; a palette is expanded; CMYK is converted; 16 bit are scaled to 8
-    (65535 to 255); transparency is laid over black.
+    The format follows from the first bytes, not from the suffix. EXIF orientation is applied once, whatever
+    the format; grey becomes three equal channels; a palette is expanded; CMYK is converted; 16 bit are scaled
+    to 8 (65535 to 255); transparency is laid over black.
 
     Args:
         path: JPEG, PNG, TIFF, BMP, WebP, GIF or PPM file.
-        shortest: the shorter side that is needed later. A JPEG is then decoded at the smallest scale of 1/8, 2/8, 3/8,
-            4/8 and 1 whose shorter side is at least 1.5 times that; other formats are decoded whole.
+        shortest: the shorter side that is needed later. A JPEG is then decoded at the smallest scale of 1/8,
+            2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.5 times that; other formats are decoded
+            whole.
 
     Shape:
         - Returns: ``(H, W, 3)``, uint8, RGB.
 
     Raises:
-        RetinalabError: the file is absent, empty, truncated, no image, beyond ``MAX_PIXELS`` or under ``MIN_SIDE``.
+        RetinalabError: the file is absent, empty, truncated, no image, beyond ``MAX_PIXELS`` or under
+            ``MIN_SIDE``.
     """
     path = Path(path)
     data = _read(path)
@@ -85,7 +87,8 @@ def read_mask(
         - Returns: ``(H, W)``, bool.
 
     Raises:
-        RetinalabError: unreadable, of another size than the photograph, or not binary although that was asked for.
+        RetinalabError: unreadable, of another size than the photograph, or not binary although that was asked
+            for.
     """
     path = Path(path)
     data = _read(path)
@@ -94,14 +97,16 @@ def read_mask(
     grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     if size is not None and grey.shape != tuple(size):
         raise RetinalabError(
-            f"{path}: the mask is {grey.shape[1]}x{grey.shape[0]} pixels but its photograph {size[1]}x{size[0]} "
+            f"{path}: the mask is {grey.shape[1]}x{grey.shape[0]} pixels "
+            f"but its photograph {size[1]}x{size[0]} "
             "(width x height). Give the mask that was drawn on this photograph."
         )
     if binary:
         values = np.unique(grey)
         if len(values) > 2:
             raise RetinalabError(
-                f"{path}: a binary mask was expected but it has {len(values)} values ({values[0]} to {values[-1]}). "
+                f"{path}: a binary mask was expected but it has {len(values)} values "
+                f"({values[0]} to {values[-1]}). "
                 "Give the value that separates absent from present, or export the mask without anti-aliasing."
             )
     return np.asarray(grey > above)
@@ -246,7 +251,7 @@ def _decode_pillow(path: Path, header: Image.Image) -> np.ndarray:
 def _over_black(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if alpha.min() == 255:
         return rgb
-    return ((rgb.astype(np.uint16) * alpha[..., None] + 127) // 255).astype(np.uint8)
+    return np.asarray((rgb.astype(np.uint16) * alpha[..., None] + 127) // 255, dtype=np.uint8)
 
 
 def _turn(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The field of view: where the retina lies in a photograph, and the square crop that every later step works on."""
+"""The field of view: where the retina lies in a photograph, and the square crop that later steps work on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from retinalab.errors import RetinalabError
 __all__ = ["COVERAGE", "Fov", "crop_mask", "crop_to_square", "field_of_view"]
 
 COVERAGE = 0.25
-"""Share of a crop's pixel that a lesion must cover to be marked there."""
+"""Share of a crop's pixel that a lesion must cover to be marked there. On IDRiD's masks at 512 px, 0.25 keeps
+99.6 % of the microaneurysms' and 99.7 % of the exudates' pieces at 1.2 to 1.3 times their area; 0.5 and the
+nearest pixel lose 3 % of the exudates' pieces; at 1024 px nothing is lost."""
 
 _THUMBNAIL = 256
 _WHITE = 200
@@ -29,7 +31,8 @@ class Fov:
     Attributes:
         height: of the image that the other numbers refer to, in pixels.
         width: likewise.
-        x0: left edge of the square box; it may lie outside the image, as where a circle is cut at top and bottom.
+        x0: left edge of the square box; it may lie outside the image, as where a circle is cut at top and
+            bottom.
         y0: upper edge of the box.
         side: of the box.
         ellipse: outline of the field (centre and half axes); None where no part of it is in the picture.
@@ -83,23 +86,25 @@ class Fov:
 
         Shape:
             - ``points``: ``(..., 2)``, x and y in pixels of the image.
-            - Returns: ``(..., 2)``, x and y in pixels of the crop, outside ``[0, size)`` where the crop leaves them out.
+            - Returns: ``(..., 2)``, x and y in pixels of the crop, outside ``[0, size)`` where the crop
+              leaves them out.
         """
         matrix = self.affine(size)
-        return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+        return np.asarray(np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2])
 
     def unmap_points(self, points: np.ndarray, size: int) -> np.ndarray:
         """Carry points of the crop back into the image: the inverse of :meth:`map_points`."""
         matrix = self.affine(size)
-        return (np.asarray(points, dtype=np.float64) - matrix[:, 2]) / matrix[0, 0]
+        return np.asarray((np.asarray(points, dtype=np.float64) - matrix[:, 2]) / matrix[0, 0])
 
 
 def field_of_view(image: np.ndarray, source: str = "The image") -> Fov:
     """Find the field of view on a black or white background.
 
-    Pixels that differ from the background are gathered on a thumbnail, the largest connected piece is kept (text in a
-    corner is another piece), and a circle or an upright ellipse is fitted to the part of its outline that does not lie
-    on the image's border. The box is the square round the visible field, centred on the fitted outline.
+    Pixels that differ from the background are gathered on a thumbnail, the largest connected piece is kept
+    (text in a corner is another piece), and a circle or an upright ellipse is fitted to the part of its
+    outline that does not lie on the image's border. The box is the square round the visible field, centred on
+    the fitted outline.
 
     Args:
         image: a photograph.
@@ -165,7 +170,8 @@ def crop_to_square(image: np.ndarray, fov: Fov, size: int) -> np.ndarray:
 
 
 def crop_mask(mask: np.ndarray, fov: Fov, size: int, coverage: float = COVERAGE) -> np.ndarray:
-    """Carry a mask into the crop: a pixel is marked where the lesion covers at least ``coverage`` of its area.
+    """Carry a mask into the crop: a pixel is marked where the lesion covers at least ``coverage`` of its
+    area.
 
     Taking the nearest pixel instead would drop microaneurysms by chance.
 
@@ -201,7 +207,9 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     factor = _THUMBNAIL / max(height, width)
     if factor >= 1:
         return image
-    step = max(1, int(0.5 / factor))  # every second pixel and the like: averaging all of them costs ten times as much
+    step = max(
+        1, int(0.5 / factor)
+    )  # every second pixel and the like: averaging all of them costs ten times as much
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     thinned = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
     return np.asarray(cv2.resize(thinned, size, interpolation=cv2.INTER_AREA))

@@ -18,8 +18,8 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a share of the patients.
 
-    Patients are shuffled, ordered by their highest grade and taken at even steps, so that every grade is held out in
-    proportion; at least one patient stays on either side.
+    Patients are shuffled, ordered by their highest grade and taken at even steps, so that every grade is held
+    out in proportion; at least one patient stays on either side.
 
     Args:
         rows: positions to divide.

@@ -33,12 +33,14 @@ class Lists:
 def read_lists(folder: Path | str, records: Records) -> Lists:
     """Read the lists of a folder and find their photographs among the records.
 
-    Either ``file_list.txt`` (one name a line) with ``fold1.txt``, ``fold2.txt`` … anywhere below (row numbers into it,
-    from 0), or ``train``, ``val`` and ``test`` with the suffix ``.csv`` or ``.txt`` (one name a line, no header). Names are
-    compared without folder and suffix and in lower case where that is unambiguous.
+    Either ``file_list.txt`` (one name a line) with ``fold1.txt``, ``fold2.txt`` … anywhere below (row numbers
+    into it, from 0), or ``train``, ``val`` and ``test`` with the suffix ``.csv`` or ``.txt`` (one name a
+    line, no header). Names are compared without folder and suffix and in lower case where that is
+    unambiguous.
 
     Raises:
-        RetinalabError: no such lists, a photograph that the records lack, or a row number beyond the file list.
+        RetinalabError: no such lists, a photograph that the records lack, or a row number beyond the file
+            list.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -53,15 +55,15 @@ def read_lists(folder: Path | str, records: Records) -> Lists:
     found = {part: path for part, path in files.items() if path is not None}
     if "train" not in found or "test" not in found:
         raise RetinalabError(
-            f"{folder} holds neither file_list.txt with fold1.txt … nor train, val and test lists (.csv or .txt). "
-            "Put the authors' files there."
+            f"{folder} holds neither file_list.txt with fold1.txt … nor train, val and test lists "
+            "(.csv or .txt). Put the authors' files there."
         )
     parts = {part: np.unique(places.find(_lines(path), path)) for part, path in found.items()}
     return Lists(folder, parts={part: parts.get(part, np.empty(0, np.int64)) for part in PARTS})
 
 
 class _Places:
-    """Finds photographs by name: the path as listed, else the bare name where only one photograph bears it."""
+    """Finds photographs by name: the path as listed, else the bare name where only one bears it."""
 
     def __init__(self, records: Records) -> None:
         images = records.table["image"].tolist()
@@ -77,8 +79,9 @@ class _Places:
             wrong = [name for name, row in zip(names, rows, strict=True) if row == state]
             if wrong:
                 raise RetinalabError(
-                    f"{source} lists {wrong[0]!r}, a name that {reason} among the photographs ({len(wrong)} of "
-                    f"{len(names)} names). Use the lists with the set that they were made for, and a complete copy of it."
+                    f"{source} lists {wrong[0]!r}, a name that {reason} among the photographs "
+                    f"({len(wrong)} of {len(names)} names). Use the lists with the set that they "
+                    "were made for, and a complete copy of it."
                 )
         return np.array(rows, dtype=np.int64)
 

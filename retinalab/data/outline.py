@@ -48,8 +48,8 @@ class Ellipse:
 def fit_outline(piece: np.ndarray) -> Ellipse | None:
     """Fit a circle or, where that explains clearly more of the outline, an upright ellipse.
 
-    Random triples (circle) and quadruples (ellipse) of outline points propose shapes; the one that most of the
-    outline agrees with is refined by least squares over those points. Points on the image's border are no
+    Random triples (circle) and quadruples (ellipse) of outline points propose shapes; the one that most of
+    the outline agrees with is refined by least squares over those points. Points on the image's border are no
     outline but a cut. The draws are seeded: the same image gives the same fit.
 
     Shape:
@@ -77,7 +77,7 @@ def _outline(piece: np.ndarray) -> np.ndarray:
     contours, _ = cv2.findContours(hull, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = max(contours, key=len)[:, 0, :].astype(np.float64)
     free = (points[:, 0] > 1) & (points[:, 0] < width - 2) & (points[:, 1] > 1) & (points[:, 1] < height - 2)
-    return points[free] + 0.5
+    return np.asarray(points[free] + 0.5)
 
 
 def _best(points: np.ndarray, unknowns: int, generator: np.random.Generator) -> tuple[Ellipse | None, float]:
@@ -142,4 +142,4 @@ def _distance(points: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """``(k, n)``: how far each point lies from each outline, in shares of the radius."""
     dx = (points[None, :, 0] - shapes[:, 0:1]) / shapes[:, 2:3]
     dy = (points[None, :, 1] - shapes[:, 1:2]) / shapes[:, 3:4]
-    return np.abs(np.hypot(dx, dy) - 1)
+    return np.asarray(np.abs(np.hypot(dx, dy) - 1))

@@ -20,14 +20,15 @@ LOWEST_POSITIVE: Mapping[tuple[str, str], int] = {
     ("messidor4", "any"): 1,
     ("risk3", "binary"): 1,
 }
-"""(scale of the set, scale of the protocol) -> lowest grade that counts as 1. Risk of macular edema becomes yes from grade
-1, any exudate, on: what maculopathy means where it is graded as yes or no."""
+"""(scale of the set, scale of the protocol) -> lowest grade that counts as 1. Risk of macular edema becomes
+yes from grade 1, any exudate, on: what maculopathy means where it is graded as yes or no."""
 
 
 def apply_scales(records: Records, diseases: Mapping[str, str]) -> Records:
     """Bring the grades onto the protocol's scales; an unknown grade stays -1.
 
-    A set without labels of a disease keeps -1 throughout and a note says so, since its masks may still be wanted.
+    A set without labels of a disease keeps -1 throughout and a note says so, since its masks may still be
+    wanted.
 
     Args:
         records: of one or several sets.
@@ -60,7 +61,8 @@ def _mapped(grades: np.ndarray, given: str, wanted: str, name: str, disease: str
     if lowest is None:
         possible = [given, *(target for source, target in LOWEST_POSITIVE if source == given)]
         raise RetinalabError(
-            f"{disease} of set {name!r} is graded on {given}, from which {wanted} cannot be had: {_why(given, wanted)}. "
+            f"{disease} of set {name!r} is graded on {given}, from which {wanted} cannot be had: "
+            f"{_why(given, wanted)}. "
             f"Use protocol.diseases.{disease}={' or '.join(possible)}, or another set."
         )
     return np.where(grades < 0, -1, (grades >= lowest).astype(np.int64))

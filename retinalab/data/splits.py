@@ -1,4 +1,4 @@
-"""Which photographs train, which choose the checkpoint, which are tested on; never one patient on two sides unseen."""
+"""Which photographs train, which choose the checkpoint, which are tested on; no patient on two sides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Split:
         val: likewise; the photographs that choose the checkpoint.
         test: likewise.
         origin: where the assignment comes from, in words.
-        leaks: one line for each way in which the parts are not independent; empty unless the protocol is as-published.
+        leaks: one line for each way in which the parts are not independent; empty unless the protocol is
+            as-published.
         optimistic: whether the tested photographs also choose the checkpoint.
         records: the table that the positions refer to.
     """
@@ -54,16 +55,17 @@ class Split:
 def split(records: Records, protocol: Protocol, fold: int | None = None, folds: int | None = None) -> Split:
     """Assign photographs to parts as the protocol says.
 
-    - ``protocol.lists``: the authors' published lists. Under any protocol but as-published, a training list that
-      contains test photographs is replaced by every photograph outside the other lists.
-    - ``held-out``: the official parts; without them a test part by patient. A validation part is taken from training
-      by patient where there is none.
-    - ``folds``: k-fold by patient over all photographs, official parts or not, with a validation part taken from training.
-    - ``as-published``: the lists or official parts as they are, leaks included; with ``select_on: test`` the test part
-      also chooses the checkpoint.
+    - ``protocol.lists``: the authors' published lists. Under any protocol but as-published, a training list
+      that contains test photographs is replaced by every photograph outside the other lists.
+    - ``held-out``: the official parts; without them a test part by patient. A validation part is taken from
+      training by patient where there is none.
+    - ``folds``: k-fold by patient over all photographs, official parts or not, with a validation part taken
+      from training.
+    - ``as-published``: the lists or official parts as they are, leaks included; with ``select_on: test`` the
+      test part also chooses the checkpoint.
 
-    Derived parts keep patients whole and grades in proportion (of the protocol's first disease), and follow from
-    ``protocol.split_seed`` alone.
+    Derived parts keep patients whole and grades in proportion (of the protocol's first disease), and follow
+    from ``protocol.split_seed`` alone.
 
     Args:
         records: the photographs.
@@ -72,8 +74,8 @@ def split(records: Records, protocol: Protocol, fold: int | None = None, folds: 
         folds: number of folds; 5 where None, the lists' own number where there are lists.
 
     Raises:
-        RetinalabError: a patient on two sides, lists that name unknown photographs, folds that do not exist, or
-            selection on test outside as-published.
+        RetinalabError: a patient on two sides, lists that name unknown photographs, folds that do not exist,
+            or selection on test outside as-published.
     """
     published = protocol.split == "as-published"
     if protocol.select_on == "test" and not published:
@@ -97,8 +99,8 @@ def split(records: Records, protocol: Protocol, fold: int | None = None, folds: 
     leaks = _leaks(records, part, optimistic)
     if leaks and not published:
         raise RetinalabError(
-            f"The split ({origin}) is not independent: {'; '.join(leaks)}. Keep each patient on one side, or use "
-            "protocol.split=as-published, where the result is labelled as leaky."
+            f"The split ({origin}) is not independent: {'; '.join(leaks)}. Keep each patient on one side, "
+            "or use protocol.split=as-published, where the result is labelled as leaky."
         )
     return Split(**part, origin=origin, leaks=leaks, optimistic=optimistic, records=records)
 
@@ -120,8 +122,8 @@ def _assigned(
         return _official(official), "official parts"
     if protocol.split == "as-published":
         raise RetinalabError(
-            "protocol.split=as-published needs official parts or protocol.lists, and these photographs have neither. "
-            "Name the folder of the authors' lists, or use protocol.split=held-out or folds."
+            "protocol.split=as-published needs official parts or protocol.lists, and these photographs "
+            "have neither. Name the folder of the authors' lists, or use protocol.split=held-out or folds."
         )
     rows = np.arange(len(records))
     train, test = hold_out(
@@ -135,14 +137,15 @@ def _official(official: np.ndarray) -> dict[str, np.ndarray]:
     without = int((official == "").sum())
     if without:
         raise RetinalabError(
-            f"{without} of {len(official)} photographs have no official part while others have one. Fill the column "
-            "'part' (train, val or test) for all of them, or empty it for all."
+            f"{without} of {len(official)} photographs have no official part while others have one. Fill "
+            "the column 'part' (train, val or test) for all of them, or empty it for all."
         )
     part = {name: np.flatnonzero(official == name) for name in PARTS}
     for name in ("train", "test"):
         if not len(part[name]):
             raise RetinalabError(
-                f"The official parts have no {name} photographs. Empty the column 'part' to have them derived by patient."
+                f"The official parts have no {name} photographs. Empty the column 'part' to have them "
+                "derived by patient."
             )
     return part
 
@@ -178,7 +181,8 @@ def _from_lists(
     if len(inside) and protocol.split != "as-published":
         part["train"] = np.setdiff1d(rows, held)
         origin += (
-            f"; the training list contains {len(inside)} photographs of the others, so all {len(part['train'])} "
+            f"; the training list contains {len(inside)} photographs of the others, so all "
+            f"{len(part['train'])} "
             "outside them train instead"
         )
     return part, origin
@@ -215,6 +219,7 @@ def _leaks(records: Records, part: dict[str, np.ndarray], optimistic: bool) -> t
         if len(patients):
             shown = ", ".join(repr(str(name)) for name in patients[:5])
             leaks.append(
-                f"{len(patients)} patients are both in {first} and in {second} ({shown}{' …' * (len(patients) > 5)})"
+                f"{len(patients)} patients are both in {first} and in {second} "
+                f"({shown}{' …' * (len(patients) > 5)})"
             )
     return tuple(leaks)

@@ -49,12 +49,15 @@ class Labels:
 
 
 class PhotographSet:
-    """A data set on disk (or drawn). An adapter gives ``info``, ``Options``, ``_labels`` and ``write_fake``."""
+    """A data set on disk, or drawn.
+
+    An adapter gives ``info``, ``Options``, ``_labels`` and ``write_fake``.
+    """
 
     info: ClassVar[SetInfo]
     Options: ClassVar[type[SetOptions]] = SetOptions
     drawn: str = ""
-    """What the photographs follow from where they are drawn instead of read: rules, version and settings as one text."""
+    """What drawn photographs follow from: rules, version and settings; empty where they are read."""
 
     def __init__(
         self, root: Path | str | None, options: Mapping[str, Any] | None = None, strict: bool = False
@@ -96,8 +99,8 @@ class PhotographSet:
         """Read the labels and check them against the files and the published counts.
 
         Raises:
-            RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, or, when
-                strict, a count differs from the published one.
+            RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, or,
+                when strict, a count differs from the published one.
         """
         labels = self._labels()
         info = labels.info or self.info
@@ -105,7 +108,10 @@ class PhotographSet:
         notes = list(records.notes)
         if labels.files:
             notes += check_files(self.root, records.table["image"].tolist(), labels.source)
-            drawn = [path for _, path in _paths(records, [c for c in records.table if c.startswith("mask_")])]
+            drawn = [
+                path
+                for _, path in _paths(records, [str(c) for c in records.table if str(c).startswith("mask_")])
+            ]
             notes += check_files(self.root, drawn, labels.source, "masks")
         notes += self._count_notes(records.table, info)
         return replace(records, notes=tuple(notes))
@@ -134,7 +140,8 @@ class PhotographSet:
             shape: height and width of the whole photograph where they are known already.
 
         Shape:
-            - Returns: lesion -> ``(H, W)`` bool. Annotated without a mask file: all False. Not annotated: no key.
+            - Returns: lesion -> ``(H, W)`` bool. Annotated without a mask file: all False. Not annotated: no
+              key.
 
         Raises:
             RetinalabError: a mask cannot be read or is of another size than its photograph.
@@ -158,19 +165,22 @@ class PhotographSet:
         return self.size(records, row)[1]
 
     def fingerprint(self, records: Records, masks: bool = False) -> str:
-        """Digest of names, sizes and modification times of the files, for caches on this machine; labels are left out."""
+        """Digest of names, sizes and modification times of the files: for caches on this machine.
+
+        Labels are left out, so that another grade scale finds the same cache.
+        """
         columns = ["image", *(f"mask_{lesion}" for lesion in LESIONS if masks)]
         return digest(stamp(records.roots[set_], path) for set_, path in _paths(records, columns))
 
     def digest(self, records: Records) -> str:
-        """Digest of names, file sizes, grades and lesions, the same for every copy of the set: for provenance."""
+        """Digest of names, file sizes, grades and lesions, the same for every copy of the set."""
         columns = [*_LABELS, *(f"{kind}_{lesion}" for lesion in LESIONS for kind in ("annotated", "present"))]
         sizes = (stamp(records.roots[set_], path)[:2] for set_, path in _paths(records, ["image"]))
         return digest([*sizes, *records.table[columns].astype(str).itertuples(index=False, name=None)])
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 12, seed: int = 0) -> Path:
-        """Write a small copy of the official layout with drawn pictures, for tests; returns the set's root."""
+        """Write a small copy of the official layout with drawn pictures; returns the set's root."""
         raise NotImplementedError(f"{cls.__name__} writes no fake copy")
 
     def _labels(self) -> Labels:

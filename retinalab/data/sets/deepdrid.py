@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from retinalab.data.sets.base import Labels, PhotographSet
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import integers, read_csv
+from retinalab.data.sets.files import as_rows, integers, read_csv
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 
@@ -22,12 +22,13 @@ _EYES = {"l": "left", "r": "right"}
 class DeepDrid(PhotographSet):
     """DeepDRiD's regular fundus photographs, official layout or the square copy with a ``records.csv``.
 
-    Source: Liu et al., "DeepDRiD: Diabetic Retinopathy - Grading and Image Quality Estimation Challenge", Patterns 3(6),
-    2022; https://github.com/deepdrdoc/DeepDRiD. Licence: none stated, published "for further research". Scale: ICDR 0-4
-    per eye. Published: 1,200 training and 400 validation photographs of 300 and 100 patients (the challenge's own test
-    part has no labels); the validation part is ``test`` here, since a validation part is taken from training. ``quality``
-    is "1" where the owners call the photograph good enough for diagnosis; the rest is graded too and stays in. Eight
-    photographs are named after one eye and carry their grade in the other eye's column; ``eye`` follows the name.
+    Source: Liu et al., "DeepDRiD: Diabetic Retinopathy - Grading and Image Quality Estimation Challenge",
+    Patterns 3(6), 2022; https://github.com/deepdrdoc/DeepDRiD. Licence: none stated, published "for further
+    research". Scale: ICDR 0-4 per eye. Published: 1,200 training and 400 validation photographs of 300 and
+    100 patients (the challenge's own test part has no labels); the validation part is ``test`` here, since a
+    validation part is taken from training. ``quality`` is "1" where the owners call the photograph good
+    enough for diagnosis; the rest is graded too and stays in. Eight photographs are named after one eye and
+    carry their grade in the other eye's column; ``eye`` follows the name.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -50,7 +51,7 @@ class DeepDrid(PhotographSet):
     def _copy(self, path: Path) -> Labels:
         table = read_csv(path, ("image", "patient", "eye", "view", "dr", "split", "quality"))
         table["dr"] = integers(table, "dr", path)
-        return Labels(table.rename(columns={"split": "part"}).to_dict("records"), str(path))
+        return Labels(as_rows(table.rename(columns={"split": "part"})), str(path))
 
     def _official(self) -> Labels:
         base = Path("regular_fundus_images")
@@ -58,7 +59,8 @@ class DeepDrid(PhotographSet):
             base = Path()
         if not any((self.root / base / folder).is_dir() for folder in _PARTS.values()):
             raise RetinalabError(
-                f"{self.root} holds neither records.csv nor 'regular_fundus_images/{_PARTS['train']}' of DeepDRiD. "
+                f"{self.root} holds neither records.csv nor 'regular_fundus_images/{_PARTS['train']}' "
+                "of DeepDRiD. "
                 f"Give the root of a checkout of {self.info.source}."
             )
         rows: list[dict[str, Any]] = []
@@ -87,7 +89,7 @@ class DeepDrid(PhotographSet):
         out["eye"], out["view"] = named[0].map(_EYES), named[1]
         out["dr"] = left.where(left >= 0, right)
         crossed = int((((left >= 0) & (named[0] == "r")) | ((right >= 0) & (named[0] == "l"))).sum())
-        return out.to_dict("records"), crossed
+        return as_rows(out), crossed
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 24, seed: int = 0) -> Path:

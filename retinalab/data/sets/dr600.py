@@ -16,10 +16,10 @@ __all__ = ["Dr600"]
 class Dr600(Table):
     """The copy with a ``records.csv`` of the diabetic retinopathy set of S. S. Rahim (2025).
 
-    Source: S. S. Rahim, 2025. Licence: free for academic use with attribution to its author. Scales: DR on ICDR 0-4;
-    maculopathy yes or no (``dme`` on the scale ``binary``; unknown for six photographs). Counts of this copy: 480
-    photographs of 240 patients, DR 246/76/113/24/21, maculopathy 384/90. No official parts: split by patient.
-    Originals of 3872 x 2592 pixels lie in ``full`` for twenty of them and are not listed.
+    Source: S. S. Rahim, 2025. Licence: free for academic use with attribution to its author. Scales: DR on
+    ICDR 0-4; maculopathy yes or no (``dme`` on the scale ``binary``; unknown for six photographs). Counts of
+    this copy: 480 photographs of 240 patients, DR 246/76/113/24/21, maculopathy 384/90. No official parts:
+    split by patient. Originals of 3872 x 2592 pixels lie in ``full`` for twenty of them and are not listed.
     """
 
     info: ClassVar[SetInfo] = SetInfo(

@@ -40,8 +40,11 @@ def fake_image(seed: int, grade: int = 0, shape: tuple[int, int] = _SHAPE) -> np
 def fake_photograph(path: Path, seed: int, grade: int = 0, shape: tuple[int, int] = _SHAPE) -> None:
     """Write :func:`fake_image` in the format of the path's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}
-    Image.fromarray(fake_image(seed, grade, shape)).save(path, **options)
+    image = Image.fromarray(fake_image(seed, grade, shape))
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        image.save(path, quality=95)
+    else:
+        image.save(path)
 
 
 def fake_mask(path: Path, centre: tuple[int, int], radius: int = 3, shape: tuple[int, int] = _SHAPE) -> None:

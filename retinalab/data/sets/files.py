@@ -1,4 +1,4 @@
-"""Reading folders and label files: few calls to the file system, and errors that name file, column and remedy."""
+"""Reading folders and label files: few calls to the file system, errors that name file and remedy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
 from retinalab.errors import RetinalabError, unknown
 
-__all__ = ["IMAGE_SUFFIXES", "check_files", "digest", "integers", "list_files", "need", "read_csv", "stamp"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "as_rows",
+    "check_files",
+    "digest",
+    "integers",
+    "list_files",
+    "need",
+    "read_csv",
+    "stamp",
+]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm")
 
@@ -49,7 +60,8 @@ def check_files(root: Path, images: Sequence[str], source: str, what: str = "pho
     if absent:
         first = next(image for image in images if str(PurePosixPath(image)) in absent)
         raise RetinalabError(
-            f"{source} lists {first!r}, which is absent from {root} ({len(absent)} of {len(images)} {what} are). "
+            f"{source} lists {first!r}, which is absent from {root} "
+            f"({len(absent)} of {len(images)} {what} are). "
             "Complete the copy or remove the rows."
         )
     if not unlisted:
@@ -95,8 +107,8 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
             f"{path} is no readable CSV ({reason}). Fetch it again from its source."
         ) from None
     table.columns = [str(column).strip() for column in table.columns]
-    table = table.apply(lambda cells: cells.str.strip())
-    table = table.loc[:, [not (name.startswith("Unnamed") or name == "") for name in table.columns]]
+    named = [column for column in table.columns if column and not column.startswith("Unnamed")]
+    table = pd.DataFrame({column: table[column].str.strip() for column in named})
     table = table[(table != "").any(axis=1)]
     for column in columns:
         if column not in table.columns:
@@ -104,6 +116,12 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
                 "column", column, table.columns, f"{path} must have it.", label=f"Columns of {path.name}"
             )
     return table.reset_index(drop=True)
+
+
+def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """One mapping per row, column -> cell."""
+    columns = [str(column) for column in table.columns]
+    return [dict(zip(columns, cells, strict=True)) for cells in table.itertuples(index=False, name=None)]
 
 
 def need(path: Path) -> None:

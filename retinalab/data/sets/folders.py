@@ -32,8 +32,9 @@ class FoldersOptions(SetOptions):
 
 
 class Folders(PhotographSet):
-    """Photographs sorted into one folder per grade (``0``, ``1``, …), or into such folders within ``train``, ``val`` and
-    ``test``. The patients are not named. Source, licence and published counts are the user's to know.
+    """Photographs sorted into one folder per grade (``0``, ``1``, …), or into such folders within ``train``,
+    ``val`` and ``test``. The patients are not named. Source, licence and published counts are the user's to
+    know.
     """
 
     info: ClassVar[SetInfo] = SetInfo(

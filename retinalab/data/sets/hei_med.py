@@ -16,10 +16,12 @@ __all__ = ["HeiMed"]
 class HeiMed(Table):
     """The copy of HEI-MED with a ``records.csv``.
 
-    Source: Giancardo et al., "Exudate-based diabetic macular edema detection in fundus images using publicly available
-    datasets", Medical Image Analysis 16(1), 2012. Licence: non-commercial research. No grades. Masks: exudates (EX); what is
-    bright without being an exudate (drusen, cotton wool) is kept as ``mask_other``, none of the eight lesions. A photograph
-    without a mask has none of them. Counts of this copy: 127 photographs, 41 with exudates. The patients are not named.
+    Source: Giancardo et al., "Exudate-based diabetic macular edema detection in fundus images using publicly
+    available datasets", Medical Image Analysis 16(1), 2012. Licence: non-commercial research. No grades.
+    Masks: exudates (EX); what is bright without being an exudate (drusen, cotton wool) is kept as
+        ``mask_other``, none of the eight lesions. A photograph
+    without a mask has none of them. Counts of this copy: 127 photographs, 41 with exudates. The patients are
+    not named.
     """
 
     info: ClassVar[SetInfo] = SetInfo(

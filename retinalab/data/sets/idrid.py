@@ -51,11 +51,11 @@ class IdridOptions(SetOptions):
 class Idrid(PhotographSet):
     """IDRiD in its official layout.
 
-    Source: Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018, IEEE DataPort.
-    Licence: CC BY 4.0. Scales: DR on ICDR 0-4, risk of macular edema 0-2. Published: grading 413 + 103 photographs,
-    segmentation 54 + 27 with MA, HE, EX, SE and the optic disc; a lesion without a mask file is absent. The patients
-    are not named. Identifiers start again in each part and mean other photographs in the segmentation part, so
-    ``identifier`` carries its part in front.
+    Source: Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018, IEEE
+    DataPort. Licence: CC BY 4.0. Scales: DR on ICDR 0-4, risk of macular edema 0-2. Published: grading 413 +
+    103 photographs, segmentation 54 + 27 with MA, HE, EX, SE and the optic disc; a lesion without a mask file
+    is absent. The patients are not named. Identifiers start again in each part and mean other photographs in
+    the segmentation part, so ``identifier`` carries its part in front.
     """
 
     info: ClassVar[SetInfo] = SetInfo(

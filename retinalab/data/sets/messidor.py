@@ -46,8 +46,9 @@ DUPLICATES: tuple[tuple[str, str], ...] = tuple(
         ("20051205_35110", "20051205_32981"),
     )
 )
-"""Photographs of Base33 that are the same picture under two names. The pairing was put together from two published
-lists; the owners' text confirms two pairs. Twelve of the thirteen lie on two sides of CANet's published folds."""
+"""Photographs of Base33 that are the same picture under two names. The pairing was put together from two
+published lists; the owners' text confirms two pairs. Twelve of the thirteen lie on two sides of CANet's
+published folds."""
 
 INCONSISTENT_DUPLICATES: tuple[tuple[str, str], ...] = (DUPLICATES[8], DUPLICATES[10])
 """Pairs whose two copies carry different labels."""
@@ -61,19 +62,20 @@ class MessidorOptions(SetOptions):
     errata: bool = Field(default=True, description="apply the four corrected retinopathy grades")
     duplicates: Literal["group", "drop", "ignore"] = Field(
         default="group",
-        description="group: the two copies count as one patient, so that no split parts them; drop: one copy of each "
-        "pair is left out, both where their labels differ; ignore: as if they were two photographs",
+        description="group: the two copies count as one patient, so that no split parts them; drop: one copy "
+        "of each pair is left out, both where their labels differ; ignore: as if they were two photographs",
     )
 
 
 class Messidor(PhotographSet):
     """Messidor in its official layout: ``BaseNN/*.tif`` and ``Annotation_BaseNN.xls`` beside or inside them.
 
-    Source: Decencière et al., "Feedback on a publicly distributed image database: the Messidor database", Image
-    Analysis & Stereology 33(3), 2014; https://www.adcis.net/en/third-party/messidor/. Licence: research and teaching;
-    ask the owners for a copy. Scales: retinopathy grade 0-3 of its own (``messidor4``, which is not ICDR), risk of macular
-    edema 0-2. Published: 1,200 photographs, DR 546/153/247/254 before the errata and 547/153/246/254 after them, DME
-    974/75/151. The patients are not named. A CSV file of the same name stands in for an xls file.
+    Source: Decencière et al., "Feedback on a publicly distributed image database: the Messidor database",
+    Image Analysis & Stereology 33(3), 2014; https://www.adcis.net/en/third-party/messidor/. Licence: research
+    and teaching; ask the owners for a copy. Scales: retinopathy grade 0-3 of its own (``messidor4``, which is
+    not ICDR), risk of macular edema 0-2. Published: 1,200 photographs, DR 546/153/247/254 before the errata
+    and 547/153/246/254 after them, DME 974/75/151. The patients are not named. A CSV file of the same name
+    stands in for an xls file.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -97,7 +99,8 @@ class Messidor(PhotographSet):
             rows.extend(_rows(base, path))
         if not rows:
             raise RetinalabError(
-                f"{self.root} holds no annotation file of Messidor (Annotation_Base11.xls … Annotation_Base34.xls). "
+                f"{self.root} holds no annotation file of Messidor (Annotation_Base11.xls … "
+                "Annotation_Base34.xls). "
                 "Put the owners' twelve xls files there."
             )
         notes = [f"no annotation file for {', '.join(missing)}"] if missing else []

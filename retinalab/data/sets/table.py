@@ -14,7 +14,7 @@ from pydantic import Field
 from retinalab.data.decode import image_size
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import integers, need, read_csv
+from retinalab.data.sets.files import as_rows, integers, need, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import SCALES
 from retinalab.records import LESIONS, PARTS, SetInfo
@@ -60,11 +60,11 @@ class TableOptions(SetOptions):
 class Table(PhotographSet):
     """Photographs listed in a CSV file.
 
-    Columns named like those of :class:`retinalab.records.Records` need no mapping, nor do ``split`` (the official
-    part), ``maculopathy`` (``dme`` on the scale ``binary``), ``exudates`` (masks of EX), ``other_bright`` (masks kept
-    as ``mask_other``, none of the eight lesions) and ``disc_row, disc_col`` in pixels of ``full_width`` x
-    ``full_height``, which are rescaled to the file's size. Every other column is kept under its name.
-    Source, licence and published counts are the user's to know.
+    Columns named like those of :class:`retinalab.records.Records` need no mapping, nor do ``split`` (the
+    official part), ``maculopathy`` (``dme`` on the scale ``binary``), ``exudates`` (masks of EX),
+    ``other_bright`` (masks kept as ``mask_other``, none of the eight lesions) and ``disc_row, disc_col`` in
+    pixels of ``full_width`` x ``full_height``, which are rescaled to the file's size. Every other column is
+    kept under its name. Source, licence and published counts are the user's to know.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -87,7 +87,7 @@ class Table(PhotographSet):
             if disease in table:
                 table[disease] = integers(table, disease, path)
         self._complete(table, path, info)
-        return Labels(table.to_dict("records"), str(path), info=info)
+        return Labels(as_rows(table), str(path), info=info)
 
     def _renamed(self, original: pd.DataFrame, path: Path) -> pd.DataFrame:
         wanted = dict(self.options.columns)
@@ -106,7 +106,8 @@ class Table(PhotographSet):
         if "image" not in wanted and "image" not in original.columns:
             raise unknown(
                 "column", "image", original.columns,
-                f"Name the column of {path} that holds the file names: columns.image=NAME.", label=f"Columns of {path.name}",
+                f"Name the column of {path} that holds the file names: columns.image=NAME.", label=f"Columns "
+                f"of {path.name}",
             )  # fmt: skip
         kept = original.drop(columns=[c for c in original.columns if c in wanted.values() or c in wanted])
         return pd.concat([kept, original[list(wanted.values())].set_axis(list(wanted), axis=1)], axis=1)

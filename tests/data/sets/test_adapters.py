@@ -25,8 +25,7 @@ def refused(
 ) -> str:
     """The one line that opening or reading gives."""
     with pytest.raises(RetinalabError, match=words) as caught:
-        opened = open_set(name, root, options, strict)
-        opened.photograph(opened.records(), 0)
+        open_set(name, root, options, strict).records()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -210,8 +209,8 @@ def test_mapped_columns(tmp_path: Path) -> None:
     rows = [{"image": n, "level": k, "site": "A"} for k, n in enumerate(("10_left", "10_right", "11_left"))]
     write_csv(tmp_path / "labels.csv", rows)
     options = {
-        "file": "labels.csv", "columns": {"dr": "level"}, "folder": "train", "suffix": ".jpeg", "name": "mine",
-        "patient": r"/(\d+)_", "scales": {"dr": "messidor4"},
+        "file": "labels.csv", "columns": {"dr": "level"}, "folder": "train", "suffix": ".jpeg",
+        "name": "mine", "patient": r"/(\d+)_", "scales": {"dr": "messidor4"},
     }  # fmt: skip
     records = open_set("table", tmp_path, options).records()
     assert records.table["image"].tolist() == [

@@ -1,4 +1,4 @@
-"""Peculiarities of single sets: errata, duplicates, repeated identifiers, crossed columns, and the real files."""
+"""Peculiarities of single sets: errata, duplicates, repeated identifiers, crossed columns, real files."""
 
 from __future__ import annotations
 
