@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 SHARED_RADIUS, SHARED_HEIGHT = 2.72, 2.35
-"""In disc diameters: every camera shows the retina this far from the field's centre, and this far up and down."""
+"""Every camera shows this far from the field's centre, and this far up and down, in disc diameters."""
 
 
 @dataclass(frozen=True)

@@ -203,8 +203,8 @@ def _notch(kind: str) -> list[np.ndarray]:
         return [np.stack([np.cos(angles), np.sin(angles)], axis=1) * out[:, None]]
     if kind == "steps":
         teeth = []
-        for first in (-0.53, -0.46):
-            angles = np.array([first - 0.02, first, first + 0.065, first + 0.085])
+        for first in (-0.54, -0.45):
+            angles = np.array([first, first + 0.012, first + 0.05, first + 0.07])
             out = np.array([0.98, 1.05, 1.05, 0.98])
             teeth.append(np.stack([np.cos(angles), np.sin(angles)], axis=1) * out[:, None])
         return teeth

@@ -1,7 +1,7 @@
 """Retinal coordinates, and how a view of them falls on pixels.
 
 Retinal coordinates are measured in disc diameters: the fovea is the origin, x grows towards the nose, y
-downwards. They are the same for both eyes; a photograph of a left eye is mirrored, so that its disc lies on the left.
+downwards. They are the same for both eyes; a photograph of a left eye is mirrored: its disc lies on the left.
 """
 
 from __future__ import annotations

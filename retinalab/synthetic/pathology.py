@@ -111,7 +111,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
     points = points[np.hypot(*points.T) > 0.12]
     radii = np.clip(rng.lognormal(np.log(0.0315), 0.33, len(points)), 0.016, 0.066) / 2
     keep = _spread(points, radii, 0.03)
-    outlines = blobs(rng, points[keep], radii[keep], 0.08, points=10)
+    outlines = blobs(rng, points[keep], radii[keep], 0.16, points=10)
     values = rng.uniform(0.35, 0.95, len(keep))
     return [
         Lesion(
@@ -141,7 +141,7 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
         radii = np.clip(rng.lognormal(np.log(0.070), 0.55, len(points)), 0.032, 0.4) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
-    aspect = np.where(flame, rng.uniform(2.2, 4.5, len(points)), rng.uniform(1.0, 1.5, len(points)))
+    aspect = np.where(flame, rng.uniform(2.2, 4.5, len(points)), rng.uniform(1.0, 1.9, len(points)))
     reach = radii * np.sqrt(aspect) * 1.15
     axis = disc / np.hypot(*disc)
     off_axes = np.minimum(np.abs(points @ axis), np.abs(points @ np.array([-axis[1], axis[0]]))) > 0.1
@@ -163,7 +163,7 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
         if flame[i]:
             outline = _flame(rng, points[i], radii[i], aspect[i], angle[i])
         else:
-            outline = blobs(rng, points[i : i + 1], radii[i : i + 1], 0.2, aspect[i], angle[i], 18)[0]
+            outline = blobs(rng, points[i : i + 1], radii[i : i + 1], 0.3, aspect[i], angle[i], 18)[0]
         # the middle is denser than the margin
         core = points[i] + (outline - points[i]) * rng.uniform(0.4, 0.8) + rng.normal(0, 0.1 * radii[i], 2)
         x, y = map(float, points[i])
@@ -184,7 +184,7 @@ def _flame(
     y = np.concatenate([top, -bottom[::-1]])
     x = x + np.tile(rng.normal(0, 0.06 * radius, len(t)), 2)
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([x * cos - y * sin, x * sin + y * cos], axis=1) + centre
+    return np.asarray(np.stack([x * cos - y * sin, x * sin + y * cos], axis=1) + centre)
 
 
 def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
@@ -341,13 +341,24 @@ def _fibrosis(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
     if not len(points):
         return []
     centre = points[0]
+    along = np.arctan2(*(centre - disc)[::-1]) + np.pi / 2 + rng.normal(0, 0.4)
+    length, steps = rng.uniform(0.6, 1.5), 16
+    angle = along + np.cumsum(rng.normal(0, 0.09, steps))
+    spine = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length / steps, axis=0)
+    spine += centre - spine.mean(axis=0)
+    normal = np.array([-np.sin(along), np.cos(along)])
+    half = (
+        rng.uniform(0.08, 0.2) * np.sin(np.linspace(0.25, np.pi - 0.1, steps)) * rng.uniform(0.6, 1.3, steps)
+    )
+    sheet = np.vstack([spine + half[:, None] * normal, (spine - half[:, None] * normal)[::-1]])
     strokes = []
-    for _ in range(int(rng.integers(3, 7))):
-        heading = np.arctan2(*(centre - disc)[::-1]) + np.pi / 2 + rng.normal(0, 0.5)
-        steps = 14
-        angle = heading + np.cumsum(rng.normal(0, 0.12, steps))
-        length = rng.uniform(0.5, 1.6)
-        line = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length / steps, axis=0)
-        line += centre - line.mean(axis=0) + rng.normal(0, 0.1, 2)
-        strokes.append((line, float(rng.uniform(0.05, 0.16)), float(rng.uniform(0.5, 0.9))))
-    return [Lesion("FP", "band", float(centre[0]), float(centre[1]), 1.5, strokes=tuple(strokes))]
+    for _ in range(int(rng.integers(3, 8))):  # strands that run along the sheet and out of it
+        first = int(rng.integers(0, steps // 2))
+        strand = spine[first : first + int(rng.integers(6, steps))] + normal * rng.normal(0, 0.06)
+        fan = np.linspace(0, rng.normal(0, 0.25), len(strand))[:, None] * normal
+        strokes.append((strand + fan, float(rng.uniform(0.025, 0.07)), float(rng.uniform(0.6, 1.0))))
+    return [
+        Lesion(
+            "FP", "band", float(centre[0]), float(centre[1]), float(length), (sheet,), (0.55,), tuple(strokes)
+        )
+    ]

@@ -89,11 +89,11 @@ def paint_retina(
     for kind, colour, opacity, blur in (
         ("drusen", (0.98, 0.72, 0.34), 0.42, 0.012),
         ("scar", (0.95, 0.78, 0.50), 0.55, 0.018),
-        ("pigment", (0.16, 0.09, 0.06), 0.72, 0.010),
+        ("pigment", (0.15, 0.12, 0.10), 0.72, 0.010),
         ("EX", (1.02, 0.86, 0.46), 0.88, 0.008),
     ):
         _cover(light, drawn.get(kind), colour, opacity, blur * scale)
-    depth = soften(vessels, 0.010 * scale)
+    depth = soften(vessels, 0.006 * scale)
     _absorb(light, depth, _BLOOD, 0.95)
     for kind, strength, blur in (("NV", 0.80, 0.005), ("HE", 0.95, 0.014), ("MA", 0.85, 0.004)):
         if kind in drawn:
@@ -158,6 +158,8 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
         [0.80, 0.49 - 0.07 * patient.redness, 0.31 - 0.10 * patient.lens - 0.03 * patient.redness]
     )
     light = np.empty((frame.height, frame.width, 3), np.float32)
+    if 0.03 * frame.scale > 1.5:  # granules that only a large photograph resolves
+        pigment += 0.011 * Texture(rng, frame, 1).noise(0.03)
     density = pigment + np.float32(0.55 * patient.melanin)
     for channel in range(3):
         plane = density * np.float32(-_MELANIN[channel])
@@ -173,16 +175,22 @@ def _choroid(rng: np.random.Generator, texture: Texture, eye: Eye) -> np.ndarray
     x, y = texture.retinal()
     dx, dy = x - np.float32(eye.disc[0] - 0.5), y - np.float32(eye.disc[1])
     radius, angle = cv2.cartToPolar(dx, dy)
-    around, outward = 104, 96
-    grid = rng.standard_normal((outward, around), np.float32)
-    grid = np.hstack([grid, grid[:, :6]])
     bend = texture.noise(0.7)
     ripple = texture.noise(0.3)
-    column = angle * np.float32(around / (2 * np.pi)) + bend * np.float32(1.1) + ripple * np.float32(0.75)
-    row = np.log(radius + np.float32(0.5)) * np.float32(5.0) + ripple * np.float32(0.5) + np.float32(8)
-    column = np.mod(column, np.float32(around))
-    net = cv2.remap(grid, column + 1, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
-    bands = np.tanh(net * np.float32(1.6)) * np.float32(0.55)
+    layers = []
+    for around, length in (
+        (84, 0.30),
+        (190, 0.42),
+    ):  # cells round the disc; length of a cell in disc diameters
+        grid = rng.standard_normal((40, around), np.float32)
+        grid = np.hstack([grid, grid[:, :6]])
+        column = angle * np.float32(around / (2 * np.pi)) + bend * np.float32(1.2) + ripple * np.float32(0.7)
+        column = np.mod(column, np.float32(around))
+        row = radius * np.float32(1 / length) + ripple * np.float32(0.4) + np.float32(2)
+        layers.append(cv2.remap(grid, column + 1, row, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP))
+    far = np.clip((radius - np.float32(1.2)) / np.float32(1.0), 0, 1)
+    net = layers[0] * (1 - far) + layers[1] * far
+    bands = np.tanh(net * np.float32(1.8) + np.float32(0.2)) * np.float32(0.55)
     macula = 1 - np.float32(0.9) * np.exp(-((x**2 + y**2) / np.float32(1.1**2)))
     patches = np.clip(0.6 + 0.5 * texture.noise(1.8), 0, 1.4)
     return np.asarray(bands * macula * patches, np.float32)
@@ -237,7 +245,7 @@ def _disc(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame, li
     _blend(part, (0.86, 0.62, 0.36), crescent * np.float32(0.7))
     halo = np.exp(-(((edge - 1.05) / 0.16) ** 2)) * np.float32(0.18)
     _blend(part, (0.86, 0.60, 0.34), halo)
-    inside = _step(1 - edge, 0.09 + 0.05 * np.cos(angle))
+    inside = _step(1 - edge, 0.13 + 0.06 * np.cos(angle))
     pale = np.clip(0.18 - 0.30 * np.cos(angle), 0, 0.5) * edge
     warm = 1 - 0.4 * patient.lens
     rim = np.array([1.02, 0.70 + shade[0], 0.40 * warm + 0.5 * shade[1]], np.float32)

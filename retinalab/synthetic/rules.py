@@ -96,7 +96,8 @@ def grade_masks(
     masks = np.asarray(masks)
     if masks.ndim != 3 or len(masks) != len(LESIONS):
         raise RetinalabError(
-            f"Lesion masks of shape {masks.shape}; give ({len(LESIONS)}, H, W), planes ordered {', '.join(LESIONS)}."
+            f"Lesion masks of shape {masks.shape}. Give ({len(LESIONS)}, H, W), planes ordered "
+            f"{', '.join(LESIONS)}."
         )
     for name in annotated:
         if name not in LESIONS:

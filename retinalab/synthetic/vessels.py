@@ -28,8 +28,8 @@ class Vessel:
 def grow_vessels(rng: np.random.Generator, disc: tuple[float, float], tortuosity: float) -> list[Vessel]:
     """Grow the vessels of one eye in retinal coordinates.
 
-    Four pairs of trunks leave the disc, two of them as arcades round the macula. At each branching the cubes of
-    the daughters' radii sum to that of the parent (Murray's law), so a trunk tapers as it gives off branches.
+    Four pairs of trunks leave the disc, two of them as arcades round the macula. At each branching the cubes
+    of the daughters' radii sum to that of the parent (Murray's law), so a trunk tapers as it branches.
 
     Reference: Murray, The physiological principle of minimum work, PNAS 1926.
     """
@@ -73,54 +73,43 @@ def _trunks(
     rng: np.random.Generator, disc: np.ndarray, tortuosity: float
 ) -> list[tuple[np.ndarray, float, bool]]:
     trunks = []
-    roots = {artery: disc + [rng.uniform(0.0, 0.1), rng.uniform(-0.05, 0.05)] for artery in (False, True)}
+    roots = {artery: rng.normal([0.05, 0.0], 0.03) for artery in (False, True)}
     for side in (-1.0, 1.0):
         high = rng.uniform(1.55, 2.3)
         for artery in (False, True):
             h = high + (rng.uniform(-0.38, -0.14) if artery else 0.0) * rng.choice([1, 1, -1])
             lean = rng.uniform(-0.12, 0.12) + (0.08 if artery else 0.0)
-            far = rng.uniform(0.55, 1.0)
-            knots = np.array(
-                [
-                    roots[artery],
-                    disc + [0.02 + lean, side * 0.42],
-                    disc + [-0.28 + lean, side * 0.55 * h],
-                    disc + [-1.05 + lean, side * 0.88 * h],
-                    [disc[0] - 2.2, side * h],
-                    [-1.0, side * h * rng.uniform(0.9, 1.05)],
-                    [-2.3, side * h * (0.45 + 0.5 * far)],
-                    [-3.8, side * h * (0.1 + 0.7 * far)],
-                ]
-            )
-            knots[2:] += rng.normal(0, 0.11, (6, 2))
+            far, tilt = rng.uniform(0.55, 1.0), rng.uniform(0.5, 1.15)
+            arcade = [[0.02 + lean, 0.42], [-0.28 + lean, 0.55 * h], [-1.05 + lean, 0.88 * h], [-2.2, h]]
+            arcade += [
+                [-3.6, h * rng.uniform(0.9, 1.05)],
+                [-4.9, h * (0.45 + 0.5 * far)],
+                [-6.4, h * (0.1 + 0.7 * far)],
+            ]
+            nasal = [
+                [0.22 + lean, 0.45],
+                [0.65, 0.55 + 0.55 * tilt],
+                [1.6, 0.8 + 1.1 * tilt],
+                [3.2, 1.0 + 1.9 * tilt],
+            ]
             radius = rng.uniform(0.025, 0.033) if artery else rng.uniform(0.034, 0.046)
-            trunks.append((_spline(knots), radius, artery))
-            tilt = rng.uniform(0.5, 1.15)
-            knots = np.array(
-                [
-                    roots[artery],
-                    disc + [0.22 + lean, side * 0.45],
-                    disc + [0.65, side * (0.55 + 0.55 * tilt)],
-                    disc + [1.6, side * (0.8 + 1.1 * tilt)],
-                    disc + [3.2, side * (1.0 + 1.9 * tilt)],
-                ]
-            )
-            knots[2:] += rng.normal(0, 0.12, (3, 2))
-            trunks.append((_spline(knots), radius * rng.uniform(0.62, 0.85), artery))
+            for course, width in ((arcade, radius), (nasal, radius * rng.uniform(0.62, 0.85))):
+                knots = np.vstack([roots[artery], np.array(course) * [1.0, side]])
+                knots[2:] += rng.normal(0, 0.11, (len(knots) - 2, 2))
+                trunks.append((_spline(disc + knots), width, artery))
     for _ in range(int(rng.integers(3, 7))):
         turn = rng.choice([np.pi, 0.0], p=[0.6, 0.4]) + rng.normal(0, 0.5)
         heading = np.array([np.cos(turn), np.sin(turn)])
+        artery = bool(rng.integers(2))
         reach = rng.uniform(1.2, 2.0) if heading[0] < 0 else rng.uniform(1.5, 3.0)
         bend = np.array([-heading[1], heading[0]]) * rng.normal(0, 0.25)
-        knots = np.array(
-            [disc + heading * 0.18, disc + heading * 0.6 + bend * 0.4, disc + heading * reach + bend]
-        )
-        trunks.append((_spline(knots), rng.uniform(0.011, 0.019), bool(rng.integers(2))))
+        knots = np.array([roots[artery], heading * 0.6 + bend * 0.4, heading * reach + bend])
+        trunks.append((_spline(disc + knots), rng.uniform(0.011, 0.019), artery))
     wavy = []
     for points, radius, artery in trunks:
         tangent = np.gradient(points, axis=0)
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / np.hypot(*tangent.T)[:, None]
-        swing = _wave(rng, (1, len(points)), 9)[0] * 0.012 * tortuosity * np.linspace(0.3, 1.3, len(points))
+        swing = _wave(rng, (1, len(points)), 15)[0] * 0.022 * tortuosity * np.linspace(0.3, 1.3, len(points))
         points = points + normal * swing[:, None] * (1.3 if artery else 1.0)
         outside = np.hypot(*points.T) > _AVASCULAR
         if not outside.all():
@@ -154,6 +143,7 @@ def _branch_off(
         side = -side if rng.random() < 0.75 else side
         place += 1 + int(rng.uniform(0.5, 1.6) * spacing / _STEP)
     taper = np.linspace(1.0, 0.72 if radius > 0.025 else 0.4, count)
+    taper = np.minimum(taper, 0.15 + np.arange(count)[::-1] / 10)
     return Vessel(points, np.maximum(np.cbrt(np.maximum(cube, 1e-9)) * taper, _SMALLEST * 0.6), artery), buds
 
 
