@@ -55,21 +55,37 @@ def _parser() -> argparse.ArgumentParser:
     exp = _add(commands, "exp", _exp, "run an experiment, or go on with an unfinished one")
     exp.set_defaults(overrides_allowed=True)
     exp.add_argument("paper", help="as retinalab papers lists it")
-    exp.add_argument("rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic")
+    exp.add_argument(
+        "rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic"
+    )
     exp.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
-    exp.add_argument("--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size")
-    exp.add_argument("--strict", action="store_true", help="a difference from a set's published counts is an error")
+    exp.add_argument(
+        "--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size"
+    )
+    exp.add_argument(
+        "--strict", action="store_true", help="a difference from a set's published counts is an error"
+    )
     _add_data(commands)
     evaluate = _add(commands, "evaluate", _evaluate, "figures with intervals from a table of predictions")
     evaluate.add_argument("file", type=Path, help="Parquet or CSV")
-    evaluate.add_argument("--scale", action="append", default=[], metavar="DISEASE=SCALE", help="default: dr=icdr5")
-    evaluate.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="column names of a table made elsewhere")
+    evaluate.add_argument(
+        "--scale", action="append", default=[], metavar="DISEASE=SCALE", help="default: dr=icdr5"
+    )
+    evaluate.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="column names of a table made elsewhere",
+    )
     report = _add(commands, "report", _report, "write a run's report page again")
     report.add_argument("run", type=Path)
     return parser
 
 
-def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str) -> argparse.ArgumentParser:
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.set_defaults(command=command)
     return parser
@@ -88,7 +104,9 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         action.add_argument("set")
         action.add_argument("--root", type=Path, help="folder of the data set")
         action.add_argument("--out", type=Path, help="CSV file to write")
-        action.add_argument("--strict", action="store_true", help="a difference from the published counts is an error")
+        action.add_argument(
+            "--strict", action="store_true", help="a difference from the published counts is an error"
+        )
     synth = _add(actions, "synth", _data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
     synth.add_argument("--count", type=int, default=100)
@@ -132,7 +150,9 @@ def _exp(known: argparse.Namespace) -> int:
     names = [word for word in words if "=" not in word]
     wrong = [word for word in names if word.startswith("-")]
     if wrong or len(names) > 1:
-        raise RetinalabError(f"Unexpected {(wrong or names[1:])[0]!r}. Give one experiment, then overrides as key=value.")
+        raise RetinalabError(
+            f"Unexpected {(wrong or names[1:])[0]!r}. Give one experiment, then overrides as key=value."
+        )
     if known.strict:
         overrides.append("data.strict=true")
     experiment = load_experiment(known.paper, names[0] if names else "synthetic", overrides)
@@ -181,9 +201,14 @@ def _data_split(known: argparse.Namespace) -> int:
     from retinalab.overrides import overridden
     from retinalab.protocol import Protocol
 
-    raw = overridden({"set": known.set, "root": known.root, "strict": known.strict}, [w for w in known.rest if w.startswith("options.")])
+    raw = overridden(
+        {"set": known.set, "root": known.root, "strict": known.strict},
+        [w for w in known.rest if w.startswith("options.")],
+    )
     data = resolve_model(DataConfig, raw, "data")
-    protocol = resolve_model(Protocol, overridden({}, [w for w in known.rest if not w.startswith("options.")]), "protocol")
+    protocol = resolve_model(
+        Protocol, overridden({}, [w for w in known.rest if not w.startswith("options.")]), "protocol"
+    )
     _, records, _ = read_records(data, protocol, {})
     made = split(records, protocol, fold=0 if protocol.split == "folds" else None, folds=5)
     print(f"{made.origin}: {len(made.train)} train, {len(made.val)} val, {len(made.test)} test")
@@ -257,7 +282,9 @@ def _report(known: argparse.Namespace) -> int:
     from retinalab.report import write_report
 
     if not (known.run / "metrics.json").is_file():
-        raise RetinalabError(f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/.")
+        raise RetinalabError(
+            f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/."
+        )
     print(write_report(known.run))
     return 0
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SerializeAsAny, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    model_validator,
+)
 
 from retinalab.protocol import Protocol
 
@@ -15,8 +23,8 @@ __all__ = [
     "EarlyStopping",
     "Experiment",
     "Model",
-    "StartFrom",
     "Stage",
+    "StartFrom",
     "TaskConfig",
     "TestConfig",
     "TrainerConfig",
@@ -48,7 +56,8 @@ class AugmentConfig(Model):
     """Random change of each training photograph, drawn once and applied as one warp and one colour map."""
 
     crop_area: Range | None = Field(
-        None, description="share of the working image's area that a random crop keeps (torchvision's RandomResizedCrop)"
+        None,
+        description="share of the working image's area that a random crop keeps",
     )
     crop_aspect: Range = Field((0.75, 4 / 3), description="aspect ratio of that crop, drawn log-uniformly")
     zoom: Range = Field((1.0, 1.0), description="isotropic magnification; below 1 zooms out onto black")
@@ -75,13 +84,19 @@ class WindowConfig(Model):
 
     size: int = Field(68, ge=8, description="side in pixels of the working image")
     kind: Literal["grid", "lesions"] = Field(
-        "grid", description="grid: tiles of every photograph; lesions: one per annotated lesion, labelled by it, and negatives"
+        "grid",
+        description="grid: tiles of every photograph; lesions: one per annotated lesion, labelled by it, and negatives",
     )
-    stride: int | None = Field(None, ge=1, description="step of the grid in pixels; default: the size (no overlap)")
+    stride: int | None = Field(
+        None, ge=1, description="step of the grid in pixels; default: the size (no overlap)"
+    )
     classes: tuple[str, ...] = Field(
-        ("EX", "HE", "MA"), description="lesion classes 1, 2, ... of a lesion window, in the order of precedence; 0 is none"
+        ("EX", "HE", "MA"),
+        description="lesion classes 1, 2, ... of a lesion window, in the order of precedence; 0 is none",
     )
-    negatives: int = Field(4, ge=0, description="windows without a lesion per photograph, where kind is lesions")
+    negatives: int = Field(
+        4, ge=0, description="windows without a lesion per photograph, where kind is lesions"
+    )
 
 
 class DataConfig(Model):
@@ -90,9 +105,18 @@ class DataConfig(Model):
     set: str = Field("synthetic", description="data set; retinalab data sets lists them")
     root: Folder | None = Field(None, description="folder of the data set in its official layout")
     options: dict[str, Any] = Field(default_factory=dict, description="the data set's own options")
-    cache: Folder | None = Field(None, description="folder of prepared photographs; default: the user's cache folder")
-    size: int = Field(256, ge=16, le=4096, description="side in pixels of the cached working image, cropped to the field of view")
-    crop: int | None = Field(None, ge=16, le=4096, description="side in pixels of the network's input; default: the working size")
+    cache: Folder | None = Field(
+        None, description="folder of prepared photographs; default: the user's cache folder"
+    )
+    size: int = Field(
+        256,
+        ge=16,
+        le=4096,
+        description="side in pixels of the cached working image, cropped to the field of view",
+    )
+    crop: int | None = Field(
+        None, ge=16, le=4096, description="side in pixels of the network's input; default: the working size"
+    )
     view: Literal["whole", "centre"] = Field(
         "whole", description="evaluation input: the whole working image resized, or its central crop"
     )
@@ -101,9 +125,14 @@ class DataConfig(Model):
     )
     masks: bool = Field(False, description="whether batches carry lesion masks")
     mask_coverage: float = Field(
-        0.25, gt=0, le=1, description="a working pixel belongs to a lesion when the mask covers at least this share of it"
+        0.25,
+        gt=0,
+        le=1,
+        description="a working pixel belongs to a lesion when the mask covers at least this share of it",
     )
-    windows: WindowConfig | None = Field(None, description="train and test on windows instead of whole photographs")
+    windows: WindowConfig | None = Field(
+        None, description="train and test on windows instead of whole photographs"
+    )
     augment: AugmentConfig = AugmentConfig()
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle", description="balanced: each grade of the first disease equally often, with replacement"
@@ -112,10 +141,13 @@ class DataConfig(Model):
     drop_last: bool = Field(False, description="leave out a last, smaller training batch")
     workers: int = Field(0, ge=0, description="loader processes; results do not depend on it")
     unreadable: Literal["error", "exclude"] = Field(
-        "error", description="a photograph that cannot be decoded or shows no field of view; exclude: left out, counted, listed"
+        "error",
+        description="a photograph that cannot be decoded or shows no field of view; exclude: left out, counted, listed",
     )
     limit: int | None = Field(None, ge=2, description="use at most so many photographs of each part")
-    strict: bool = Field(False, description="a difference from the published counts is an error, not a warning")
+    strict: bool = Field(
+        False, description="a difference from the published counts is an error, not a warning"
+    )
 
     @property
     def input_size(self) -> int:
@@ -146,7 +178,10 @@ class TrainerConfig(Model):
     devices: int | str | tuple[int, ...] = Field("auto", description="how many, or which")
     num_nodes: int = Field(1, ge=1)
     strategy: str = Field("auto", description="ddp, fsdp, ...: a name that Lightning knows")
-    precision: str = Field("auto", description="auto: bf16-mixed where a GPU has it, else 32-true; or a name that Lightning knows")
+    precision: str = Field(
+        "auto",
+        description="auto: bf16-mixed where a GPU has it, else 32-true; or a name that Lightning knows",
+    )
     sync_batchnorm: bool = False
     accumulate_grad_batches: int = Field(1, ge=1)
     gradient_clip_val: float | None = Field(None, gt=0)
@@ -156,9 +191,13 @@ class TrainerConfig(Model):
     limit_train_batches: float | int | None = Field(None, gt=0)
     limit_val_batches: float | int | None = Field(None, ge=0)
     log_every_n_steps: int = Field(10, ge=1)
-    monitor: str | None = Field(None, description="metric that chooses the checkpoint; default: the task's own")
+    monitor: str | None = Field(
+        None, description="metric that chooses the checkpoint; default: the task's own"
+    )
     mode: Literal["max", "min"] = "max"
-    checkpoint_every_n_steps: int | None = Field(None, ge=1, description="besides one at the end of each epoch")
+    checkpoint_every_n_steps: int | None = Field(
+        None, ge=1, description="besides one at the end of each epoch"
+    )
     early_stopping: EarlyStopping | None = None
     weight_averaging: WeightAveraging | None = None
     channels_last: bool = Field(True, description="memory order of the photographs and weights")
@@ -171,7 +210,9 @@ class StartFrom(Model):
 
     stage: str
     which: Literal["best", "last"] = "best"
-    map: dict[str, str] = Field(default_factory=dict, description="prefix there -> prefix here; empty: as named")
+    map: dict[str, str] = Field(
+        default_factory=dict, description="prefix there -> prefix here; empty: as named"
+    )
     strict: bool = Field(True, description="whether every weight must find its place and shape")
 
 
@@ -184,7 +225,8 @@ class Stage(Model):
     trainer: TrainerConfig = TrainerConfig()
     start_from: StartFrom | None = None
     diseases: tuple[str, ...] | None = Field(
-        None, description="the protocol's diseases that this stage learns; default: all (CANet's individual networks name one)"
+        None,
+        description="the protocol's diseases that this stage learns; default: all",
     )
 
 
@@ -223,18 +265,26 @@ class Experiment(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if self.folds == 1 and self.protocol.split == "folds":
-            raise ValueError("protocol.split is 'folds' but folds is 1; set folds=5 or protocol.split=held-out")
+            raise ValueError(
+                "protocol.split is 'folds' but folds is 1; set folds=5 or protocol.split=held-out"
+            )
         if self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist; folds is {self.folds}, counted from 0")
         if self.protocol.select_on == "test" and self.protocol.split != "as-published":
-            raise ValueError("protocol.select_on=test chooses on the test part; it needs protocol.split=as-published")
+            raise ValueError(
+                "protocol.select_on=test chooses on the test part; it needs protocol.split=as-published"
+            )
         earlier: list[str] = []
         for name, stage in self.stages.items():
             if stage.start_from and stage.start_from.stage not in earlier:
-                raise ValueError(f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages: {earlier}")
+                raise ValueError(
+                    f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages: {earlier}"
+                )
             for disease in stage.diseases or ():
                 if disease not in self.protocol.diseases:
-                    raise ValueError(f"stages.{name}.diseases names {disease!r}; protocol: {list(self.protocol.diseases)}")
+                    raise ValueError(
+                        f"stages.{name}.diseases names {disease!r}; protocol: {list(self.protocol.diseases)}"
+                    )
             earlier.append(name)
         for name in self.test.stages:
             if name not in self.stages:

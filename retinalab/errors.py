@@ -15,7 +15,9 @@ class RetinalabError(Exception):
         super().__init__("\n".join(" ".join(fault.split()) for fault in faults))
 
 
-def unknown(kind: str, got: str, choices: Iterable[str], remedy: str = "", label: str = "Choices") -> RetinalabError:
+def unknown(
+    kind: str, got: str, choices: Iterable[str], remedy: str = "", label: str = "Choices"
+) -> RetinalabError:
     """Build the error for a name that is not among the known ones.
 
     Example:

@@ -110,7 +110,12 @@ def smoke(experiment: Experiment) -> Experiment:
         data = stage.data
         size = min(data.size, 96)
         crop = None if data.crop is None else max(64, min(data.crop, size * data.crop // data.size))
-        small = {"size": size, "crop": crop, "batch_size": min(data.batch_size, 4), "limit": 12}
+        small: dict[str, Any] = {
+            "size": size,
+            "crop": crop,
+            "batch_size": min(data.batch_size, 4),
+            "limit": 12,
+        }
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
         trainer = {
@@ -130,16 +135,21 @@ def smoke(experiment: Experiment) -> Experiment:
 
     stages = {name: reduced(stage) for name, stage in experiment.stages.items()}
     folds = min(experiment.folds, 2)
-    return experiment.model_copy(update={"stages": stages, "folds": folds, "seeds": 1, "name": f"{experiment.name}-smoke"})
+    return experiment.model_copy(
+        update={"stages": stages, "folds": folds, "seeds": 1, "name": f"{experiment.name}-smoke"}
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        where = f" line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or type(error).__name__
-        raise RetinalabError(f"Experiment file {path}{where} is not valid YAML: {reason}. Correct it and try again.") from error
+        raise RetinalabError(
+            f"Experiment file {path}{where} is not valid YAML: {reason}. Correct it and try again."
+        ) from error
     if not isinstance(raw, dict):
         raise RetinalabError(f"Experiment file {path} holds no mapping. It needs paper, protocol and stages.")
     return raw
@@ -172,7 +182,7 @@ def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     near = difflib.get_close_matches(str(error["input"]), _expected(error), n=1, cutoff=0.5)
     guess = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{shown}={error['input']!r}: {message}{guess}" if not location == () else message
+    return f"{shown}={error['input']!r}: {message}{guess}" if location else message
 
 
 def _expected(error: Any) -> list[str]:
@@ -192,7 +202,12 @@ def _fields(root: type[BaseModel], path: tuple[str, ...]) -> list[str]:
             else:
                 step.extend(_models(kind.annotation))
         kinds = step
-    return [name for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) for name in kind.model_fields]
+    return [
+        name
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name in kind.model_fields
+    ]
 
 
 def _models(annotation: Any) -> list[Any]:
@@ -209,4 +224,3 @@ class _Values:
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
-

@@ -28,14 +28,22 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     key, equals, value = text.removeprefix("--").partition("=")
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
-        raise RetinalabError(f"Override {text!r} is not of the form key.path=value, such as train.task.learning_rate=1e-4.")
+        raise RetinalabError(
+            f"Override {text!r} is not of the form key.path=value, such as train.task.learning_rate=1e-4."
+        )
     value = value.strip()
     if value.startswith(("[", "{")):
         try:
             return path, yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise RetinalabError(f"Override {text!r}: the list or mapping cannot be read ({error}).") from error
-    return path, None if value in ("null", "none", "None") and path[-1] not in ("logger", "weights", "normalise") else value
+            raise RetinalabError(
+                f"Override {text!r}: the list or mapping cannot be read ({error})."
+            ) from error
+    return path, None if value in ("null", "none", "None") and path[-1] not in (
+        "logger",
+        "weights",
+        "normalise",
+    ) else value
 
 
 def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -77,7 +85,9 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> 
         if tree.get(key) is None:
             tree[key] = {}
         if not isinstance(tree[key], dict):
-            raise RetinalabError(f"Override {text!r}: {'.'.join(path[: depth + 1])} is a value and holds no {path[depth + 1]!r}.")
+            raise RetinalabError(
+                f"Override {text!r}: {'.'.join(path[: depth + 1])} is a value and holds no {path[depth + 1]!r}."
+            )
         tree = tree[key]
     tree[path[-1]] = value
 

@@ -43,7 +43,9 @@ SCALES: MappingProxyType[str, Scale] = MappingProxyType(
             Scale("messidor4", ("grade 0", "grade 1", "grade 2", "grade 3"), referable=2),
             Scale("referable", ("not referable", "referable"), referable=1),
             Scale("any", ("no retinopathy", "retinopathy"), referable=1),
-            Scale("risk3", ("no exudate", "exudate far from the fovea", "exudate near the fovea"), referable=2),
+            Scale(
+                "risk3", ("no exudate", "exudate far from the fovea", "exudate near the fovea"), referable=2
+            ),
             Scale("binary", ("absent", "present"), referable=1),
         )
     }
@@ -59,21 +61,36 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     diseases: dict[str, str] = Field(
-        default={"dr": "icdr5"}, description="disease -> grade scale; the order is the order of the network's outputs"
+        default={"dr": "icdr5"},
+        description="disease -> grade scale; the order is the order of the network's outputs",
     )
     split: Literal["held-out", "folds", "as-published"] = Field(
         default="held-out",
         description="held-out: validation taken from training by patient, test used once; folds: k-fold by patient; "
         "as-published: the authors' own splits and selection, leaks included, labelled as such",
     )
-    validation: float = Field(default=0.15, gt=0, lt=0.9, description="share of the training patients held out to choose")
-    test: float = Field(default=0.2, gt=0, lt=0.9, description="share of the patients tested on, where a set has no official test part")
-    lists: str | None = Field(default=None, description="folder of the authors' published split lists, read as they are")
-    select_on: Literal["val", "test"] = Field(
-        default="val", description="the part that chooses the checkpoint; 'test' only under as-published (optimistic)"
+    validation: float = Field(
+        default=0.15, gt=0, lt=0.9, description="share of the training patients held out to choose"
     )
-    ungradable: Literal["exclude", "include"] = Field(default="exclude", description="photographs marked ungradable")
-    split_seed: int = Field(default=0, ge=0, description="seed of derived splits, apart from the training seed")
+    test: float = Field(
+        default=0.2,
+        gt=0,
+        lt=0.9,
+        description="share of the patients tested on, where a set has no official test part",
+    )
+    lists: str | None = Field(
+        default=None, description="folder of the authors' published split lists, read as they are"
+    )
+    select_on: Literal["val", "test"] = Field(
+        default="val",
+        description="the part that chooses the checkpoint; 'test' only under as-published (optimistic)",
+    )
+    ungradable: Literal["exclude", "include"] = Field(
+        default="exclude", description="photographs marked ungradable"
+    )
+    split_seed: int = Field(
+        default=0, ge=0, description="seed of derived splits, apart from the training seed"
+    )
 
     @field_validator("diseases")
     @classmethod

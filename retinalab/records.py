@@ -96,7 +96,7 @@ class Records:
 
     def path(self, row: int) -> Path:
         """Path of the photograph's file."""
-        return self.roots[self.table.at[row, "set"]] / self.table.at[row, "image"]
+        return self.roots[str(self.table.at[row, "set"])] / str(self.table.at[row, "image"])
 
 
 def make_records(
@@ -117,7 +117,9 @@ def make_records(
         RetinalabError: no rows, a photograph listed twice, or a grade outside its scale.
     """
     if not rows:
-        raise RetinalabError(f"{source} lists no photograph of set {info.name!r}. Give a file with at least one row.")
+        raise RetinalabError(
+            f"{source} lists no photograph of set {info.name!r}. Give a file with at least one row."
+        )
     flat = []
     for row in rows:
         entry = dict(row)
@@ -142,7 +144,9 @@ def make_records(
         table[f"present_{lesion}"] = table[f"present_{lesion}"].astype("int8")
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
-        raise RetinalabError(f"{source} lists {twice.iloc[0]!r} twice ({len(twice)} such rows). Keep one row per photograph.")
+        raise RetinalabError(
+            f"{source} lists {twice.iloc[0]!r} twice ({len(twice)} such rows). Keep one row per photograph."
+        )
     _check_grades(table, info, source)
     first = [*_TEXT, *_GRADES, "gradable", *_NUMBERS, *_LESION_COLUMNS]
     ordered = [*first, *(column for column in table.columns if column not in first)]
@@ -156,7 +160,11 @@ def _check_grades(table: pd.DataFrame, info: SetInfo, source: str) -> None:
         wrong = table[(grades < -1) | (grades >= size)]
         if len(wrong):
             row = wrong.iloc[0]
-            scale = f"{info.scales[disease]} has 0-{size - 1}" if size else f"set {info.name!r} has no {disease} labels"
+            scale = (
+                f"{info.scales[disease]} has 0-{size - 1}"
+                if size
+                else f"set {info.name!r} has no {disease} labels"
+            )
             raise RetinalabError(
                 f"{source}: {disease} grade {row[disease]} of {row['image']!r} is outside its scale ({scale}; "
                 f"{len(wrong)} such rows). Correct the label or leave the cell empty."

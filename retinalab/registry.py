@@ -77,7 +77,11 @@ def paper(name: str) -> Paper:
     points = _points(PAPERS)
     if name not in points:
         raise unknown(
-            "paper", name, points, "Install one with: pip install ./plugins/<paper> beside the core", "Installed"
+            "paper",
+            name,
+            points,
+            "Install one with: pip install ./plugins/<paper> beside the core",
+            "Installed",
         )
     found = _load_paper(points[name])
     if isinstance(found, Broken):
@@ -92,7 +96,9 @@ def experiment_file(of: Paper, name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         given = Path(name)
         if not given.is_file():
-            raise RetinalabError(f"Experiment file {name} does not exist. Give a path, or one of: {_listed(of)}.")
+            raise RetinalabError(
+                f"Experiment file {name} does not exist. Give a path, or one of: {_listed(of)}."
+            )
         return given
     path = of.experiments / f"{name.replace('_', '-')}.yaml"
     if path.stem not in of.experiment_names():

@@ -109,7 +109,15 @@ def prepare(
     if missing:
         _reserve(place, len(missing) * SHARD * size * size * (5 if masks else 3))
         jobs = [
-            _Job(source, records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))), place, s, size, masks, coverage)
+            _Job(
+                source,
+                records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))),
+                place,
+                s,
+                size,
+                masks,
+                coverage,
+            )
             for s in missing
         ]
         with _pool(source, min(processes or len(os.sched_getaffinity(0)), len(jobs))) as pool:
@@ -191,7 +199,9 @@ def _planes(job: _Job, row: int, fov: Fov, shape: tuple[int, ...]) -> np.ndarray
         if not job.records.table.at[row, f"annotated_{lesion}"]:
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:
-            planes[0] |= (crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit).astype(np.uint8)
+            planes[0] |= (
+                crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit
+            ).astype(np.uint8)
     return planes
 
 
@@ -211,7 +221,9 @@ def _reserve(place: Path, needed: int) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RetinalabError(f"Cannot make the cache folder {place}: {error.strerror}. Name another with data.cache=PATH.") from error
+        raise RetinalabError(
+            f"Cannot make the cache folder {place}: {error.strerror}. Name another with data.cache=PATH."
+        ) from error
     free = shutil.disk_usage(place).free
     if free < needed:
         raise RetinalabError(
@@ -230,7 +242,9 @@ def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache
     for shard in range(count):
         entries.extend(json.loads((place / f"{shard:05d}.json").read_text())["photographs"])
     if len(entries) != rows:
-        raise RetinalabError(f"{place} holds {len(entries)} photographs, {rows} were asked for. Remove that folder and try again.")
+        raise RetinalabError(
+            f"{place} holds {len(entries)} photographs, {rows} were asked for. Remove that folder and try again."
+        )
     usable = np.array([not entry["reason"] for entry in entries])
     boxes = np.array([entry["box"] or (np.nan,) * 3 for entry in entries], float)
     reasons = {row: entry["reason"] for row, entry in enumerate(entries) if entry["reason"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,13 @@ class PartDataset(Dataset[Batch]):
     """
 
     def __init__(
-        self, part: Part, data: DataConfig, diseases: tuple[str, ...], seed: int, training: bool, on_device: bool
+        self,
+        part: Part,
+        data: DataConfig,
+        diseases: tuple[str, ...],
+        seed: int,
+        training: bool,
+        on_device: bool,
     ) -> None:
         self.part = part
         self.data = data
@@ -100,12 +106,19 @@ class PartDataset(Dataset[Batch]):
         plain = np.eye(2, 3, dtype=np.float32)
         out = np.empty((len(images), crop, crop, 3), np.uint8)
         for i, image in enumerate(images):
-            still = size == crop and np.array_equal(warps[i], plain) and np.array_equal(colours[i], IDENTITY_COLOUR)
+            still = (
+                size == crop
+                and np.array_equal(warps[i], plain)
+                and np.array_equal(colours[i], IDENTITY_COLOUR)
+            )
             out[i] = image if still else apply_image(image, warps[i], colours[i], crop)
         batch["image"] = torch.from_numpy(out).permute(0, 3, 1, 2)
         if planes is not None:
             moved = np.stack(
-                [[apply_mask(p[0], warps[i], crop), apply_mask(p[1], warps[i], crop, 255)] for i, p in enumerate(planes)]
+                [
+                    [apply_mask(p[0], warps[i], crop), apply_mask(p[1], warps[i], crop, 255)]
+                    for i, p in enumerate(planes)
+                ]
             )
             batch["mask"] = torch.from_numpy(_unpacked(moved))
         return batch
@@ -159,7 +172,9 @@ class FundusDataModule(LightningDataModule):
     def parts(self) -> Parts:
         """Records, split and prepared photographs; made when first asked for."""
         if self._parts is None:
-            self._parts = load_parts(self.data, self.protocol, self.roots, self.test_sets, self.fold, self.folds)
+            self._parts = load_parts(
+                self.data, self.protocol, self.roots, self.test_sets, self.fold, self.folds
+            )
         return self._parts
 
     def setup(self, stage: str) -> None:
@@ -222,7 +237,7 @@ class FundusDataModule(LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=_identity,
+            collate_fn=cast(Any, _identity),
             num_workers=self.data.workers,
             pin_memory=self._on_gpu(),
             persistent_workers=self.data.workers > 0,
@@ -243,9 +258,12 @@ class FundusDataModule(LightningDataModule):
         """(epoch, batches of it already trained on) of a trainer that may have been restored within an epoch."""
         if self.trainer is None:
             return 0, 0
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop
         restarting = bool(loop.epoch_loop.restarting)
-        return loop.epoch_progress.current.processed, loop.epoch_loop.batch_progress.current.ready if restarting else 0
+        return (
+            loop.epoch_progress.current.processed,
+            loop.epoch_loop.batch_progress.current.ready if restarting else 0,
+        )
 
 
 def _identity(batch: Batch) -> Batch:
@@ -262,6 +280,4 @@ def _unpacked(planes: np.ndarray) -> np.ndarray:
 
 def _warped_mask(mask: Tensor, warp: Tensor, crop: int) -> Tensor:
     shifted = apply_batch(mask.float() + 1, warp, crop, mode="nearest")
-    return cast(Tensor, torch.where(shifted == 0, torch.full_like(shifted, 256), shifted) - 1).to(torch.uint8)
-
-
+    return (torch.where(shifted == 0, torch.full_like(shifted, 256), shifted) - 1).to(torch.uint8)

@@ -98,7 +98,9 @@ def load_parts(
         tests[name] = _prepared(other_source, other_records, {"test": rows}, other, other_notes)["test"]
         fingerprints[name] = other_source.digest(other_records)
         notes.extend(f"{name}: {note}" for note in other_notes)
-    return Parts(primary["train"], primary["val"], tests, assignment, tuple(dict.fromkeys(notes)), fingerprints)
+    return Parts(
+        primary["train"], primary["val"], tests, assignment, tuple(dict.fromkeys(notes)), fingerprints
+    )
 
 
 def read_records(
@@ -118,12 +120,16 @@ def read_records(
 
 
 def _prepared(
-    source: PhotographSet, records: Records, chosen: Mapping[str, np.ndarray], data: DataConfig, notes: list[str]
+    source: PhotographSet,
+    records: Records,
+    chosen: Mapping[str, np.ndarray],
+    data: DataConfig,
+    notes: list[str],
 ) -> dict[str, Part]:
     wanted = {name: _limited(rows, data.limit) for name, rows in chosen.items()}
     everything = np.unique(np.concatenate(list(wanted.values())))
     subset = records.take(everything)
-    masks = data.masks or data.windows is not None and data.windows.kind == "lesions"
+    masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
     cache = prepare(source, subset, data.size, masks, data.mask_coverage, data.cache)
     if not cache.usable.all():
         _refuse_or_note(cache, subset, data, notes)
@@ -149,7 +155,9 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
             "leave them out, counted and listed, with data.unreadable=exclude."
         )
     listed = ", ".join(records.table["image"].iloc[row] for row in list(cache.reasons)[:20])
-    notes.append(f"{len(cache.reasons)} unusable photographs of {data.set} left out: {listed}; the first because: {reason}")
+    notes.append(
+        f"{len(cache.reasons)} unusable photographs of {data.set} left out: {listed}; the first because: {reason}"
+    )
 
 
 def identity(part: Part) -> pd.DataFrame:

@@ -30,7 +30,13 @@ class EpochSampler(Sampler[Key]):
     """
 
     def __init__(
-        self, rows: int, seed: int, shuffle: bool, classes: np.ndarray | None = None, rank: int = 0, world: int = 1
+        self,
+        rows: int,
+        seed: int,
+        shuffle: bool,
+        classes: np.ndarray | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.rows = rows
         self.seed = seed
@@ -69,7 +75,9 @@ class EpochSampler(Sampler[Key]):
 class EpochBatches(Sampler[list[Key]]):
     """Batches of keys; ``skip`` leaves out the first batches of the first epoch only, to resume within it."""
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, drop_last: bool = False, skip: int = 0) -> None:
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, drop_last: bool = False, skip: int = 0
+    ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last

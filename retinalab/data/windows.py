@@ -52,7 +52,7 @@ def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.Data
 def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> pd.DataFrame:
     """One window for each connected lesion, and negatives whose whole window is free of lesions.
 
-    Reference: CLPI, section III-B and Table III: a patch is labelled by the lesion at its centre, EX before HE before MA.
+    A window is labelled by the lesion at its centre, the earlier of ``config.classes`` first.
 
     Shape:
         - ``planes``: ``(2, S, S)`` uint8, as :meth:`retinalab.data.cache.Cache.planes`.
@@ -60,7 +60,9 @@ def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int
     bits = {lesion: 1 << LESIONS.index(lesion) for lesion in config.classes}
     found: list[tuple[int, int, int]] = []
     for lesion in config.classes:
-        count, labels = cv2.connectedComponents(((planes[0] & bits[lesion]) > 0).astype(np.uint8), connectivity=8)
+        count, labels = cv2.connectedComponents(
+            ((planes[0] & bits[lesion]) > 0).astype(np.uint8), connectivity=8
+        )
         for component in range(1, count):
             y, x = _inner_point(labels == component)
             found.append((x, y, _label(int(planes[0, y, x]), config.classes, bits)))

@@ -35,10 +35,16 @@ class Collector(Callback):
         self._kept: list[dict[str, Any]] = []
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keep what the tables need; maps are reduced to counts at once."""
-        assert isinstance(pl_module, Task)  # noqa: S101 - narrows the type; the runner only builds tasks
+        assert isinstance(pl_module, Task)
         kept = _rows(pl_module, outputs, batch)
         kept["part"] = dataloader_idx
         if outputs.lesions is not None and "mask" in batch:
@@ -92,7 +98,11 @@ def _rows(task: Task, given: Outputs, batch: Batch) -> dict[str, Any]:
     if given.present is not None:
         present = given.present.float().cpu().numpy()
         columns.update({f"lesion_{lesion}_p": present[:, i] for i, lesion in enumerate(LESIONS)})
-    kept: dict[str, Any] = {"index": batch["index"].cpu().numpy(), "columns": columns, "lesions": given.present is not None}
+    kept: dict[str, Any] = {
+        "index": batch["index"].cpu().numpy(),
+        "columns": columns,
+        "lesions": given.present is not None,
+    }
     if given.windows is not None:
         kept["windows"] = given.windows.float().cpu().numpy()
     return kept
@@ -106,20 +116,32 @@ def _lesion_references(dataset: Any, photographs: np.ndarray) -> dict[str, np.nd
     return columns | {f"lesion_{lesion}_annotated": known[:, i] for i, lesion in enumerate(LESIONS)}
 
 
-def _window_frame(named: pd.DataFrame, dataset: Any, index: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+def _window_frame(
+    named: pd.DataFrame, dataset: Any, index: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
     windows = dataset.windows.iloc[index].reset_index(drop=True)
     columns = {f"p{k}": probabilities[:, k] for k in range(probabilities.shape[1])}
     keep = named[["image", "set", "part", "group", "fold", "seed"]]
     return keep.assign(
-        x=windows["x"], y=windows["y"], size=dataset.data.windows.size, label=windows["label"], **columns, grade=probabilities.argmax(1)
+        x=windows["x"],
+        y=windows["y"],
+        size=dataset.data.windows.size,
+        label=windows["label"],
+        **columns,
+        grade=probabilities.argmax(1),
     )
 
 
-def _lesion_counts(maps: torch.Tensor, mask: torch.Tensor, threshold: float) -> list[list[LesionCounts | None]]:
+def _lesion_counts(
+    maps: torch.Tensor, mask: torch.Tensor, threshold: float
+) -> list[list[LesionCounts | None]]:
     """Photograph × lesion: counts, histograms of scores, components hit or missed; None where nothing was annotated."""
     scores, truth = maps.float().cpu().numpy(), mask.cpu().numpy()
     return [
-        [lesion_counts(scores[b, c], truth[b, c], threshold) if (truth[b, c] != 255).any() else None for c in range(truth.shape[1])]
+        [
+            lesion_counts(scores[b, c], truth[b, c], threshold) if (truth[b, c] != 255).any() else None
+            for c in range(truth.shape[1])
+        ]
         for b in range(truth.shape[0])
     ]
 

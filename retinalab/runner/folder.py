@@ -37,7 +37,9 @@ class RunFolder:
     def state(self) -> dict[str, Any]:
         """What has been done so far: ``stages`` (child/stage names done) and ``finished``."""
         file = self.path / "state.json"
-        state: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"stages": [], "finished": False}
+        state: dict[str, Any] = (
+            json.loads(file.read_text()) if file.is_file() else {"stages": [], "finished": False}
+        )
         return state
 
     def done(self, what: str) -> None:
@@ -47,7 +49,10 @@ class RunFolder:
 
     def finish(self) -> None:
         """Note the run as finished and point ``latest`` at it."""
-        write_json(self.path / "state.json", {**self.state(), "finished": True, "at": datetime.now(UTC).isoformat("T", "seconds")})
+        write_json(
+            self.path / "state.json",
+            {**self.state(), "finished": True, "at": datetime.now(UTC).isoformat("T", "seconds")},
+        )
         latest = self.path.parent / "latest"
         temporary = latest.with_name(f".latest.{os.getpid()}")
         temporary.unlink(missing_ok=True)
@@ -74,7 +79,9 @@ def claim(experiment: Experiment) -> Iterator[RunFolder]:
         with FileLock(parent / ".claim.lock"):
             folder, lock = _choose(parent, experiment_id(experiment))
     except OSError as error:
-        raise RetinalabError(f"Cannot write to {parent}: {error.strerror or error}. Name another folder with output=PATH.") from error
+        raise RetinalabError(
+            f"Cannot write to {parent}: {error.strerror or error}. Name another folder with output=PATH."
+        ) from error
     os.environ[_INHERITED] = str(folder.path.resolve())
     try:
         yield folder
@@ -86,7 +93,9 @@ def claim(experiment: Experiment) -> Iterator[RunFolder]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    temporary.write_text(
+        json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
+    )
     os.replace(temporary, path)
 
 

@@ -22,7 +22,11 @@ _KEYS = ["image", "set", "part", "fold", "seed"]
 
 def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | None:
     """The tables of several stages as one: predictions side by side by photograph, other tables one below the other."""
-    found = [read_table(tables / stage / f"{kind}.parquet", kind) for stage in stages if (tables / stage / f"{kind}.parquet").is_file()]
+    found = [
+        read_table(tables / stage / f"{kind}.parquet", kind)
+        for stage in stages
+        if (tables / stage / f"{kind}.parquet").is_file()
+    ]
     if not found:
         return None
     if kind != "predictions":
@@ -42,13 +46,17 @@ def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Pa
     metrics: dict[str, Any] = {}
     predictions = tables.get("predictions")
     if predictions is not None:
-        metrics.update(evaluate(predictions, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary))
+        metrics.update(
+            evaluate(predictions, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
+        )
         tested = predictions[predictions["part"] == "test"]
         metrics.update(majority(parts.train.records.table, tested, scales, primary_set=primary))
         metrics.update(colour_baseline(experiment, parts, tested))
     elif tables:
         empty = pd.DataFrame(columns=["image", "set", "part"])
-        metrics.update(evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary))
+        metrics.update(
+            evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
+        )
     return {key: metrics[key] for key in sorted(metrics, key=_order)}
 
 
@@ -60,7 +68,9 @@ def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) 
     test = next(iter(parts.tests.values()))
     pooled = experiment.folds > 1 and experiment.fold is None
     chosen: list[Part] = [parts.train, parts.val, test] if pooled else [parts.train, test]
-    table = pd.concat([part.records.table.assign(group=part.records.groups) for part in chosen], ignore_index=True)
+    table = pd.concat(
+        [part.records.table.assign(group=part.records.groups) for part in chosen], ignore_index=True
+    )
     features = np.concatenate([_features(part) for part in chosen])
     fitted = None if pooled else np.arange(len(table)) < len(parts.train)
     figures: dict[str, Any] = {}

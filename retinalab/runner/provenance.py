@@ -43,14 +43,16 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "folds": experiment.folds,
         "started": datetime.now(UTC).isoformat("T", "seconds"),
         "data": {stage: _data(found) for stage, found in parts.items()},
-        "split": {stage: {"origin": p.split.origin, "leaks": list(p.split.leaks)} for stage, p in parts.items()},
+        "split": {
+            stage: {"origin": p.split.origin, "leaks": list(p.split.leaks)} for stage, p in parts.items()
+        },
         "notes": list(dict.fromkeys(note for p in parts.values() for note in p.notes)),
         "labels": _labels(experiment, parts),
     }
 
 
 def _data(parts: Parts) -> dict[str, Any]:
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for name, part in parts.tests.items():
         info = part.records.info[name]
         described[name] = {
@@ -82,7 +84,12 @@ def _commit() -> str:
     folder = Path(retinalab.__file__).parent
     try:
         ran = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except OSError:
         return "unknown"
@@ -102,4 +109,9 @@ def _version(name: str) -> str:
 
 def _device() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "processors": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads(), "gpus": gpus}
+    return {
+        "machine": platform.machine(),
+        "processors": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }

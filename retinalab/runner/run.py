@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from retinalab.config import Experiment
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Parts
 from retinalab.experiment import as_yaml
-from retinalab.metrics.tables import write_table
+from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
@@ -133,7 +133,7 @@ def _run_child(
             continue
         for kind, table in tables.items():
             (place / "tables" / name).mkdir(parents=True, exist_ok=True)
-            write_table(table, place / "tables" / name / f"{kind}.parquet", kind)
+            write_table(table, place / "tables" / name / f"{kind}.parquet", cast(TableKind, kind))
         folder.done(label)
 
 
@@ -142,11 +142,17 @@ def _sizes(parts: Parts) -> tuple[int, int, int]:
 
 
 def _conclude(
-    experiment: Experiment, children: list[_Child], folder: RunFolder, parts: Mapping[str, Parts], seconds: float
+    experiment: Experiment,
+    children: list[_Child],
+    folder: RunFolder,
+    parts: Mapping[str, Parts],
+    seconds: float,
 ) -> Result:
     tables: dict[str, pd.DataFrame] = {}
-    for kind in ("predictions", "lesions", "windows"):
-        each = [joined(child.folder(folder.path) / "tables", experiment.evaluated, kind) for child in children]
+    for kind in get_args(TableKind):
+        each = [
+            joined(child.folder(folder.path) / "tables", experiment.evaluated, kind) for child in children
+        ]
         found = [table for table in each if table is not None]
         if found:
             tables[kind] = pd.concat(found, ignore_index=True)
@@ -169,7 +175,14 @@ def _close_provenance(folder: Path, seconds: float) -> None:
     path = folder / "provenance.json"
     known = json.loads(path.read_text(encoding="utf-8"))
     total = known.get("seconds", 0) + seconds
-    write_json(path, {**known, "seconds": round(total, 1), "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds")})
+    write_json(
+        path,
+        {
+            **known,
+            "seconds": round(total, 1),
+            "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
+        },
+    )
 
 
 def _pictures(parts: Parts) -> Any:
@@ -187,4 +200,3 @@ def _pictures(parts: Parts) -> Any:
         return working
 
     return picture
-

@@ -91,7 +91,7 @@ def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
     fitting = {key: value for key, value in renamed.items() if key in own and own[key].shape == value.shape}
     left = sorted(set(renamed) - set(fitting))
     missing = sorted(set(own) - set(fitting)) if not start.map else []
-    if start.strict and (left or missing) or not fitting:
+    if (start.strict and (left or missing)) or not fitting:
         wrong = ", ".join([*left, *missing][:4])
         raise RetinalabError(
             f"Weights of stage {start.stage!r} do not fit: {len(left)} find no place of their shape, {len(missing)} are not given "

@@ -12,7 +12,12 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    TQDMProgressBar,
+)
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from retinalab.config import Experiment, TrainerConfig
@@ -58,20 +63,34 @@ def build_trainer(
     callbacks = [
         *callbacks,
         ModelCheckpoint(
-            checkpoints, "best", metric, mode=mode, save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False
+            checkpoints,
+            "best",
+            metric,
+            mode=mode,
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
         ),
-        ModelCheckpoint(checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(
+            checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        ),
         _Bar(refresh_rate=max(1, config.log_every_n_steps)),
     ]
     if config.checkpoint_every_n_steps:
         steps = config.checkpoint_every_n_steps
-        callbacks.append(ModelCheckpoint(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False))
+        callbacks.append(
+            ModelCheckpoint(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False)
+        )
     if config.early_stopping:
         stop = config.early_stopping
         callbacks.append(EarlyStopping(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta))
     if config.weight_averaging:
         start = config.weight_averaging.epoch_start
-        callbacks.append(StochasticWeightAveraging(config.weight_averaging.learning_rate, start if start <= 1 else int(start)))
+        callbacks.append(
+            StochasticWeightAveraging(
+                config.weight_averaging.learning_rate, start if start <= 1 else int(start)
+            )
+        )
     arguments: dict[str, Any] = {
         "max_epochs": config.max_epochs,
         "max_steps": config.max_steps,
@@ -122,7 +141,10 @@ def checkpoint_to_resume(folder: Path, stage: str) -> Path | None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Lightning's remarks that every run would repeat off the terminal; anything unexpected still shows."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    ]
     before = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         for pattern in _EXPECTED_WARNINGS:
@@ -139,11 +161,15 @@ def quiet() -> Iterator[None]:
 class _Bar(TQDMProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """The metrics of the bar, without the logger's version."""
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        return {
+            name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"
+        }
 
 
 def _checked(extra: dict[str, Any]) -> dict[str, Any]:
-    known = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self" and name not in _OWN]
+    known = [
+        name for name in inspect.signature(Trainer.__init__).parameters if name != "self" and name not in _OWN
+    ]
     for name in extra:
         if name not in known:
             raise unknown("argument of lightning.Trainer in trainer.extra", name, known)
@@ -158,7 +184,9 @@ def _loggers(experiment: Experiment, folder: Path, stage: str) -> list[Logger]:
         try:
             loggers.append(TensorBoardLogger(folder, name="tensorboard", version=stage))
         except ModuleNotFoundError as error:
-            raise RetinalabError("logger=tensorboard needs the package tensorboard. Install it, or use logger=csv.") from error
+            raise RetinalabError(
+                "logger=tensorboard needs the package tensorboard. Install it, or use logger=csv."
+            ) from error
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import stage_logger
 

@@ -31,10 +31,14 @@ def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
     try:
         import wandb
     except ModuleNotFoundError as error:
-        raise RetinalabError("logger=wandb needs the package wandb. Install it with: pip install 'retinalab[wandb]'") from error
+        raise RetinalabError(
+            "logger=wandb needs the package wandb. Install it with: pip install 'retinalab[wandb]'"
+        ) from error
     online = _has_key()
     if not online:
-        _log.warning("W&B finds no key: logging offline below %s (send it later with: wandb sync)", folder / "wandb")
+        _log.warning(
+            "W&B finds no key: logging offline below %s (send it later with: wandb sync)", folder / "wandb"
+        )
     wandb.init(
         project=os.environ.get("WANDB_PROJECT", "retinalab"),
         group=experiment.paper,
@@ -66,9 +70,17 @@ def log_result(metrics: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], r
     run = wandb.run
     if run is None:
         return
-    run.summary.update({key: metric["value"] for key, metric in metrics.items() if metric["value"] is not None})
+    run.summary.update(
+        {key: metric["value"] for key, metric in metrics.items() if metric["value"] is not None}
+    )
     if "predictions" in tables:
-        run.log({"predictions": wandb.Table(dataframe=tables["predictions"].drop(columns=["reason"], errors="ignore"))})
+        run.log(
+            {
+                "predictions": wandb.Table(
+                    dataframe=tables["predictions"].drop(columns=["reason"], errors="ignore")
+                )
+            }
+        )
     run.log({"report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)})
 
 

@@ -74,7 +74,9 @@ class Task(LightningModule):
         windows: int = 0,
     ) -> None:
         super().__init__()
-        self.config: Any = config if isinstance(config, TaskConfig) else self.config_class.model_validate(config)
+        self.config: Any = (
+            config if isinstance(config, TaskConfig) else self.config_class.model_validate(config)
+        )
         self.scales: dict[str, Scale] = {disease: SCALES[name] for disease, name in scales.items()}
         self.seed = seed
         self.channels_last = channels_last
@@ -121,13 +123,17 @@ class Task(LightningModule):
         self._accumulate(batch, given)
         return given.loss
 
-    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Outputs:
+    def test_step(  # type: ignore[override]  # the collector, not Lightning, reads what it returns
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> Outputs:
         """One step on evaluated photographs; what it returns goes to the tables."""
         return self.outputs(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make what the step draws (dropout) follow from (seed, step, process) alone, so that a resumed run draws the same."""
-        torch.manual_seed((self.seed * _STEP + batch_idx + _STEP * self.current_epoch) * 64 + self.global_rank)
+        torch.manual_seed(
+            (self.seed * _STEP + batch_idx + _STEP * self.current_epoch) * 64 + self.global_rank
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log what accumulated over the validation photographs."""
@@ -144,7 +150,7 @@ class Task(LightningModule):
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole training (Lightning's own estimate is wrong after a resume)."""
-        trainer = self.trainer
+        trainer: Any = self.trainer
         if trainer.max_steps and trainer.max_steps > 0:
             return int(trainer.max_steps)
         batches = int(trainer.datamodule.training_batches())
@@ -154,13 +160,21 @@ class Task(LightningModule):
         elif limit is not None:
             batches = int(batches * limit)
         per_epoch = -(-batches // trainer.accumulate_grad_batches)
-        return max(1, per_epoch * int(trainer.max_epochs or 1))
+        return max(1, int(per_epoch) * int(trainer.max_epochs or 1))
 
     def _step(self, batch: Batch, part: str) -> Outputs:
         given = self.outputs(batch)
         size = batch["image"].shape[0]
         on_bar = part == "train"
-        self.log(f"{part}/loss", given.loss, on_step=False, on_epoch=True, prog_bar=on_bar, batch_size=size, sync_dist=True)
+        self.log(
+            f"{part}/loss",
+            given.loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=on_bar,
+            batch_size=size,
+            sync_dist=True,
+        )
         for name, value in given.parts.items():
             self.log(f"{part}/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return given

@@ -40,9 +40,11 @@ class BaselineTask(Task):
         losses = [_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
         return Outputs(torch.stack(losses).sum(), grades={d: v.float().softmax(1) for d, v in logits.items()})
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Adam with a cosine schedule per step."""
-        optimiser = torch.optim.AdamW(self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+        )
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -19,7 +19,8 @@ class BaselineConfig(TaskConfig):
     weights: str = Field("none", description="none; timm: from its hub; or the path of a weights file")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the pooled features")
     output: Literal["classes", "severity"] = Field(
-        "classes", description="classes: softmax cross-entropy; severity: one number, mean squared error, rounded to a grade"
+        "classes",
+        description="classes: softmax cross-entropy; severity: one number, mean squared error, rounded to a grade",
     )
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from retinalab.errors import RetinalabError, unknown
 __all__ = ["LinearHeads", "timm_model"]
 
 
-def timm_model(name: str, weights: str = "none", **options: object) -> nn.Module:
+def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
     """Make a timm model with its weights from where the user has them.
 
     Args:
@@ -25,7 +26,9 @@ def timm_model(name: str, weights: str = "none", **options: object) -> nn.Module
         RetinalabError: unknown model, absent file, weights of another model, or a hub that cannot be reached.
     """
     if name.split(".")[0] not in timm.list_models():
-        raise unknown("backbone", name, timm.list_models(name[:4] + "*") or timm.list_models("resnet*"), label="Similar")
+        raise unknown(
+            "backbone", name, timm.list_models(name[:4] + "*") or timm.list_models("resnet*"), label="Similar"
+        )
     if weights == "none":
         return timm.create_model(name, pretrained=False, **options)
     if weights == "timm":
@@ -38,12 +41,16 @@ def timm_model(name: str, weights: str = "none", **options: object) -> nn.Module
             ) from error
     path = Path(weights)
     if not path.is_file():
-        raise RetinalabError(f"Weights file {weights} does not exist. Give a .pth or .safetensors file, 'timm' or 'none'.")
+        raise RetinalabError(
+            f"Weights file {weights} does not exist. Give a .pth or .safetensors file, 'timm' or 'none'."
+        )
     try:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
     except (RuntimeError, KeyError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise RetinalabError(f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model.") from error
+        raise RetinalabError(
+            f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model."
+        ) from error
 
 
 class LinearHeads(nn.Module):
@@ -60,11 +67,14 @@ class LinearHeads(nn.Module):
         - Returns: disease -> ``(B, outputs)`` float32.
     """
 
-    def __init__(self, backbone: str, outputs: Mapping[str, int], weights: str = "none", dropout: float = 0.0) -> None:
+    def __init__(
+        self, backbone: str, outputs: Mapping[str, int], weights: str = "none", dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.backbone = timm_model(backbone, weights, num_classes=0)
+        features: Any = self.backbone.num_features
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({d: nn.Linear(self.backbone.num_features, n) for d, n in outputs.items()})
+        self.heads = nn.ModuleDict({d: nn.Linear(features, n) for d, n in outputs.items()})
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Logits (or severities) of each disease."""

@@ -25,7 +25,9 @@ def apply_image(image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: i
         - Returns: ``(crop, crop, 3)``, uint8; black where the map leaves the photograph.
     """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(image, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
+    moved = cv2.warpAffine(
+        image, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0)
+    )
     if np.array_equal(colour, IDENTITY_COLOUR):
         return moved
     shifted = colour.copy()
@@ -41,7 +43,9 @@ def apply_mask(planes: np.ndarray, warp: np.ndarray, crop: int, outside: int = 0
         - Returns: ``(crop, crop)``, uint8; ``outside`` where the map leaves the photograph.
     """
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(planes, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=outside)
+    return cv2.warpAffine(
+        planes, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
+    )
 
 
 def apply_batch(images: Tensor, warp: Tensor, crop: int, mode: str = "bilinear") -> Tensor:

@@ -21,7 +21,9 @@ def generator(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def draw_warp(augment: AugmentConfig, size: int, crop: int, view: str, rng: np.random.Generator) -> np.ndarray:
+def draw_warp(
+    augment: AugmentConfig, size: int, crop: int, view: str, rng: np.random.Generator
+) -> np.ndarray:
     """Draw the affine map of one training photograph.
 
     Crop, aspect, zoom, rotation, shift and flips are composed into one map, so that pixels are interpolated once.

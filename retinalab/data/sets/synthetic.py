@@ -47,7 +47,11 @@ class Synthetic(PhotographSet):
 
     def records(self) -> Records:
         """The record table; kept in the user's cache folder, since every scene must be laid out to know its grades."""
-        kept = default_cache() / "synthetic-records" / f"{hashlib.sha256(self.drawn.encode()).hexdigest()[:16]}.json"
+        kept = (
+            default_cache()
+            / "synthetic-records"
+            / f"{hashlib.sha256(self.drawn.encode()).hexdigest()[:16]}.json"
+        )
         if not kept.is_file():
             _keep(kept, self._rows())
         return self.world.as_records(json.loads(kept.read_text(encoding="utf-8")), self.root)
@@ -56,14 +60,16 @@ class Synthetic(PhotographSet):
         """Draw one photograph with a field of view of about ``shortest`` pixels; of the records' own size where not given."""
         return self._drawn(records, row, shortest or max(self.size(records, row))).image
 
-    def masks(self, records: Records, row: int, shape: tuple[int, ...] | None = None) -> dict[str, np.ndarray]:
+    def masks(
+        self, records: Records, row: int, shape: tuple[int, ...] | None = None
+    ) -> dict[str, np.ndarray]:
         """All eight lesion masks of the photograph of that height and width."""
         drawn = self._drawn(records, row, max(shape or self.size(records, row)))
         return dict(zip(LESIONS, drawn.masks, strict=True))
 
     def size(self, records: Records, row: int) -> tuple[int, int]:
         """Height and width that the positions in the records refer to."""
-        height, width = records.table.loc[row, ["height", "width"]]
+        height, width = records.table[["height", "width"]].to_numpy()[row]
         return int(height), int(width)
 
     def fingerprint(self, records: Records, masks: bool = False) -> str:
