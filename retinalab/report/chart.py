@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 __all__ = ["Axis", "Chart", "Curve", "Dot", "chart", "unit_axis"]
 
-_LEFT, _TOP, _RIGHT, _BOTTOM = 46.0, 10.0, 12.0, 40.0
-_WIDTH, _WIDE, _SQUARE = 340.0, 230.0, 332.0
+_LEFT, _TOP, _RIGHT, _BOTTOM = 44.0, 10.0, 12.0, 40.0
+_WIDTH, _WIDE, _SQUARE = 300.0, 210.0, 294.0
 _MOST_POINTS = 400
 
 
@@ -44,9 +44,16 @@ class Axis:
         return cls(label, low, high, ticks) if whole else cls(label, ticks[0], ticks[-1], ticks)
 
     def texts(self) -> list[str]:
-        """Ticks as they are printed, with equal decimals."""
-        steps = np.diff(self.ticks) if len(self.ticks) > 1 else np.ones(1)
-        decimals = max(0, min(6, -math.floor(math.log10(float(np.min(steps))) + 1e-9)))
+        """Ticks as they are printed: equal decimals, or powers of ten where those would be long.
+
+        Example:
+            >>> Axis("", 0, 1, (0.0, 0.5, 1.0)).texts(), Axis("", 0, 1e-4, (0.0, 0.00005, 0.0001)).texts()
+            (['0.0', '0.5', '1.0'], ['0', '5e−5', '1e−4'])
+        """
+        step = float(np.min(np.diff(self.ticks))) if len(self.ticks) > 1 else 1.0
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        if decimals > 3 or max(map(abs, self.ticks)) >= 1e5:
+            return [_powers(tick) for tick in self.ticks]
         return [f"{tick:.{decimals}f}".replace("-", "−") for tick in self.ticks]
 
 
@@ -149,3 +156,10 @@ def chart(
 def _round_step(least: float) -> float:
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def _powers(value: float) -> str:
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")

@@ -21,7 +21,7 @@ from retinalab.report.numbers import interval
 
 __all__ = ["StageCurves", "learning_curves", "reliability", "roc"]
 
-_BINS, _FEWEST = 10, 5
+_BINS, _FEWEST = 10, 10
 _FIRST = ("loss", "kappa", "accuracy", "auc_referable", "auc", "f1")
 _SHOWN = 4
 
@@ -53,7 +53,7 @@ def roc(rows: pd.DataFrame, disease: str, scale: Scale, metric: Mapping[str, Any
     area = f"AUC {interval(metric)}. " if metric else ""
     lines = "One line per seed. " if len(curves) > 1 else ""
     return chart(
-        f"{disease.upper()}: referable, grade {scale.referable} and above",
+        f"{disease.upper()}: referable (grade ≥ {scale.referable})",
         unit_axis("1 − specificity"), unit_axis("sensitivity"), curves, dots, square=True,
         caption=f"{area}{lines}The dot is where the predicted grades lie.",
     )  # fmt: skip
@@ -66,7 +66,7 @@ def reliability(rows: pd.DataFrame, disease: str, scale: Scale) -> Chart | None:
         rows: predictions of one seed whose reference is known.
 
     Returns:
-        None for a regression, whose score is no probability, and where there are fewer than ten photographs.
+        None for a regression, whose score is no probability, and for fewer than twenty photographs.
     """
     if f"{disease}_score" in rows or len(rows) < 2 * _FEWEST:
         return None

@@ -60,22 +60,21 @@ def gallery(
         count: photographs of each kind.
     """
     right = rows[disease].to_numpy() == rows[f"{disease}_grade"].to_numpy()
-    regression = f"{disease}_score" in rows
-    order = rows.assign(_rank=_rank(rows, disease, right)).sort_values(
+    ranked = rows.assign(_rank=_rank(rows, disease, right), _right=right).sort_values(
         ["_rank", "set", "image"], ascending=[False, True, True], kind="stable"
     )
-    is_right = order[disease] == order[f"{disease}_grade"]
 
     def tiles(chosen: pd.DataFrame) -> list[Tile]:
-        return [_tile(row, disease, scale, picture) for _, row in chosen.head(count).iterrows()]
+        shown = chosen.drop_duplicates(["set", "image"]).head(count)
+        return [_tile(row, disease, scale, picture) for _, row in shown.iterrows()]
 
     return Gallery(
         disease,
-        tiles(order[is_right]),
-        tiles(order[~is_right]),
-        int(right.sum()),
-        int((~right).sum()),
-        regression,
+        right=tiles(ranked[ranked["_right"]]),
+        wrong=tiles(ranked[~ranked["_right"]]),
+        right_of=int(right.sum()),
+        wrong_of=int((~right).sum()),
+        regression=f"{disease}_score" in rows,
     )
 
 
@@ -101,7 +100,7 @@ def _tile(row: pd.Series, disease: str, scale: Scale, picture: Picture | None) -
     image, name = str(row["image"]), str(row["set"])
     found = None if picture is None else picture(name, image)
     reference, predicted = int(row[disease]), int(row[f"{disease}_grade"])
-    regression = f"{disease}_score" in row.index
+    regression = f"{disease}_score" in row
     value = row[f"{disease}_score"] if regression else row[f"{disease}_p{predicted}"]
     return Tile(
         image=image,
@@ -109,5 +108,5 @@ def _tile(row: pd.Series, disease: str, scale: Scale, picture: Picture | None) -
         source="" if found is None else thumbnail(found),
         reference=f"{reference} {scale.levels[reference]}",
         predicted=f"{predicted} {scale.levels[predicted]}",
-        certainty=f"{'score' if regression else 'probability'} {value:.2f}",
+        certainty=f"{'score' if regression else 'probability'} {value:.2f}".replace("-", "−"),
     )

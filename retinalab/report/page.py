@@ -119,6 +119,7 @@ def _results(run: RunFolder, prefix: str, picture: Picture | None) -> Mapping[st
         "charts": charts,
         "missing": missing,
         "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
+        "repeated": any(_first_seed(rows).duplicated(["set", "image"]).any() for rows in graded.values()),
         "galleries": [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()],
     }
 

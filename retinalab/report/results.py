@@ -72,7 +72,7 @@ def headlines(run: RunFolder, prefix: str) -> list[Headline]:
         if scale.size == 2:
             measures["auc"] = "AUC"
         wanted += [(disease, name, label) for name, label in measures.items()]
-    wanted.append(("joint", "accuracy", "all diseases right"))
+    wanted.append(("joint", "accuracy", "accuracy (all diseases right)"))
     wanted.append(("lesion/mean", "f1", "pixel F1, mean over lesions"))
     wanted.append(("windows", "accuracy", "accuracy of patches"))
     return [

@@ -21,7 +21,7 @@ PHOTOGRAPHS = 60
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes a run folder; see :func:`write_run`."""
+    """Writes the folder of a made-up run and returns it; options as of :func:`write_run`."""
     return lambda **options: write_run(tmp_path / "made-1", **options)
 
 
