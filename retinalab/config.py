@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,6 +35,7 @@ __all__ = [
 
 Range = tuple[float, float]
 Folder = Annotated[Path, PlainSerializer(str, return_type=str)]
+SetName = Annotated[str, AfterValidator(lambda name: name.replace("-", "_"))]
 
 
 class Model(BaseModel):
@@ -102,7 +104,7 @@ class WindowConfig(Model):
 class DataConfig(Model):
     """Which photographs, and how they reach the network."""
 
-    set: str = Field("synthetic", description="data set; retinalab data sets lists them")
+    set: SetName = Field("synthetic", description="data set; retinalab data sets lists them")
     root: Folder | None = Field(None, description="folder of the data set in its official layout")
     options: dict[str, Any] = Field(default_factory=dict, description="the data set's own options")
     cache: Folder | None = Field(
@@ -180,7 +182,7 @@ class TrainerConfig(Model):
     strategy: str = Field("auto", description="ddp, fsdp, ...: a name that Lightning knows")
     precision: str = Field(
         "auto",
-        description="auto: bf16-mixed where a GPU has it, else 32-true; or a name that Lightning knows",
+        description="auto: bf16-mixed where the GPU or processor computes it fast, else 32-true",
     )
     sync_batchnorm: bool = False
     accumulate_grad_batches: int = Field(1, ge=1)
@@ -239,7 +241,12 @@ class TestConfig(Model):
 
     __test__ = False
 
-    sets: tuple[str, ...] = Field((), description="further data sets to test on; their folders are in roots")
+    sets: tuple[SetName, ...] = Field(
+        (), description="further data sets to test on; their folders are in roots"
+    )
+    options: dict[SetName, dict[str, Any]] = Field(
+        default_factory=dict, description="data set -> its own options"
+    )
     stages: tuple[str, ...] = Field(
         (), description="stages whose predictions are joined into one table; default: the last"
     )
@@ -252,12 +259,12 @@ class Experiment(Model):
     paper: str
     protocol: Protocol = Protocol()
     data: dict[str, Any] = Field(default_factory=dict, description="data section shared by the stages")
-    roots: dict[str, Folder] = Field(default_factory=dict, description="data set -> its folder")
+    roots: dict[SetName, Folder] = Field(default_factory=dict, description="data set -> its folder")
     stages: dict[str, Stage] = Field(min_length=1)
     folds: int = Field(1, ge=1, description="1: the protocol's held-out or official split")
     fold: int | None = Field(None, ge=0, description="one of the folds alone")
     seeds: int = Field(1, ge=1, description="how many training seeds, counted up from seed")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     test: Annotated[TestConfig, BeforeValidator(_as_mapping)] = TestConfig()
     logger: Literal["none", "csv", "tensorboard", "wandb"] = "none"
     output: Folder = Path("runs")

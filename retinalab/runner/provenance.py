@@ -15,9 +15,10 @@ import torch
 
 import retinalab
 from retinalab.config import Experiment
-from retinalab.data.parts import Parts
+from retinalab.data.parts import Part, Parts
+from retinalab.records import SetInfo
 
-__all__ = ["provenance"]
+__all__ = ["fingerprints", "provenance"]
 
 _LIBRARIES = (
     "torch", "torchvision", "lightning", "torchmetrics", "timm", "segmentation-models-pytorch", "kornia",
@@ -39,6 +40,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
         "device": _device(),
+        "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
         "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
         "folds": experiment.folds,
         "started": datetime.now(UTC).isoformat("T", "seconds"),
@@ -51,10 +53,15 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
     }
 
 
+def fingerprints(parts: dict[str, Parts]) -> dict[str, dict[str, str]]:
+    """Stage -> data set -> digest of its photographs and labels: what an unfinished run must have in common to be resumed."""
+    return {stage: dict(found.fingerprints) for stage, found in parts.items()}
+
+
 def _data(parts: Parts) -> dict[str, Any]:
     described: dict[str, dict[str, Any]] = {}
     for name, part in parts.tests.items():
-        info = part.records.info[name]
+        info = _info(part)
         described[name] = {
             "title": info.title,
             "source": info.source,
@@ -71,13 +78,17 @@ def _data(parts: Parts) -> dict[str, Any]:
 
 def _labels(experiment: Experiment, parts: dict[str, Parts]) -> list[str]:
     labels = []
-    if any(part.records.info[name].synthetic for p in parts.values() for name, part in p.tests.items()):
+    if any(_info(part).synthetic for p in parts.values() for part in p.tests.values()):
         labels.append("synthetic: drawn photographs, not a result on patients")
     if any(p.split.leaks for p in parts.values()):
         labels.append("leaky: photographs of one patient or duplicates stand on both sides of the split")
     if experiment.protocol.select_on == "test":
         labels.append("optimistic: the checkpoint was chosen on the test part")
     return labels
+
+
+def _info(part: Part) -> SetInfo:
+    return part.records.info[part.records.table["set"].iloc[0]]
 
 
 def _commit() -> str:

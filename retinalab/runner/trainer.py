@@ -122,13 +122,13 @@ def build_trainer(
 
 
 def resolved_precision(config: TrainerConfig) -> str:
-    """``auto`` becomes bf16-mixed where the hardware computes it fast (a GPU with bf16, a processor with AMX)."""
+    """``auto`` becomes bf16-mixed where the hardware computes it fast (a GPU with bf16, a processor with AMX or AVX-512 BF16)."""
     if config.precision != "auto":
         return config.precision
     if config.accelerator in ("auto", "gpu") and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16-mixed" if amx() else "32-true"
+    checks = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16"))
+    return "bf16-mixed" if any(check and check() for check in checks) else "32-true"
 
 
 def checkpoint_to_resume(folder: Path, stage: str) -> Path | None:
