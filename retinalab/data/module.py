@@ -13,7 +13,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from retinalab.config import DataConfig
+from retinalab.config import DataConfig, TestConfig
 from retinalab.data.batch import Batch
 from retinalab.data.parts import Part, Parts, load_parts
 from retinalab.data.sampler import EpochBatches, EpochSampler, Key
@@ -142,7 +142,7 @@ class FundusDataModule(LightningDataModule):
         diseases: whose grades batches carry; default: the protocol's.
         seed: of the run.
         roots: data set -> folder.
-        test_sets: further sets to test on.
+        test: further sets to test on.
         fold, folds: which fold of how many.
     """
 
@@ -153,7 +153,7 @@ class FundusDataModule(LightningDataModule):
         diseases: tuple[str, ...] | None = None,
         seed: int = 0,
         roots: Mapping[str, Path] | None = None,
-        test_sets: tuple[str, ...] = (),
+        test: TestConfig | None = None,
         fold: int | None = None,
         folds: int = 1,
     ) -> None:
@@ -163,7 +163,7 @@ class FundusDataModule(LightningDataModule):
         self.diseases = diseases or tuple(protocol.diseases)
         self.seed = seed
         self.roots = roots or {}
-        self.test_sets = test_sets
+        self.test = test or TestConfig()
         self.fold = fold
         self.folds = folds
         self._parts: Parts | None = None
@@ -172,9 +172,7 @@ class FundusDataModule(LightningDataModule):
     def parts(self) -> Parts:
         """Records, split and prepared photographs; made when first asked for."""
         if self._parts is None:
-            self._parts = load_parts(
-                self.data, self.protocol, self.roots, self.test_sets, self.fold, self.folds
-            )
+            self._parts = load_parts(self.data, self.protocol, self.roots, self.test, self.fold, self.folds)
         return self._parts
 
     def setup(self, stage: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retinalab.config import DataConfig
+from retinalab.config import DataConfig, TestConfig
 from retinalab.data.cache import Cache, prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
@@ -67,7 +67,7 @@ def load_parts(
     data: DataConfig,
     protocol: Protocol,
     roots: Mapping[str, Path],
-    test_sets: tuple[str, ...] = (),
+    test: TestConfig | None = None,
     fold: int | None = None,
     folds: int = 1,
 ) -> Parts:
@@ -90,8 +90,10 @@ def load_parts(
     primary = _prepared(source, records, chosen, data, notes)
     tests = {data.set: primary["test"]}
     fingerprints = {data.set: source.digest(records)}
-    for name in test_sets:
-        other = data.model_copy(update={"set": name, "root": roots.get(name), "options": {}})
+    extra = test or TestConfig()
+    for name in extra.sets:
+        own = {"set": name, "root": roots.get(name), "options": extra.options.get(name, {})}
+        other = data.model_copy(update=own)
         other_source, other_records, other_notes = read_records(other, protocol, roots)
         official = np.flatnonzero((other_records.table["part"] == "test").to_numpy())
         rows = official if len(official) else np.arange(len(other_records))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from retinalab.data.batch import Batch
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import identity
 from retinalab.metrics.lesions import LesionCounts, lesion_counts
+from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs, Task
 
@@ -22,16 +24,23 @@ __all__ = ["Collector"]
 class Collector(Callback):
     """Collects every evaluated photograph once, across batches and processes.
 
-    Attributes:
-        tables: kind -> table, complete on every process after the test epoch.
+    The first process writes the tables, since a process that Lightning forked takes its memory with it.
+
+    Args:
+        module: the photographs.
+        folder: where ``<kind>.parquet`` are written after the test epoch.
+        fold, seed: noted in the tables.
+        threshold: from which probability on a pixel counts as a lesion's.
     """
 
-    def __init__(self, module: FundusDataModule, fold: int, seed: int, threshold: float = 0.5) -> None:
+    def __init__(
+        self, module: FundusDataModule, folder: Path, fold: int, seed: int, threshold: float = 0.5
+    ) -> None:
         self.module = module
+        self.folder = folder
         self.fold = fold
         self.seed = seed
         self.threshold = threshold
-        self.tables: dict[str, pd.DataFrame] = {}
         self._kept: list[dict[str, Any]] = []
 
     def on_test_batch_end(
@@ -52,13 +61,15 @@ class Collector(Callback):
         self._kept.append(kept)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather the rows of all processes and build the tables."""
+        """Gather the rows of all processes and write the tables."""
         kept = self._kept
         if trainer.world_size > 1:
             shares: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(shares, kept)
             kept = [entry for share in shares for entry in share]
         self._kept = []
+        if not trainer.is_global_zero:
+            return
         tables: dict[str, list[pd.DataFrame]] = {}
         for number, part in enumerate(self.module.evaluation_parts()):
             dataset = self.module.dataset(part)
@@ -66,7 +77,10 @@ class Collector(Callback):
             for entry in (e for e in kept if e["part"] == number):
                 for kind, frame in self._frames(entry, base, dataset).items():
                     tables.setdefault(kind, []).append(frame)
-        self.tables = {kind: pd.concat(frames, ignore_index=True) for kind, frames in tables.items()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for kind in get_args(TableKind):
+            if kind in tables:
+                write_table(pd.concat(tables[kind], ignore_index=True), self.folder / f"{kind}.parquet", kind)
 
     def _frames(self, entry: dict[str, Any], base: pd.DataFrame, dataset: Any) -> dict[str, pd.DataFrame]:
         index = entry["index"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,11 +28,13 @@ class RunFolder:
 
     Attributes:
         path: where everything lies.
-        resumed: whether an earlier process began it.
+        resumed: whether an earlier run began it.
+        first: whether this process leads; the others that Lightning started beside it write nothing.
     """
 
     path: Path
     resumed: bool
+    first: bool = True
 
     def state(self) -> dict[str, Any]:
         """What has been done so far: ``stages`` (child/stage names done) and ``finished``."""
@@ -61,23 +63,27 @@ class RunFolder:
 
 
 @contextmanager
-def claim(experiment: Experiment) -> Iterator[RunFolder]:
-    """The folder for this experiment: the unfinished identical run, else a fresh number; locked while in use.
+def claim(experiment: Experiment, data: Mapping[str, Mapping[str, str]]) -> Iterator[RunFolder]:
+    """The folder for this experiment: the unfinished identical run on the same data, else a fresh number; locked.
 
     A process that Lightning started beside the first one (several GPUs) joins the first one's folder.
+
+    Args:
+        experiment: what is run.
+        data: stage -> data set -> fingerprint.
 
     Raises:
         RetinalabError: another process works on it, or the output folder cannot be written.
     """
     inherited = os.environ.get(_INHERITED)
     if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        yield RunFolder(Path(inherited), resumed=True)
+        yield RunFolder(Path(inherited), resumed=True, first=False)
         return
     parent = experiment.output / experiment.paper / experiment.name
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with FileLock(parent / ".claim.lock"):
-            folder, lock = _choose(parent, experiment_id(experiment))
+            folder, lock = _choose(parent, experiment_id(experiment), data)
     except OSError as error:
         raise RetinalabError(
             f"Cannot write to {parent}: {error.strerror or error}. Name another folder with output=PATH."
@@ -99,10 +105,10 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
-def _choose(parent: Path, key: str) -> tuple[RunFolder, FileLock]:
-    numbers = sorted(int(path.name.rpartition("-")[2]) for path in parent.glob(f"{key}-*") if path.is_dir())
-    last = numbers[-1] if numbers else 0
-    if last and not RunFolder(parent / f"{key}-{last}", True).state()["finished"]:
+def _choose(parent: Path, key: str, data: Mapping[str, Mapping[str, str]]) -> tuple[RunFolder, FileLock]:
+    names = [path.name.removeprefix(f"{key}-") for path in parent.glob(f"{key}-*") if path.is_dir()]
+    last = max((int(name) for name in names if name.isdecimal()), default=0)
+    if last and _unfinished(parent / f"{key}-{last}", data):
         path, resumed = parent / f"{key}-{last}", True
     else:
         path, resumed = parent / f"{key}-{last + 1}", False
@@ -115,3 +121,16 @@ def _choose(parent: Path, key: str) -> tuple[RunFolder, FileLock]:
             f"Another process works on {path}. Wait for it, or change the experiment (a seed, say: seed=1)."
         ) from None
     return RunFolder(path, resumed), lock
+
+
+def _unfinished(path: Path, data: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a run was broken off that had these photographs and labels before it."""
+    file = path / "provenance.json"
+    if RunFolder(path, True).state()["finished"]:
+        return False
+    if not file.is_file():
+        return True
+    seen = json.loads(file.read_text(encoding="utf-8"))["data"]
+    return {
+        stage: {name: part["fingerprint"] for name, part in sets.items()} for stage, sets in seen.items()
+    } == data

@@ -17,6 +17,7 @@ import retinalab
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
+from retinalab.runner.trainer import resolved_precision
 
 __all__ = ["fingerprints", "provenance"]
 
@@ -54,7 +55,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
 
 
 def fingerprints(parts: dict[str, Parts]) -> dict[str, dict[str, str]]:
-    """Stage -> data set -> digest of its photographs and labels: what an unfinished run must have in common to be resumed."""
+    """Stage -> data set -> digest of photographs and labels, which a resumed run must have in common."""
     return {stage: dict(found.fingerprints) for stage, found in parts.items()}
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from retinalab.config import Experiment
+from retinalab.config import Experiment, TestConfig
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Parts
 from retinalab.experiment import as_yaml
@@ -22,7 +22,7 @@ from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
-from retinalab.runner.provenance import provenance
+from retinalab.runner.provenance import fingerprints, provenance
 from retinalab.runner.stage import run_stage
 
 __all__ = ["Result", "run"]
@@ -70,14 +70,16 @@ def run(experiment: Experiment) -> Result:
     children = _children(experiment)
     modules = {name: _module(experiment, name, children[0]) for name in experiment.stages}
     parts = {name: module.parts for name, module in modules.items()}
-    with claim(experiment) as folder:
+    with claim(experiment, fingerprints(parts)) as folder:
         _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
-        if not (folder.path / "provenance.json").is_file():
-            write_json(folder.path / "provenance.json", provenance(experiment, parts))
+        if folder.first and not (folder.path / "provenance.json").is_file():
             (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
+            write_json(folder.path / "provenance.json", provenance(experiment, parts))
         with _tracked(experiment, folder.path):
             for child in children:
                 _run_child(experiment, child, folder, modules if child == children[0] else None)
+            if not folder.first:
+                return Result(folder.path, {}, pd.DataFrame())
             return _conclude(experiment, children, folder, parts, time.monotonic() - began)
 
 
@@ -110,7 +112,7 @@ def _module(experiment: Experiment, stage: str, child: _Child) -> FundusDataModu
         described.diseases,
         child.seed,
         experiment.roots,
-        experiment.test.sets,
+        experiment.test if stage in experiment.evaluated else TestConfig(),
         child.fold,
         experiment.folds,
     )
@@ -126,15 +128,12 @@ def _run_child(
             continue
         module = modules[name] if modules else _module(experiment, name, child)
         _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
-        place.mkdir(exist_ok=True)
-        module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
-        tables = run_stage(experiment, name, module, place, child.fold, child.seed)
-        if tables is None:
-            continue
-        for kind, table in tables.items():
-            (place / "tables" / name).mkdir(parents=True, exist_ok=True)
-            write_table(table, place / "tables" / name / f"{kind}.parquet", cast(TableKind, kind))
-        folder.done(label)
+        if folder.first:
+            place.mkdir(exist_ok=True)
+            module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
+        run_stage(experiment, name, module, place, child.fold, child.seed)
+        if folder.first:
+            folder.done(label)
 
 
 def _sizes(parts: Parts) -> tuple[int, int, int]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from lightning import seed_everything
+from lightning import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from retinalab.config import Experiment, StartFrom
 from retinalab.data.module import FundusDataModule
@@ -23,18 +23,19 @@ __all__ = ["build_task", "load_weights", "run_stage"]
 
 def run_stage(
     experiment: Experiment, name: str, module: FundusDataModule, folder: Path, fold: int | None, seed: int
-) -> dict[str, pd.DataFrame] | None:
-    """Train a stage, going on from its last checkpoint if it was interrupted, and collect its tables.
+) -> None:
+    """Train a stage, going on from its last checkpoint if it was interrupted, and write its tables.
 
     Args:
         experiment: the whole experiment.
         name: of the stage.
         module: its photographs.
-        folder: of the run, or of this fold and seed; checkpoints and history go there.
+        folder: of the run, or of this fold and seed; checkpoints, history and ``tables/<stage>`` go there.
         fold, seed: noted in the tables.
 
-    Returns:
-        kind -> table on the first process; None on the others.
+    Raises:
+        RetinalabError: the metric that should choose the checkpoint is not logged.
+        KeyboardInterrupt: the user stopped the training.
     """
     stage = experiment.stages[name]
     task = build_task(experiment, name, module, seed)
@@ -42,22 +43,26 @@ def run_stage(
     if stage.start_from is not None and resume is None:
         load_weights(task, folder / "checkpoints", stage.start_from)
     monitor = (stage.trainer.monitor, stage.trainer.mode) if stage.trainer.monitor else task.chosen_by()
-    collector = Collector(module, -1 if fold is None else fold, seed)
+    collector = Collector(module, folder / "tables" / name, -1 if fold is None else fold, seed)
     with quiet():
         trainer = build_trainer(stage.trainer, experiment, folder, name, monitor, [collector])
         try:
             trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
             best = folder / "checkpoints" / name / "best.ckpt"
             if not best.is_file():
-                raise RetinalabError(
-                    f"Stage {name!r} ended without a checkpoint chosen by {monitor[0]!r}; it logs: "
-                    f"{', '.join(sorted(trainer.logged_metrics)) or 'nothing'}. Set trainer.monitor to one of them."
-                )
+                raise _unchosen(name, monitor[0], trainer)
             trainer.test(task, datamodule=module, ckpt_path=best, weights_only=True, verbose=False)
+        except (MisconfigurationException, RuntimeError) as error:
+            if monitor[0] in str(error) and monitor[0] not in trainer.callback_metrics:
+                raise _unchosen(name, monitor[0], trainer) from error
+            raise
+        except SystemExit as error:
+            if trainer.interrupted:
+                raise KeyboardInterrupt from error
+            raise
         finally:
             for logger in trainer.loggers:
                 logger.finalize("success")
-    return collector.tables if trainer.is_global_zero else None
 
 
 def build_task(experiment: Experiment, name: str, module: FundusDataModule, seed: int) -> Task:
@@ -98,6 +103,16 @@ def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
             f"({wrong}). Name the parts with start_from.map, or allow it with start_from.strict=false."
         )
     task.load_state_dict({**own, **fitting})
+
+
+def _unchosen(stage: str, metric: str, trainer: Trainer) -> RetinalabError:
+    logged = (
+        ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/"))) or "nothing"
+    )
+    return RetinalabError(
+        f"Stage {stage!r} has no metric {metric!r} to choose its checkpoint by; its validation logs: {logged}. Set "
+        f"stages.{stage}.trainer.monitor to one of them."
+    )
 
 
 def _renamed(stored: Mapping[str, Any], prefixes: Mapping[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
-from retinalab.metrics.online import GradingMetrics, LesionPixelF1
+from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
 
 __all__ = ["Outputs", "Task"]
@@ -47,7 +47,7 @@ class Outputs:
         if disease in self.grades:
             return self.grades[disease].argmax(1)
         edges = torch.arange(grades - 1, device=self.severity[disease].device) + 0.5
-        return torch.bucketize(self.severity[disease], edges, right=True)
+        return torch.bucketize(self.severity[disease].contiguous(), edges, right=True)
 
 
 class Task(LightningModule):
@@ -95,6 +95,8 @@ class Task(LightningModule):
             self.network = self.network.to(memory_format=torch.channels_last)
         self.val_grades = GradingMetrics(self.scales)
         self.val_lesions = LesionPixelF1()
+        self.val_present = LesionPresenceF1()
+        self.val_windows = JointAccuracy()
         self._seen: set[str] = set()
 
     def chosen_by(self) -> tuple[str, str]:
@@ -140,12 +142,15 @@ class Task(LightningModule):
         figures: dict[str, Tensor] = {}
         if "grades" in self._seen:
             figures.update(self.val_grades.compute())
-        if "lesions" in self._seen:
-            figures.update({f"lesion/{name}": value for name, value in self.val_lesions.compute().items()})
+        for kind, metric in (("lesions", self.val_lesions), ("present", self.val_present)):
+            if kind in self._seen:
+                figures.update({f"lesion/{name}": value for name, value in metric.compute().items()})
+        if "windows" in self._seen:
+            figures["windows/accuracy"] = self.val_windows.compute()
         for name, value in figures.items():
             self.log(f"val/{name}", value, prog_bar=name.endswith(("/kappa", "joint/accuracy")))
-        self.val_grades.reset()
-        self.val_lesions.reset()
+        for seen in (self.val_grades, self.val_lesions, self.val_present, self.val_windows):
+            seen.reset()
 
     @property
     def total_steps(self) -> int:
@@ -187,6 +192,12 @@ class Task(LightningModule):
         if given.lesions is not None and "mask" in batch:
             self._seen.add("lesions")
             self.val_lesions.update(given.lesions, batch["mask"])
+        if given.present is not None:
+            self._seen.add("present")
+            self.val_present.update(given.present, batch["present"])
+        if given.windows is not None:
+            self._seen.add("windows")
+            self.val_windows.update([given.windows.argmax(1)], [batch["label"]])
 
     def _ordered(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
