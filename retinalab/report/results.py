@@ -83,7 +83,7 @@ def headlines(run: RunFolder, prefix: str) -> list[Headline]:
 
 
 def metric_rows(run: RunFolder) -> dict[str, list[dict[str, str]]]:
-    """Every entry of ``metrics.json``, by prefix, as printed."""
+    """Every entry of ``metrics.json`` as printed, by prefix, test before validation."""
     out: dict[str, list[dict[str, str]]] = {}
     for key, metric in run.metrics.items():
         prefix, _, name = key.partition("/")
@@ -103,7 +103,7 @@ def metric_rows(run: RunFolder) -> dict[str, list[dict[str, str]]]:
                 "note": note,
             }
         )
-    return out
+    return dict(sorted(out.items(), key=lambda item: not item[0].startswith("test")))
 
 
 def unit_of(run: RunFolder, prefix: str) -> str:

@@ -309,3 +309,24 @@ def test_windows_have_a_matrix(make_run: MakeRun) -> None:
     page = Page(folder / "report.html")
     assert "Patches" in page.text
     assert ["1", "150 %", "150 %", "2"] in page.rows
+
+
+def test_photographs_that_several_folds_tested(make_run: MakeRun) -> None:
+    folder = make_run()
+    table = read_table(folder / "predictions.parquet", "predictions")
+    note = "Photographs that several folds tested are counted once for each."
+    write_report(folder)
+    assert note not in Page(folder / "report.html").text
+    pd.concat([table.assign(fold=0), table.assign(fold=1)]).to_parquet(folder / "predictions.parquet")
+    write_report(folder)
+    assert note in Page(folder / "report.html").text
+
+
+def test_validation_stands_in_where_nothing_was_tested(make_run: MakeRun) -> None:
+    folder = make_run()
+    content = {key: metric for key, metric in metrics_of(folder).items() if key.startswith("val/")}
+    (folder / "metrics.json").write_text(json.dumps(content))
+    write_report(folder)
+    page = Page(folder / "report.html")
+    check_every_metric(page, folder)
+    assert "Validation photographs: made" in page.text
