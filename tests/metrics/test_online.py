@@ -55,12 +55,14 @@ def test_two_processes_add_up_to_one() -> None:
     alone = DiseaseGrading(SCALES["icdr5"])
     alone.update(predicted, reference)
     assert shared.compute() == alone.compute()
+    shared.sync(shared.dist_sync_fn, distributed_available=lambda: True)
+    assert torch.equal(shared.confusion, alone.confusion)
 
 
 def test_joint_accuracy_counts_photographs_known_in_full() -> None:
     metric = JointAccuracy()
     dr, dme = torch.tensor([0, 1, 2, -1, 4]), torch.tensor([0, 1, -1, 0, 1])
-    metric.update([torch.tensor([0, 1, 2, 0, 4]), torch.tensor([0, 0, 0, 0, 1])], [dr, dme])
+    metric.update([torch.tensor([0, 1, 2, -1, 4]), torch.tensor([0, 0, 0, 0, 1])], [dr, dme])
     assert float(metric.compute()) == pytest.approx(2 / 3)
     metric.reset()
     metric.update([torch.tensor([0]), torch.tensor([0])], [torch.tensor([0]), torch.tensor([-1])])

@@ -28,9 +28,13 @@ def names(n: int) -> list[str]:
     return [f"{k:05d}" for k in range(n)]
 
 
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("method", ["bca", "percentile"])
-def test_one_sample_agrees_with_scipy_on_the_same_draws(method: Literal["bca", "percentile"]) -> None:
+def test_one_sample_agrees_with_scipy_on_the_same_draws(
+    method: Literal["bca", "percentile"], tied: bool
+) -> None:
     values = np.random.default_rng(0).exponential(size=50)
+    values = (values > 1).astype(float) if tied else values
     clusters = Clusters.of(names(50))
     panel = mean_panel(values)
     (interval,) = bootstrap(panel, clusters, 999, seed=3, method=method)
