@@ -67,6 +67,10 @@ def run(experiment: Experiment) -> Result:
         RetinalabError: anything wrong with the data, the folder or the task's options.
     """
     began = time.monotonic()
+    if experiment.logger == "wandb":
+        from retinalab.runner.wandb import require_wandb
+
+        require_wandb()
     children = _children(experiment)
     modules = {name: _module(experiment, name, children[0]) for name in experiment.stages}
     parts = {name: module.parts for name, module in modules.items()}
@@ -164,7 +168,7 @@ def _conclude(
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import log_result
 
-        log_result(metrics, tables, report)
+        log_result(metrics, tables, report, experiment.protocol.scales)
     folder.finish()
     predictions = tables.get("predictions", pd.DataFrame())
     return Result(folder.path, metrics, predictions)

@@ -1,4 +1,4 @@
-"""Weights & Biases, if it is asked for: one W&B run for an experiment, online with a key, else offline with a line that says so."""
+"""Weights & Biases, if asked for: one run for an experiment, online with a key, else offline with a line that says so."""
 
 from __future__ import annotations
 
@@ -7,46 +7,72 @@ import netrc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
 from retinalab.experiment import as_mapping
+from retinalab.protocol import Scale
 
-__all__ = ["log_result", "stage_logger", "wandb_run"]
+__all__ = ["log_result", "require_wandb", "stage_logger", "wandb_run"]
 
+_HOST = "https://api.wandb.ai"
 _log = logging.getLogger(__name__)
+
+
+def require_wandb() -> None:
+    """Say at once that wandb is absent, before photographs are prepared and a folder is made.
+
+    Raises:
+        RetinalabError: wandb is not installed.
+    """
+    try:
+        import wandb  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise RetinalabError(
+            "logger=wandb needs the package wandb. Install it with: pip install wandb, or use logger=csv."
+        ) from error
 
 
 @contextmanager
 def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
     """Keep one W&B run open; it is always closed, as failed where an exception passes through.
 
+    Of several processes (GPUs) the first one alone keeps a run.
+
     Raises:
-        RetinalabError: wandb is not installed.
+        RetinalabError: wandb is not installed, its server cannot be reached, or it refuses the key.
     """
-    try:
-        import wandb
-    except ModuleNotFoundError as error:
-        raise RetinalabError(
-            "logger=wandb needs the package wandb. Install it with: pip install 'retinalab[wandb]'"
-        ) from error
+    require_wandb()
+    import wandb
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    if rank_zero_only.rank:
+        yield
+        return
     online = _has_key()
     if not online:
         _log.warning(
             "W&B finds no key: logging offline below %s (send it later with: wandb sync)", folder / "wandb"
         )
-    wandb.init(
-        project=os.environ.get("WANDB_PROJECT", "retinalab"),
-        group=experiment.paper,
-        name=f"{experiment.name}-{folder.name}",
-        dir=folder,
-        mode="online" if online else "offline",
-        config=as_mapping(experiment),
-    )
+    try:
+        wandb.init(
+            project=os.environ.get("WANDB_PROJECT", "retinalab"),
+            group=experiment.paper,
+            name=f"{experiment.name}-{folder.name}",
+            dir=folder,
+            mode="online" if online else "offline",
+            config=as_mapping(experiment),
+        )
+    except wandb.Error as error:
+        reason = str(error).splitlines()[0]
+        remedy = "Log offline with WANDB_MODE=offline, or use logger=csv."
+        raise RetinalabError(f"W&B does not start: {reason}. {remedy}") from error
     try:
         yield
     except BaseException:
@@ -63,8 +89,17 @@ def stage_logger(prefix: str) -> Any:
     return WandbLogger(experiment=wandb.run, prefix=prefix)
 
 
-def log_result(metrics: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], report: Path) -> None:
-    """Log the result's figures, the predictions table and the report page to the open run."""
+def log_result(
+    metrics: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], report: Path, scales: Mapping[str, Scale]
+) -> None:
+    """Log the result to the open run: figures of merit, confusion matrices, the predictions table, the report page.
+
+    Args:
+        metrics: as ``metrics.json``.
+        tables: kind -> table that the run left.
+        report: the page.
+        scales: disease -> its grade scale, whose words label the matrices.
+    """
     import wandb
 
     run = wandb.run
@@ -74,14 +109,30 @@ def log_result(metrics: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], r
         {key: metric["value"] for key, metric in metrics.items() if metric["value"] is not None}
     )
     if "predictions" in tables:
-        run.log(
-            {
-                "predictions": wandb.Table(
-                    dataframe=tables["predictions"].drop(columns=["reason"], errors="ignore")
-                )
-            }
-        )
+        predictions = tables["predictions"]
+        run.log(_confusions(predictions, scales))
+        run.log({"predictions": wandb.Table(dataframe=predictions.drop(columns=["reason"], errors="ignore"))})
     run.log({"report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)})
+
+
+def _confusions(predictions: pd.DataFrame, scales: Mapping[str, Scale]) -> dict[str, Any]:
+    """Set and disease -> confusion matrix of the photographs tested, of the first seed."""
+    import wandb
+
+    first = predictions[(predictions["part"] == "test") & (predictions["seed"] == predictions["seed"].min())]
+    charts: dict[str, Any] = {}
+    for (name, rows), (disease, scale) in product(first.groupby("set"), scales.items()):
+        if f"{disease}_grade" not in rows:
+            continue
+        graded = rows[rows[disease] >= 0]
+        if len(graded):
+            charts[f"confusion/{name}/{disease}"] = wandb.plot.confusion_matrix(
+                y_true=graded[disease].astype(int).tolist(),
+                preds=graded[f"{disease}_grade"].astype(int).tolist(),
+                class_names=list(scale.levels),
+                title=f"{name}: {disease}",
+            )
+    return charts
 
 
 def _has_key() -> bool:
@@ -89,7 +140,8 @@ def _has_key() -> bool:
         return False
     if os.environ.get("WANDB_API_KEY"):
         return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", _HOST)).hostname or ""
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        return netrc.netrc().authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
