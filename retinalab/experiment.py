@@ -47,6 +47,7 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     faults: list[str] = []
     complete = dict(raw)
     shared = raw.get("data") or {}
+    primary = _primary(raw)
     stages: dict[str, Any] = {}
     given = raw.get("stages")
     for name, stage in given.items() if isinstance(given, Mapping) else ():
@@ -54,7 +55,7 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
             faults.append(f"stages.{name}={stage!r}: a stage is a mapping of task, data, trainer, start_from")
             continue
         entry = dict(stage)
-        entry["data"] = merged(shared, entry.get("data") or {})
+        entry["data"] = _data(entry.get("data") or {}, shared, primary)
         entry["task"] = _task(entry.get("task"), f"stages.{name}.task", faults)
         stages[name] = entry
     if isinstance(given, Mapping):
@@ -68,6 +69,23 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     if faults:
         raise RetinalabError(*(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
     return experiment
+
+
+def _primary(raw: Mapping[str, Any]) -> Any:
+    """The data set that the shared data section speaks of: the one it names, else that of the last stage."""
+    stages = raw.get("stages")
+    last = list(stages.values())[-1] if isinstance(stages, Mapping) and stages else None
+    sections = (raw.get("data"), last.get("data") if isinstance(last, Mapping) else None)
+    named = [section.get("set") for section in sections if isinstance(section, Mapping)]
+    return next((name for name in named if name), None)
+
+
+def _data(own: Any, shared: Any, primary: Any) -> Any:
+    """A stage's data section; the shared folder and options are those of the primary set and of no other."""
+    if not isinstance(own, Mapping) or not isinstance(shared, Mapping):
+        return own if own else shared
+    foreign = own.get("set") not in (None, primary)
+    return merged({k: v for k, v in shared.items() if not (foreign and k in ("root", "options"))}, own)
 
 
 def resolve_model(kind: type[M], raw: Mapping[str, Any], where: str) -> M:
@@ -109,13 +127,15 @@ def smoke(experiment: Experiment) -> Experiment:
     def reduced(stage: Stage) -> Stage:
         data = stage.data
         size = min(data.size, 96)
-        crop = None if data.crop is None else max(64, min(data.crop, size * data.crop // data.size))
+        crop = None if data.crop is None else min(data.crop, max(64, size * data.crop // data.size))
         small: dict[str, Any] = {
             "size": size,
             "crop": crop,
             "batch_size": min(data.batch_size, 4),
             "limit": 12,
         }
+        if data.windows is not None:
+            small["windows"] = data.windows.model_copy(update={"size": min(data.windows.size, size)})
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
         trainer = {
@@ -134,10 +154,13 @@ def smoke(experiment: Experiment) -> Experiment:
         )
 
     stages = {name: reduced(stage) for name, stage in experiment.stages.items()}
-    folds = min(experiment.folds, 2)
-    return experiment.model_copy(
-        update={"stages": stages, "folds": folds, "seeds": 1, "name": f"{experiment.name}-smoke"}
-    )
+    folds, fold = min(experiment.folds, 2), experiment.fold
+    if experiment.protocol.lists is not None:  # published folds cannot be made fewer
+        folds, fold = experiment.folds, fold or (0 if experiment.folds > 1 else None)
+    elif fold is not None:
+        fold = min(fold, folds - 1)
+    changed = {"stages": stages, "folds": folds, "fold": fold, "seeds": 1, "name": f"{experiment.name}-smoke"}
+    return experiment.model_copy(update=changed)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -181,6 +204,8 @@ def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...]) -> str:
         return f"{shown}: required and not given"
     message = error["msg"].removeprefix("Value error, ")
     near = difflib.get_close_matches(str(error["input"]), _expected(error), n=1, cutoff=0.5)
+    if error["input"] == "none" and not near:
+        near = ["null"]
     guess = f" (did you mean {near[0]!r}?)" if near else ""
     return f"{shown}={error['input']!r}: {message}{guess}" if location else message
 

@@ -17,7 +17,8 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     """Split ``key.path=value`` (also ``--key.path=value``, as a W&B agent writes it).
 
     Lists and mappings are read as YAML; everything else stays text, which the configuration converts: YAML would read
-    ``1e-3`` as text and ``on`` as a truth value.
+    ``1e-3`` as text and ``on`` as a truth value. ``null`` (or Python's ``None``) is no value; ``none`` stays a word, which
+    several options have among their choices.
 
     Example:
         >>> parse_override("--train.task.learning_rate=1e-4")
@@ -39,11 +40,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
             raise RetinalabError(
                 f"Override {text!r}: the list or mapping cannot be read ({error})."
             ) from error
-    return path, None if value in ("null", "none", "None") and path[-1] not in (
-        "logger",
-        "weights",
-        "normalise",
-    ) else value
+    return path, None if value in ("null", "None") else value
 
 
 def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
