@@ -191,7 +191,7 @@ def _close_provenance(folder: Path, seconds: float) -> None:
 def _pictures(parts: Parts) -> Any:
     """A function from (set, image) to the working image, for the report's gallery."""
     found = {}
-    for part in (parts.val, *parts.tests.values()):
+    for part in (parts.train, parts.val, *parts.tests.values()):
         for image, row in zip(part.records.table["image"], part.rows, strict=True):
             found[part.records.table["set"].iloc[0], image] = (part.cache, row)
 
