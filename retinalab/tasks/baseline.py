@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.data.batch import Batch
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.config import BaselineConfig
 from retinalab.tasks.network import LinearHeads
@@ -16,34 +17,50 @@ from retinalab.tasks.optim import cosine
 
 __all__ = ["BaselineTask"]
 
+_PRESENCE = "presence"
+
 
 class BaselineTask(Task):
     """Grades one or several diseases with a timm backbone; the yardstick beside the papers."""
 
     config_class = BaselineConfig
-    monitor = "val/dr/kappa"
-    monitor_mode = "max"
+
+    def chosen_by(self) -> tuple[str, str]:
+        """Quadratic kappa of the first disease."""
+        return f"val/{next(iter(self.scales))}/kappa", "max"
 
     def build_network(self) -> nn.Module:
         """Backbone and heads; one output per disease where severity is regressed."""
         regress = self.config.output == "severity"
         outputs = {d: 1 if regress else scale.size for d, scale in self.scales.items()}
+        if self.config.presence_weight > 0:
+            outputs[_PRESENCE] = len(LESIONS)
         return LinearHeads(self.config.backbone, outputs, self.config.weights, self.config.dropout)
 
     def outputs(self, batch: Batch) -> Outputs:
-        """Cross-entropy or squared error, summed over the diseases; unknown grades take no part."""
-        logits: dict[str, Tensor] = self(batch["image"])
+        """Cross-entropy or squared error, summed over the diseases; what is unknown takes no part."""
+        logits: dict[str, Tensor] = {name: value.float() for name, value in self(batch["image"]).items()}
+        present = logits.pop(_PRESENCE, None)
+        grades = batch["grades"]
         if self.config.output == "severity":
-            severity = {d: value.float().squeeze(1) for d, value in logits.items()}
-            losses = [_squared(severity[d], batch["grades"][d]) for d in severity]
-            return Outputs(torch.stack(losses).sum(), severity=severity)
-        losses = [_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
-        return Outputs(torch.stack(losses).sum(), grades={d: v.float().softmax(1) for d, v in logits.items()})
+            severity = {d: value.squeeze(1) for d, value in logits.items()}
+            terms = {f"loss_{d}": _squared(value, grades[d]) for d, value in severity.items()}
+            given = Outputs(torch.stack(list(terms.values())).sum(), severity=severity, parts=terms)
+        else:
+            terms = {f"loss_{d}": _cross_entropy(value, grades[d]) for d, value in logits.items()}
+            probabilities = {d: value.softmax(1) for d, value in logits.items()}
+            given = Outputs(torch.stack(list(terms.values())).sum(), grades=probabilities, parts=terms)
+        if present is not None:
+            terms["loss_presence"] = _presence(present, batch["present"])
+            given.loss = given.loss + self.config.presence_weight * terms["loss_presence"]
+            given.present = present.sigmoid()
+        return given
 
     def configure_optimizers(self) -> Any:
-        """Adam with a cosine schedule per step."""
+        """Adam with decoupled weight decay, and a cosine schedule per step."""
+        config = self.config
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
@@ -58,3 +75,9 @@ def _cross_entropy(logits: Tensor, grades: Tensor) -> Tensor:
 def _squared(severity: Tensor, grades: Tensor) -> Tensor:
     known = (grades >= 0).float()
     return ((severity - grades) ** 2 * known).sum() / known.sum().clamp(min=1)
+
+
+def _presence(logits: Tensor, present: Tensor) -> Tensor:
+    known = ~present.isnan()
+    loss = F.binary_cross_entropy_with_logits(logits, present.nan_to_num(), reduction="none")
+    return (loss * known).sum() / known.sum().clamp(min=1)

@@ -22,5 +22,10 @@ class BaselineConfig(TaskConfig):
         "classes",
         description="classes: softmax cross-entropy; severity: one number, mean squared error, rounded to a grade",
     )
+    presence_weight: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the loss of eight further outputs: which lesions are present; 0: none",
+    )
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
