@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import io
-import math
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from retinalab.data.jpeg import decode_scaled, exif_orientation, jpeg_orientation, jpeg_size
+from retinalab.data.refusal import MAX_PIXELS, MIN_SIDE, absent, check_size, damaged, not_an_image, too_large
 from retinalab.errors import RetinalabError
 
 __all__ = ["MAX_PIXELS", "MIN_SIDE", "decode", "image_size", "read_mask"]
 
-MAX_PIXELS = 178_956_970
-"""Pillow's own bound against decompression bombs; the largest fundus cameras make under 50 million pixels."""
-MIN_SIDE = 32
-"""A photograph with a shorter side is a placeholder or a thumbnail of nothing."""
-
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
-_JPEG_SCALES = (1, 2, 3, 4, 8)  # eighths; 5/8 to 7/8 are slower than a full decode
-_OVERSAMPLING = 1.5  # keeps the contrast of microaneurysms through the later antialiased resize
-_ORIENTATION = 274
-_PLAIN_MODES = ("1", "L", "P", "RGB", "I;16", "I;16B", "I;16L")
-_ALPHA_MODES = ("LA", "RGBA")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_FORMATS = ("PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+_HEAD = 1 << 16
+_OPENCV_FORMATS = ("PNG", "BMP", "WEBP", "PPM")
+_OPENCV_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
 
 
 def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
@@ -38,8 +34,7 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
     Args:
         path: JPEG, PNG, TIFF, BMP, WebP, GIF or PPM file.
         shortest: the shorter side that is needed later. A JPEG is then decoded at the smallest scale of 1/8,
-            2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.5 times that; other formats are decoded
-            whole.
+            2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.5 times that; other formats are decoded whole.
 
     Shape:
         - Returns: ``(H, W, 3)``, uint8, RGB.
@@ -49,10 +44,7 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
             ``MIN_SIDE``.
     """
     path = Path(path)
-    data = _read(path)
-    with _open(path, io.BytesIO(data), len(data)) as header:
-        _check_size(path, header.size)
-        image = _pixels(path, data, header, shortest)
+    image = _pixels(path, _read(path), shortest, photograph=True)
     return np.ascontiguousarray(image) if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
@@ -63,13 +55,20 @@ def image_size(path: Path | str) -> tuple[int, int]:
         RetinalabError: as for :func:`decode`, as far as the header shows it.
     """
     path = Path(path)
-    try:
-        length = path.stat().st_size
-    except OSError:
-        raise _absent(path) from None
-    with _open(path, path, length) as header:
-        _check_size(path, header.size)
-        return _turned(header)
+    head = _read(path, _HEAD)
+    if head.startswith(_JPEG):
+        try:
+            height, width = jpeg_size(head)
+        except ValueError:
+            head = _read(path)
+            height, width = _jpeg_size(path, head)
+        turned = jpeg_orientation(head) >= 5
+    else:
+        with _open(path, path, head) as header:
+            width, height = header.size
+            turned = _orientation(header) >= 5
+    check_size(path, height, width)
+    return (width, height) if turned else (height, width)
 
 
 def read_mask(
@@ -91,9 +90,7 @@ def read_mask(
             for.
     """
     path = Path(path)
-    data = _read(path)
-    with _open(path, io.BytesIO(data), len(data)) as header:
-        pixels = _pixels(path, data, header, None)
+    pixels = _pixels(path, _read(path), None, photograph=False)
     grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     if size is not None and grey.shape != tuple(size):
         raise RetinalabError(
@@ -112,140 +109,109 @@ def read_mask(
     return np.asarray(grey > above)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, length: int = -1) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(length)
     except FileNotFoundError:
-        raise _absent(path) from None
+        raise absent(path) from None
     except OSError as error:
-        raise RetinalabError(
-            f"{path} cannot be read ({error.strerror}). Check the path and its permissions."
-        ) from None
+        raise RetinalabError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
+    if not data:
+        raise not_an_image(path, data)
+    return data
 
 
-def _absent(path: Path) -> RetinalabError:
-    return RetinalabError(
-        f"No file {path}. Check the data set's folder, or fetch the file again from its source."
-    )
+def _pixels(path: Path, data: bytes, shortest: int | None, photograph: bool) -> np.ndarray:
+    if data.startswith(_JPEG):
+        height, width = _jpeg_size(path, data)
+        if photograph:
+            check_size(path, height, width)
+        try:
+            return _turn(decode_scaled(data, shortest), jpeg_orientation(data))
+        except ValueError as error:
+            raise damaged(path, error) from None
+    with _open(path, io.BytesIO(data), data) as header:
+        if photograph:
+            check_size(path, header.height, header.width)
+        if header.format in _OPENCV_FORMATS and header.mode in _OPENCV_MODES:
+            image = _with_opencv(path, data)
+        else:
+            image = _with_pillow(path, header)
+        return _turn(image, _orientation(header))
 
 
-def _open(path: Path, source: io.BytesIO | Path, length: int) -> Image.Image:
-    if length == 0:
-        raise RetinalabError(f"{path} is empty (0 bytes). Fetch it again from its source.")
+def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
+    try:
+        return jpeg_size(data)
+    except ValueError as error:
+        raise damaged(path, error) from None
+
+
+def _open(path: Path, source: io.BytesIO | Path, start: bytes) -> Image.Image:
     try:
         return Image.open(source, formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(path) from None
+        raise too_large(path) from None
     except UnidentifiedImageError:
-        raise RetinalabError(f"{path} {_what_instead(path)}. Fetch it again from its source.") from None
+        raise not_an_image(path, start[:512]) from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise _damaged(path, error) from None
-
-
-def _what_instead(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(512)
-    head = start.lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "is a web page, not an image (a failed download?)"
-    if head.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the image itself"
-    if start and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
-        return "is text, not an image"
-    return "is no image in a known format (JPEG, PNG, TIFF, BMP, WebP, GIF, PPM)"
-
-
-def _check_size(path: Path, size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise _too_large(path)
-    if min(size) < MIN_SIDE:
-        raise RetinalabError(
-            f"{path} is {width}x{height} pixels; a photograph needs at least {MIN_SIDE} on its shorter side. "
-            "Fetch the original or remove it from the list."
-        )
-
-
-def _too_large(path: Path) -> RetinalabError:
-    return RetinalabError(
-        f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels, which no fundus camera makes. "
-        "Fetch it again from its source, or shrink it."
-    )
-
-
-def _damaged(path: Path, error: Exception | str) -> RetinalabError:
-    return RetinalabError(f"{path} is truncated or damaged ({error}). Fetch it again from its source.")
-
-
-def _turned(header: Image.Image) -> tuple[int, int]:
-    width, height = header.size
-    return (width, height) if _orientation(header) >= 5 else (height, width)
+        raise damaged(path, error) from None
 
 
 def _orientation(header: Image.Image) -> int:
     if header.format == "TIFF":
-        return 1  # Pillow and OpenCV both turn a TIFF themselves
-    value = header.getexif().get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+        return 1  # Pillow turns a TIFF while reading it
+    return exif_orientation(header.info.get("exif", b""))
 
 
-def _pixels(path: Path, data: bytes, header: Image.Image, shortest: int | None) -> np.ndarray:
-    if header.format in ("JPEG", "MPO"):  # MPO: a JPEG with a preview behind it
-        image = _decode_jpeg(path, data, header, shortest)
-    elif header.format != "GIF" and header.mode in _opencv_modes(header):
-        image = _decode_opencv(path, data)
-    else:
-        image = _decode_pillow(path, header)
-    return _turn(image, _orientation(header))
-
-
-def _opencv_modes(header: Image.Image) -> tuple[str, ...]:
-    # OpenCV multiplies a TIFF's colours by its alpha while reading, other formats' not.
-    return _PLAIN_MODES if header.format == "TIFF" else _PLAIN_MODES + _ALPHA_MODES
-
-
-def _decode_jpeg(path: Path, data: bytes, header: Image.Image, shortest: int | None) -> np.ndarray:
-    width, height = header.size
-    scale = 8
-    if shortest is not None:
-        wanted = _OVERSAMPLING * shortest
-        scale = next((k for k in _JPEG_SCALES if math.ceil(min(width, height) * k / 8) >= wanted), 8)
-    try:
-        image: np.ndarray = simplejpeg.decode_jpeg(
-            data,
-            colorspace="RGB",
-            min_height=math.ceil(height * scale / 8),
-            min_width=math.ceil(width * scale / 8),
-        )
-    except ValueError as error:
-        raise _damaged(path, error) from None
-    return image
-
-
-def _decode_opencv(path: Path, data: bytes) -> np.ndarray:
+def _with_opencv(path: Path, data: bytes) -> np.ndarray:
+    if data.startswith(_PNG) and not _png_is_whole(data):
+        raise damaged(path, "a checksum does not match")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise _damaged(path, "its pixels cannot be decoded")
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise RetinalabError(f"{path} has {image.dtype} pixels. Convert it to 8 or 16 bit per channel.")
+        raise damaged(path, "its pixels cannot be decoded")
+    image = _eight_bit(path, image)
     if image.ndim == 2:
         return np.asarray(image)
     rgb: np.ndarray = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
     return _over_black(rgb, image[..., 3]) if image.shape[2] == 4 else rgb
 
 
-def _decode_pillow(path: Path, header: Image.Image) -> np.ndarray:
-    if header.mode in ("I", "F"):
-        raise RetinalabError(f"{path} has 32-bit pixels. Convert it to 8 or 16 bit per channel.")
+def _png_is_whole(data: bytes) -> bool:
+    """Whether every chunk up to the end mark has its checksum: the library would only print what it finds."""
+    position = len(_PNG)
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + 8 + length
+        if end + 4 > len(data) or zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            return False
+        if data[position + 4 : position + 8] == b"IEND":
+            return True
+        position = end + 4
+    return False
+
+
+def _with_pillow(path: Path, header: Image.Image) -> np.ndarray:
     try:
+        if header.mode in ("1", "L"):
+            return np.asarray(header.convert("L"))
+        if header.mode.startswith(("I", "F")):
+            return _eight_bit(path, np.asarray(header))
         if "A" in header.getbands() or "transparency" in header.info:
             pixels = np.asarray(header.convert("RGBA"))
             return _over_black(pixels[..., :3], pixels[..., 3])
         return np.asarray(header.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
+
+
+def _eight_bit(path: Path, image: np.ndarray) -> np.ndarray:
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:
+        return np.asarray((image.astype(np.uint32) + 128) // 257, dtype=np.uint8)
+    if image.dtype != np.uint8:
+        raise RetinalabError(f"{path} has {image.dtype} pixels. Convert it to 8 or 16 bit per channel.")
+    return image
 
 
 def _over_black(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -318,3 +318,59 @@ def test_in_memory_and_on_disk_agree(tmp_path: Path, picture: np.ndarray) -> Non
     path = tmp_path / "no_suffix"
     path.write_bytes(buffer.getvalue())
     np.testing.assert_array_equal(decode(str(path)), picture)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_altered_bytes_give_an_image_or_one_clear_line(
+    tmp_path: Path, picture: np.ndarray, format_: str
+) -> None:
+    generator = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    buffer = io.BytesIO()
+    options = {"exif": exif} if format_ in ("JPEG", "PNG", "TIFF", "WEBP") else {}
+    Image.fromarray(picture).save(buffer, format=format_, **options)
+    path = tmp_path / "eye"
+    lines = []
+    for attempt in range(80):
+        data = bytearray(buffer.getvalue())
+        limit = min(len(data), 200) if attempt % 2 else len(data)
+        for place in generator.integers(0, limit, 3):
+            data[place] = generator.integers(256)
+        path.write_bytes(data)
+        for read in (decode, image_size, read_mask):
+            try:
+                read(path)
+            except RetinalabError as error:
+                lines.append(str(error))
+    assert lines
+    assert all(str(path) in line and "\n" not in line for line in lines)
+
+
+def test_damaged_png_pixels_never_pass(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "eye.png"
+    Image.fromarray(picture).save(path)
+    whole = path.read_bytes()
+    for place in range(len(whole) - 12):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(RetinalabError, match="eye"):
+            decode(path)
+
+
+def test_jpeg_with_a_preview_behind_it(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.jpg"
+    first = Image.fromarray(picture)
+    first.save(path, format="MPO", save_all=True, append_images=[first.resize((20, 20))], quality=98)
+    assert decode(path).shape == picture.shape
+    assert image_size(path) == picture.shape[:2]
+
+
+def test_orientation_behind_a_large_block(tmp_path: Path, picture: np.ndarray) -> None:
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[ORIENTATION] = 8
+    exif[271] = "x" * 60_000
+    Image.fromarray(picture).save(path, exif=exif, icc_profile=bytes(150_000))
+    assert image_size(path) == (WIDTH, HEIGHT)
+    assert decode(path).shape == (WIDTH, HEIGHT, 3)

@@ -1,0 +1,67 @@
+"""Why a file cannot be used as a photograph, in one line that names it and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retinalab.errors import RetinalabError
+
+__all__ = ["MAX_PIXELS", "MIN_SIDE", "absent", "check_size", "damaged", "not_an_image", "too_large"]
+
+MAX_PIXELS = 178_956_970
+"""Pillow's own bound against decompression bombs; the largest fundus cameras make under 50 million pixels."""
+MIN_SIDE = 32
+"""A photograph with a shorter side is a placeholder or a thumbnail of nothing."""
+
+_AGAIN = "Fetch it again from its source."
+
+
+def absent(path: Path) -> RetinalabError:
+    """There is no such file."""
+    return RetinalabError(
+        f"No file {path}. Check the data set's folder, or fetch the file again from its source."
+    )
+
+
+def damaged(path: Path, reason: Exception | str) -> RetinalabError:
+    """The file begins like an image and does not go on like one."""
+    return RetinalabError(f"{path} is truncated or damaged ({reason}). {_AGAIN}")
+
+
+def too_large(path: Path) -> RetinalabError:
+    """The header claims more pixels than any fundus camera makes."""
+    return RetinalabError(
+        f"{path} claims more than {MAX_PIXELS / 1e6:.0f} million pixels, which no fundus camera makes. "
+        "Fetch it again from its source, or shrink it."
+    )
+
+
+def not_an_image(path: Path, start: bytes) -> RetinalabError:
+    """The first bytes are those of no known image format; says what they look like instead."""
+    head = start.lstrip().lower()
+    if not start:
+        what = "is empty (0 bytes)"
+    elif head.startswith((b"<!doctype html", b"<html")):
+        what = "is a web page, not an image (a failed download?)"
+    elif head.startswith(b"version https://git-lfs"):
+        what = "is a Git LFS pointer, not the image itself"
+    elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
+        what = "is text, not an image"
+    else:
+        what = "is no image in a known format (JPEG, PNG, TIFF, BMP, WebP, GIF, PPM)"
+    return RetinalabError(f"{path} {what}. {_AGAIN}")
+
+
+def check_size(path: Path, height: int, width: int) -> None:
+    """Refuse what is too large to be real or too small to be of use.
+
+    Raises:
+        RetinalabError: beyond ``MAX_PIXELS`` or under ``MIN_SIDE``.
+    """
+    if width * height > MAX_PIXELS:
+        raise too_large(path)
+    if min(width, height) < MIN_SIDE:
+        raise RetinalabError(
+            f"{path} is {width}x{height} pixels; a photograph needs at least {MIN_SIDE} on its shorter side. "
+            "Fetch the original or remove it from the list."
+        )
