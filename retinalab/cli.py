@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="retinalab",
-        description="Published diabetic-retinopathy methods as experiments that anyone can run, compare and trust. Research use only.",
+        description="Published diabetic-retinopathy methods as experiments that anyone can run, compare and "
+        "trust. Research use only.",
     )
     commands = parser.add_subparsers(title="commands", metavar="")
     _add(commands, "papers", _papers, "what is installed: papers, tasks, experiments")

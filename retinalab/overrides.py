@@ -17,7 +17,8 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     """Split ``key.path=value`` (also ``--key.path=value``, as a W&B agent writes it).
 
     Lists and mappings are read as YAML; everything else stays text, which the configuration converts: YAML would read
-    ``1e-3`` as text and ``on`` as a truth value. ``null`` (or Python's ``None``) is no value; ``none`` stays a word, which
+    ``1e-3`` as text and ``on`` as a truth value. ``null`` (or Python's ``None``) is no value; ``none`` stays a
+    word, which
     several options have among their choices.
 
     Example:

@@ -66,10 +66,12 @@ class Records:
     """The photographs of one or several sets.
 
     Columns of ``table`` (one row per photograph, index 0 ... n-1):
-        - ``image``: path relative to ``roots[set]``, with ``/``. ``set``, ``patient``, ``eye`` (left, right, ""), ``view``,
+        - ``image``: path relative to ``roots[set]``, with ``/``. ``set``, ``patient``, ``eye`` (left, right,
+          ""), ``view``,
           ``part`` (official: train, val, test, "" where none), ``quality``: text. An unknown patient is "".
         - ``dr``, ``dme``: int64 grade on the scale of ``info[set].scales``; -1 unknown. ``gradable``: bool.
-        - ``width``, ``height``, ``fovea_x``, ``fovea_y``, ``disc_x``, ``disc_y``: float64, pixels of the file; nan unknown.
+        - ``width``, ``height``, ``fovea_x``, ``fovea_y``, ``disc_x``, ``disc_y``: float64, pixels of the file;
+          nan unknown.
         - per lesion ``mask_<X>`` (path relative to the root; "" none), ``annotated_<X>`` (bool), ``present_<X>``
           (int8: 1 present, 0 absent, -1 unknown). Annotated without a mask file means absent.
         - any further column is kept for tables by subgroup.

@@ -1,6 +1,7 @@
 """Installed papers and their tasks, found through entry points; nothing here imports torch.
 
-Group ``retinalab.papers``: name -> :class:`Paper`, a light description. Group ``retinalab.tasks``: name -> a LightningModule,
+Group ``retinalab.papers``: name -> :class:`Paper`, a light description. Group ``retinalab.tasks``: name -> a
+LightningModule,
 imported only when an experiment uses it.
 """
 
@@ -86,7 +87,8 @@ def paper(name: str) -> Paper:
     found = _load_paper(points[name])
     if isinstance(found, Broken):
         raise RetinalabError(
-            f"Paper {name!r} of {found.distribution} cannot be imported: {found.cause}. Reinstall that plugin, or remove it."
+            f"Paper {name!r} of {found.distribution} cannot be imported: {found.cause}. Reinstall that "
+            f"plugin, or remove it."
         )
     return found
 
@@ -107,16 +109,30 @@ def experiment_file(of: Paper, name: str) -> Path:
 
 
 def task_config(name: str) -> type[TaskConfig]:
-    """The configuration class of a task, found through the papers' descriptions."""
-    offered = {
-        task: target
-        for found in installed_papers().values()
-        if isinstance(found, Paper)
-        for task, target in found.tasks.items()
-    }
-    if name not in offered:
-        raise unknown("task", name, offered, "See: retinalab papers")
-    loaded: type[TaskConfig] = _attribute(offered[name])
+    """The configuration class of a task, found through the papers' descriptions.
+
+    Raises:
+        RetinalabError: no such task, two papers that offer it, or options that cannot be imported (with the cause).
+    """
+    papers = [found for found in installed_papers().values() if isinstance(found, Paper)]
+    offering = [found for found in papers if name in found.tasks]
+    if not offering:
+        raise unknown(
+            "task", name, [task for found in papers for task in found.tasks], "See: retinalab papers"
+        )
+    if len(offering) > 1:
+        raise RetinalabError(
+            f"Papers {' and '.join(found.name for found in offering)} both offer a task {name!r}. Uninstall "
+            f"one of them."
+        )
+    target = offering[0].tasks[name]
+    try:
+        loaded: type[TaskConfig] = _attribute(target)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise RetinalabError(
+            f"Options of task {name!r} ({target}) cannot be imported: {type(error).__name__}: {error}. "
+            f"Reinstall that plugin."
+        ) from error
     return loaded
 
 

@@ -15,7 +15,8 @@ class Batch(TypedDict, total=False):
     Shape:
         - ``image``: ``(B, 3, H, W)``; uint8 from the loader, float32 normalised once it reaches a task.
         - ``grades``: disease -> ``(B,)`` int64 grade on the protocol's scale, -1 unknown.
-        - ``mask``: ``(B, 8, H, W)`` uint8 in the order of ``LESIONS``: 0 absent, 1 present, 255 ignore or not annotated.
+        - ``mask``: ``(B, 8, H, W)`` uint8 in the order of ``LESIONS``: 0 absent, 1 present, 255 ignore or not
+          annotated.
           Only where the data section asks for masks.
         - ``present``: ``(B, 8)`` float32: 1 present, 0 absent, nan unknown.
         - ``label``: ``(B,)`` int64 class of a window; only where windows are cut.

@@ -1,7 +1,8 @@
 """Prepared photographs: decoded once, cropped to the field of view, resized, kept as uint8 in shards of fixed stride.
 
 A cache folder is named by a key over its content and settings, so that it never goes stale. A shard is written under a
-temporary name and renamed, its description last: whatever was interrupted is made again and nothing half-written is read.
+temporary name and renamed, its description last: whatever was interrupted is made again and nothing
+half-written is read.
 Several processes and machines may build one folder at once; each shard is made by whoever holds its lock.
 """
 
@@ -145,7 +146,7 @@ def _run(pool: Executor, jobs: Sequence[_Job], label: str) -> None:
 
 @contextmanager
 def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
-    """Threads where the work is decoding, which leaves the interpreter; processes where photographs are drawn in Python."""
+    """Threads where photographs are decoded outside the interpreter; processes where Python draws them."""
     if workers > 1 and source.drawn:
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
             yield processes
@@ -162,7 +163,8 @@ def _write_shard(job: _Job) -> int:
                 _fill(job, description)
     except OSError as error:
         raise RetinalabError(
-            f"Cannot write prepared photographs to {job.place}: {error.strerror or error}. Free space, or name another folder "
+            f"Cannot write prepared photographs to {job.place}: {error.strerror or error}. Free space, or "
+            f"name another folder "
             "with data.cache=PATH."
         ) from error
     return len(job.records)
@@ -227,7 +229,8 @@ def _reserve(place: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise RetinalabError(
-            f"Prepared photographs need {needed / 1e9:.1f} GB in {place}, {free / 1e9:.1f} GB are free. Free space, or name "
+            f"Prepared photographs need {needed / 1e9:.1f} GB in {place}, {free / 1e9:.1f} GB are free. "
+            f"Free space, or name "
             "another folder with data.cache=PATH."
         )
 

@@ -84,7 +84,8 @@ def load_parts(
     for name, rows in chosen.items():
         if len(rows) == 0:
             raise RetinalabError(
-                f"Data set {data.set!r} has no photograph in part {name} ({assignment.origin}). Give more photographs, or "
+                f"Data set {data.set!r} has no photograph in part {name} ({assignment.origin}). Give more "
+                f"photographs, or "
                 "another protocol.split."
             )
     primary = _prepared(source, records, chosen, data, notes)
@@ -108,7 +109,7 @@ def load_parts(
 def read_records(
     data: DataConfig, protocol: Protocol, roots: Mapping[str, Path]
 ) -> tuple[PhotographSet, Records, list[str]]:
-    """The data set's records on the protocol's scale, without ungradable photographs where the protocol excludes them."""
+    """The data set's records on the protocol's scale, without those that the protocol excludes as ungradable."""
     source = open_set(data.set, data.root or roots.get(data.set), data.options, strict=data.strict)
     records = source.records()
     notes = list(records.notes)
@@ -153,7 +154,8 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
     reason = next(iter(cache.reasons.values()))
     if data.unreadable == "error":
         raise RetinalabError(
-            f"{reason} ({len(cache.reasons)} of {len(records)} photographs of {data.set!r} cannot be used.) Replace them, or "
+            f"{reason} ({len(cache.reasons)} of {len(records)} photographs of {data.set!r} cannot be used.) "
+            f"Replace them, or "
             "leave them out, counted and listed, with data.unreadable=exclude."
         )
     listed = ", ".join(records.table["image"].iloc[row] for row in list(cache.reasons)[:20])

@@ -1,4 +1,4 @@
-"""Stateless sampling: the order follows from (seed, epoch), so that it is the same with any number of workers or restarts."""
+"""Stateless sampling: the order follows from (seed, epoch), the same with any number of workers or restarts."""
 
 from __future__ import annotations
 

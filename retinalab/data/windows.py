@@ -1,7 +1,8 @@
 """The window table: crops, patches and tiles of working images, whatever a paper calls them.
 
 One row a window: ``photograph`` (row of the records), ``x`` and ``y`` (its centre, pixels of the working image, pixel
-centres at integers) and ``label``. A window of side s covers the pixels from x - s//2 to x - s//2 + s - 1. Near the border
+centres at integers) and ``label``. A window of side s covers the pixels from x - s//2 to x - s//2 + s - 1.
+Near the border
 it is not moved, so that its centre stays in its lesion: what lies outside the photograph is black there.
 """
 
@@ -36,7 +37,7 @@ def window_table(config: WindowConfig, cache: Cache, rows: np.ndarray, seed: int
 
 
 def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.DataFrame:
-    """Tiles from the upper left corner; the last row and column are moved inwards, so that every pixel is covered once or more."""
+    """Tiles from the upper left corner; the last row and column are moved inwards, so that no pixel is left out."""
     starts = sorted({*range(0, max(side - size, 0) + 1, stride), max(side - size, 0)})
     centres = np.array([(x + size // 2, y + size // 2) for y in starts for x in starts])
     return pd.DataFrame(

@@ -99,7 +99,8 @@ def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
     if (start.strict and (left or missing)) or not fitting:
         wrong = ", ".join([*left, *missing][:4])
         raise RetinalabError(
-            f"Weights of stage {start.stage!r} do not fit: {len(left)} find no place of their shape, {len(missing)} are not given "
+            f"Weights of stage {start.stage!r} do not fit: {len(left)} find no place of their shape, "
+            f"{len(missing)} are not given "
             f"({wrong}). Name the parts with start_from.map, or allow it with start_from.strict=false."
         )
     task.load_state_dict({**own, **fitting})

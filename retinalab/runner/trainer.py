@@ -122,7 +122,7 @@ def build_trainer(
 
 
 def resolved_precision(config: TrainerConfig) -> str:
-    """``auto`` becomes bf16-mixed where the hardware computes it fast (a GPU with bf16, a processor with AMX or AVX-512 BF16)."""
+    """``auto`` becomes bf16-mixed on a GPU with bf16 and on a processor with AMX or AVX-512 BF16, else 32-true."""
     if config.precision != "auto":
         return config.precision
     if config.accelerator in ("auto", "gpu") and torch.cuda.is_available():

@@ -132,7 +132,7 @@ class Task(LightningModule):
         return self.outputs(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make what the step draws (dropout) follow from (seed, step, process) alone, so that a resumed run draws the same."""
+        """Let what a step draws (dropout) follow from (seed, step, process), so that a resumed run draws the same."""
         torch.manual_seed(
             (self.seed * _STEP + batch_idx + _STEP * self.current_epoch) * 64 + self.global_rank
         )

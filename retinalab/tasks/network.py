@@ -19,7 +19,8 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
 
     Args:
         name: any timm model, as ``timm.list_models()`` gives it.
-        weights: ``none`` (random), ``timm`` (from its hub, which needs a network) or the path of a .pth or .safetensors file.
+        weights: ``none`` (random), ``timm`` (from its hub, which needs a network) or the path of a .pth or
+            .safetensors file.
         options: passed to ``timm.create_model``, such as ``num_classes``, ``global_pool`` and ``features_only``.
 
     Raises:
@@ -36,7 +37,8 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
             return timm.create_model(name, pretrained=True, **options)
         except (OSError, RuntimeError) as error:
             raise RetinalabError(
-                f"Weights of {name!r} cannot be had from timm's hub ({type(error).__name__}). Without a network, bring the file "
+                f"Weights of {name!r} cannot be had from timm's hub ({type(error).__name__}). Without a "
+                f"network, bring the file "
                 "and name it (weights=PATH), or start from random weights (weights=none)."
             ) from error
     path = Path(weights)

@@ -70,7 +70,8 @@ def draw_colour(augment: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
     """Draw the colour map of one training photograph: brightness, contrast, saturation and hue as one linear map.
 
     Shape:
-        - Returns: ``(3, 4)``, float32: output = matrix[:, :3] · RGB + matrix[:, 3], RGB in [0, 1]; clamp once afterwards.
+        - Returns: ``(3, 4)``, float32: output = matrix[:, :3] · RGB + matrix[:, 3], RGB in [0, 1]; clamp once
+          afterwards.
 
     Differs from torchvision: hue turns the chroma plane of YIQ instead of HSV's angle, so that the whole is linear.
     """

@@ -57,7 +57,7 @@ class Synthetic(PhotographSet):
         return self.world.as_records(json.loads(kept.read_text(encoding="utf-8")), self.root)
 
     def photograph(self, records: Records, row: int, shortest: int | None = None) -> np.ndarray:
-        """Draw one photograph with a field of view of about ``shortest`` pixels; of the records' own size where not given."""
+        """Draw one photograph, its field of view about ``shortest`` pixels wide; by default the records' own size."""
         return self._drawn(records, row, shortest or max(self.size(records, row))).image
 
     def masks(
