@@ -134,9 +134,13 @@ def _parse(path: Path) -> Any:
 
 def _histories(folder: Path, stages: list[str]) -> tuple[History, ...]:
     found = []
-    for path in folder.glob("**/history/*.csv"):
-        child = path.relative_to(folder).parent.parent.as_posix()
-        found.append(History(path.stem, "" if child == "." else child, _history(path)))
+    flat = [(path, path.stem, path.parent) for path in folder.glob("**/history/*.csv")]
+    logged = [
+        (path, path.parent.name, path.parent.parent) for path in folder.glob("**/history/*/metrics.csv")
+    ]
+    for path, stage, place_of in flat + logged:
+        child = place_of.parent.relative_to(folder).as_posix()
+        found.append(History(stage, "" if child == "." else child, _history(path)))
     place = {stage: k for k, stage in enumerate(stages)}
     found.sort(key=lambda one: (place.get(one.stage, len(place)), one.stage, _natural(one.child)))
     return tuple(found)

@@ -60,7 +60,9 @@ def plain(value: Any) -> str:
         'train: 12; seeds: 0, 1'
     """
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {plain(item)}" for key, item in value.items())
+        return "; ".join(
+            f"{key}: {plain(item)}" for key, item in value.items() if item not in (None, "", [], {})
+        )
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, bool):

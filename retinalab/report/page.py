@@ -18,7 +18,7 @@ from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.numbers import plain
 from retinalab.report.results import BASELINES, confusions, headlines, lesion_grid, metric_rows, unit_of
-from retinalab.report.summary import banners, data_sets, further, protocol, summary
+from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
 __all__ = ["write_report"]
 
@@ -79,7 +79,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "baseline_names": BASELINES,
         "metrics": metric_rows(run),
         "stages": learning_curves(run.history),
-        "notes": _lines(provenance.get("notes")) + _lines(_leaks(provenance)),
+        "notes": notes(run),
         "command": plain(provenance.get("command")),
         "versions": dict(provenance.get("versions") or {}),
         "further": further(run),
@@ -127,15 +127,3 @@ def _results(run: RunFolder, prefix: str, picture: Picture | None) -> Mapping[st
 def _first_seed(rows: pd.DataFrame) -> pd.DataFrame:
     first: pd.DataFrame = rows[rows["seed"] == rows["seed"].min()]
     return first
-
-
-def _leaks(provenance: Mapping[str, Any]) -> Any:
-    split = provenance.get("split")
-    return split.get("leaks") if isinstance(split, Mapping) else None
-
-
-def _lines(value: Any) -> list[str]:
-    """A list of lines from a line, a list or nothing."""
-    if not value:
-        return []
-    return [plain(item) for item in value] if isinstance(value, list) else [plain(value)]

@@ -184,6 +184,8 @@ def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -
     marks, beside = [], {}
     for baseline in BASELINES:
         other = run.metrics.get(f"{key}_{baseline}")
+        if other is None and name == "auc":
+            other = run.metrics.get(f"{key}_referable_{baseline}")
         beside[baseline] = (interval(other), _position(other, metric)) if other else ("", "")
         if other and known(other.get("value")):
             marks.append((baseline, _clip(other["value"])))

@@ -8,7 +8,7 @@ from typing import Any
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import duration, plain
 
-__all__ = ["banners", "data_sets", "further", "protocol", "summary"]
+__all__ = ["banners", "data_sets", "further", "leaks", "notes", "protocol", "summary"]
 
 _SHOWN = frozenset(
     {"citation", "command", "commit", "data", "device", "finished", "label", "labels", "notes"}
@@ -22,24 +22,36 @@ _LABELS = {
 
 
 def banners(run: RunFolder) -> list[tuple[str, str]]:
-    """Labels of the result with their meaning, the ones that apply."""
-    provenance = run.provenance
+    """Labels of the result with their meaning, the ones that apply.
+
+    A label is written ``word: meaning`` in the provenance; leaks of the split and selection on the test part
+    are labelled even where it is not.
+    """
     out = [("Research use only", "not a medical device; no figure here supports the care of a patient.")]
-    drawn = [name for name, entry in _data(run).items() if entry.get("synthetic")]
-    if drawn:
-        out.append(("Drawn (synthetic) photographs", f"not a result on patients ({', '.join(drawn)})."))
-    split = provenance.get("split")
-    given = [provenance.get(key) for key in ("label", "labels", "notes")]
-    lines = [str(line).lower() for one in given if one for line in (one if isinstance(one, list) else [one])]
-    chosen_on_test = _protocol(run).get("select_on") == "test"
-    applies = {
-        "leaky": bool(isinstance(split, Mapping) and split.get("leaks")),
-        "optimistic": chosen_on_test,
-    }
-    for label, meaning in _LABELS.items():
-        if applies[label] or any(line.startswith(label) for line in lines):
-            out.append((label.capitalize(), meaning))
+    given = _labels(run)
+    drawn = dict.fromkeys(name for _, name, entry in _data(run) if entry.get("synthetic"))
+    if drawn or "synthetic" in given:
+        named = f" ({', '.join(drawn)})" if drawn else ""
+        out.append(("Drawn (synthetic) photographs", f"not a result on patients{named}."))
+    if leaks(run):
+        given.setdefault("leaky", "")
+    if _protocol(run).get("select_on") == "test":
+        given.setdefault("optimistic", "")
+    for word in sorted(given, key=lambda word: (word not in _LABELS, word)):
+        if word != "synthetic":
+            out.append((word.capitalize(), given[word] or _LABELS.get(word, "")))
     return out
+
+
+def leaks(run: RunFolder) -> list[str]:
+    """What stands on both sides of a split, one line each."""
+    found = [_lines(split.get("leaks")) for _, split in _splits(run)]
+    return list(dict.fromkeys(line for lines in found for line in lines))
+
+
+def notes(run: RunFolder) -> list[str]:
+    """What was left out or repaired, and what leaks."""
+    return _lines(run.provenance.get("notes")) + leaks(run)
 
 
 def protocol(run: RunFolder) -> list[tuple[str, str]]:
@@ -49,9 +61,14 @@ def protocol(run: RunFolder) -> list[tuple[str, str]]:
     for disease, scale in run.scales.items():
         levels = ", ".join(f"{grade} {level}" for grade, level in enumerate(scale.levels))
         out.append((disease.upper(), f"{scale.name}: {levels}; referable from {scale.referable}"))
-    split = run.provenance.get("split")
-    origin = plain(split.get("origin")) if isinstance(split, Mapping) else plain(split)
-    out.append(("Split", "; ".join(filter(None, [plain(settings.get("split")), origin]))))
+    origins: dict[str, list[str]] = {}
+    for stage, split in _splits(run):
+        origins.setdefault(plain(split.get("origin")), []).append(stage)
+    each = [
+        f"{', '.join(filter(None, stages))}: {origin}" if len(origins) > 1 else origin
+        for origin, stages in origins.items()
+    ]
+    out.append(("Split", "; ".join(filter(None, [plain(settings.get("split")), *each]))))
     for field, term in (("select_on", "Checkpoint chosen on"), ("ungradable", "Ungradable photographs")):
         value = plain(settings.get(field))
         out.append((term, _WORDS.get(value, value)))
@@ -78,23 +95,28 @@ def summary(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def data_sets(run: RunFolder) -> list[dict[str, str]]:
-    """One row per data set: photographs per part, kind, licence, fingerprint."""
-    out = []
-    for name, entry in _data(run).items():
-        photographs = entry.get("photographs", entry.get("parts"))
-        known = ("photographs", "parts", "synthetic", "licence", "fingerprint")
-        rest = {key: value for key, value in entry.items() if key not in known}
-        out.append(
-            {
-                "set": name,
-                "kind": "drawn" if entry.get("synthetic") else "photographs",
-                "photographs": plain(photographs),
-                "licence": plain(entry.get("licence")),
-                "fingerprint": plain(entry.get("fingerprint")),
-                "further": plain(rest),
-            }
-        )
-    return out
+    """One row per data set (and stage, where stages differ): photographs per part, kind, licence, fingerprint."""
+    shown: list[tuple[list[str], str, Mapping[str, Any]]] = []
+    for stage, name, entry in _data(run):
+        same = [stages for stages, other, found in shown if other == name and found == entry]
+        if same:
+            same[0].append(stage)
+        else:
+            shown.append(([stage], name, entry))
+    names = [name for _, name, _ in shown]
+    known = ("photographs", "synthetic", "licence", "fingerprint")
+    return [
+        {
+            "set": name,
+            "stages": ", ".join(filter(None, stages)) if names.count(name) > 1 else "",
+            "kind": "drawn" if entry.get("synthetic") else "photographs",
+            "photographs": plain(entry.get("photographs")),
+            "licence": plain(entry.get("licence")),
+            "fingerprint": plain(entry.get("fingerprint")),
+            "further": plain({key: value for key, value in entry.items() if key not in known}),
+        }
+        for stages, name, entry in shown
+    ]
 
 
 def further(run: RunFolder) -> list[tuple[str, str]]:
@@ -107,8 +129,47 @@ def _protocol(run: RunFolder) -> Mapping[str, Any]:
     return settings if isinstance(settings, Mapping) else {}
 
 
-def _data(run: RunFolder) -> dict[str, Mapping[str, Any]]:
-    data = run.provenance.get("data")
-    if not isinstance(data, Mapping):
-        return {}
-    return {str(name): entry for name, entry in data.items() if isinstance(entry, Mapping)}
+def _data(run: RunFolder) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Stage ("" where the provenance names none), data set and its description."""
+    return [
+        (stage, name, entry)
+        for stage, sets in _by_stage(run.provenance.get("data"))
+        for name, entry in sets.items()
+        if isinstance(entry, Mapping)
+    ]
+
+
+def _splits(run: RunFolder) -> list[tuple[str, Mapping[str, Any]]]:
+    split = run.provenance.get("split")
+    if not isinstance(split, Mapping):
+        return [("", {"origin": split})] if split else []
+    if "origin" in split or "leaks" in split:
+        return [("", split)]
+    return [(str(stage), one) for stage, one in split.items() if isinstance(one, Mapping)]
+
+
+def _by_stage(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """The descriptions of data sets by stage; without stages, entries hold texts and numbers themselves."""
+    entries = {str(key): one for key, one in value.items()} if isinstance(value, Mapping) else {}
+    entries = {key: one for key, one in entries.items() if isinstance(one, Mapping)}
+    nested = all(isinstance(inner, Mapping) for one in entries.values() for inner in one.values())
+    return list(entries.items()) if nested else [("", entries)]
+
+
+def _labels(run: RunFolder) -> dict[str, str]:
+    """Word -> meaning of every label, also of notes that begin with a known one."""
+    provenance = run.provenance
+    lines = _lines(provenance.get("label")) + _lines(provenance.get("labels"))
+    lines += [note for note in _lines(provenance.get("notes")) if note.lower().startswith(tuple(_LABELS))]
+    out: dict[str, str] = {}
+    for line in lines:
+        word, _, meaning = line.partition(":")
+        out.setdefault(word.strip().lower(), meaning.strip())
+    return out
+
+
+def _lines(value: Any) -> list[str]:
+    """A list of lines from a line, a list or nothing."""
+    if not value:
+        return []
+    return [plain(item) for item in value] if isinstance(value, list) else [plain(value)]

@@ -22,7 +22,7 @@ PHOTOGRAPHS = 60
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes the folder of a made-up run and returns it; options as of :func:`write_run`."""
-    return lambda **options: write_run(tmp_path / "made-1", **options)
+    return lambda place="made-1", **options: write_run(tmp_path / place, **options)
 
 
 def write_run(
@@ -68,27 +68,31 @@ def write_run(
         "stages": {"lesions": {"task": {"name": "l-net"}}, "train": {"task": {"learning_rate": 3e-4}}},
     }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(content | (experiment or {}), sort_keys=False))
+    described = {
+        name: {
+            "title": f"The set {name}",
+            "licence": "CC BY 4.0",
+            "synthetic": name == "made",
+            "fingerprint": "4f2a90bb31d7c5",
+            "photographs": {"train": 480, "val": 60, "test": 60},
+        }
+        for name in sets
+    }
     facts = {
         "command": "retinalab exp canet synthetic trainer.max_epochs=12",
         "commit": "8a1f0c2",
         "versions": {"retinalab": "0.1.0", "torch": "2.15.0", "lightning": "2.6.6"},
-        "device": "cpu, 2 threads",
-        "seed": 0,
-        "data": {
-            name: {
-                "fingerprint": "sha256:4f2a90bb31d7c5",
-                "photographs": {"train": 480, "val": 60, "test": 60},
-                "synthetic": name == "made",
-                "root": name,
-                "licence": "CC BY 4.0",
-            }
-            for name in sets
-        },
+        "device": {"machine": "x86_64", "threads": 2, "gpus": []},
+        "seeds": list(seeds),
+        "data": {"lesions": described, "train": described},
         "notes": ["2 photographs left out: no field of view found (photos/090.jpg, photos/091.jpg)."],
         "started": "2026-11-21 09:14:02",
         "finished": "2026-11-21 09:21:44",
         "seconds": 462.4,
-        "split": {"origin": "derived, by patient, seed 0", "leaks": []},
+        "split": {
+            stage: {"origin": "derived, by patient, seed 0", "leaks": []} for stage in ("lesions", "train")
+        },
+        "labels": ["synthetic: drawn photographs"] if "made" in sets else [],
     }
     (folder / "provenance.json").write_text(json.dumps(facts | (provenance or {})))
     for child in history:
@@ -124,7 +128,6 @@ def _predictions(
 
 
 def _histories(folder: Path, salt: int) -> None:
-    folder.mkdir(parents=True)
     draw = np.random.default_rng(salt)
     for stage, epochs in (("lesions", 8), ("train", 24)):
         rows: list[dict[str, float]] = []
@@ -141,4 +144,5 @@ def _histories(folder: Path, salt: int) -> None:
                 checked["val/joint/accuracy"] = 0.15 + rise / 2
                 checked["lr"] = 3e-4 * (1 + np.cos(np.pi * epoch / epochs)) / 2
             rows.append(checked)
-        pd.DataFrame(rows).to_csv(folder / f"{stage}.csv", index=False)
+        (folder / stage).mkdir(parents=True)
+        pd.DataFrame(rows).to_csv(folder / stage / "metrics.csv", index=False)

@@ -145,7 +145,8 @@ def test_charts_of_files(tmp_path: Path) -> None:
         (tmp_path / child / "history").mkdir(parents=True)
         for stage in ("b", "a"):
             (tmp_path / child / "history" / f"{stage}.csv").write_text("epoch,step,train/loss\n0,1,0.5\n")
-    (tmp_path / "fold-2" / "history" / "empty.csv").touch()
+    (tmp_path / "fold-2" / "history" / "empty").mkdir()
+    (tmp_path / "fold-2" / "history" / "empty" / "metrics.csv").touch()
     found = [(one.stage, one.child, len(one.table)) for one in _histories(tmp_path, ["b", "a"])]
     assert found == [
         ("b", "fold-2", 1),
