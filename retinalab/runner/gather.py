@@ -11,31 +11,64 @@ import pandas as pd
 
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
+from retinalab.errors import RetinalabError
 from retinalab.metrics.evaluate import evaluate, majority
 from retinalab.metrics.shortcut import colour_features, colour_probe
-from retinalab.metrics.tables import read_table
+from retinalab.metrics.tables import diseases_of, lesions_of, read_table
 
 __all__ = ["colour_baseline", "joined", "summarise"]
 
-_KEYS = ["image", "set", "part", "fold", "seed"]
+_KEYS = ["image", "set", "part", "fold", "seed", "patient", "eye", "view", "group", "quality", "reason"]
 
 
 def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | None:
-    """The tables of several stages as one: predictions side by side by photograph, other tables one below the other."""
-    found = [
-        read_table(tables / stage / f"{kind}.parquet", kind)
-        for stage in stages
-        if (tables / stage / f"{kind}.parquet").is_file()
-    ]
+    """The tables of several stages as one: predictions side by side by photograph, other tables one below the other.
+
+    Where the stages were tested on different photographs, what one does not predict is unknown there (-1).
+
+    Raises:
+        RetinalabError: two stages predict the same of one photograph.
+    """
+    places = {stage: tables / stage / f"{kind}.parquet" for stage in stages}
+    found = {stage: read_table(place, kind) for stage, place in places.items() if place.is_file()}
     if not found:
         return None
     if kind != "predictions":
-        return pd.concat(found, ignore_index=True)
-    whole = found[0]
-    for other in found[1:]:
-        added = [column for column in other.columns if column not in whole.columns]
-        whole = whole.merge(other[_KEYS + added], on=_KEYS, how="outer", validate="one_to_one")
-    return whole
+        return pd.concat(found.values(), ignore_index=True)
+    first, *others = found
+    whole = found[first]
+    for other in others:
+        whole = _beside(whole, found[other], f"Stages {first!r} and {other!r}")
+    return _completed(whole)
+
+
+def _beside(whole: pd.DataFrame, other: pd.DataFrame, who: str) -> pd.DataFrame:
+    shared = [column for column in other.columns if column in whole.columns and column not in _KEYS]
+    both = whole.merge(
+        other, on=_KEYS, how="outer", suffixes=("", "|other"), validate="one_to_one", sort=False
+    )
+    for column in shared:
+        theirs = both.pop(f"{column}|other")
+        predicted = column.removesuffix("_grade") if column.endswith("_grade") else column.removesuffix("_p")
+        if predicted != column and (both[column].notna() & theirs.notna()).any():
+            raise RetinalabError(
+                f"{who} both predict {predicted} of the same photographs. Name one of them in test.stages, or give each its "
+                "own diseases."
+            )
+        both[column] = both[column].where(both[column].notna(), theirs)
+    return both
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    unknown: dict[str, Any] = {}
+    for disease in diseases_of(table):
+        unknown.update(dict.fromkeys((disease, f"{disease}_grade"), np.int64(-1)))
+    for lesion in lesions_of(table):
+        unknown.update({f"lesion_{lesion}": np.int8(-1), f"lesion_{lesion}_annotated": False})
+    full = table.copy()
+    for column, value in unknown.items():
+        full[column] = full[column].where(full[column].notna(), value).astype(type(value))
+    return full
 
 
 def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Parts) -> dict[str, Any]:
@@ -79,9 +112,8 @@ def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) 
             continue
         probed = colour_probe(features, table, disease, scale, fitted, folds=max(2, experiment.folds))
         found = evaluate(probed, {disease: _binary()}, primary_set=str(table["set"].iloc[0]))
-        key = f"test/{disease}/auc_referable"
-        if key in found:
-            figures[f"{key}_colour"] = found[key]
+        if f"test/{disease}/auc" in found:
+            figures[f"test/{disease}/auc_referable_colour"] = found[f"test/{disease}/auc"]
     return figures
 
 

@@ -1,0 +1,86 @@
+"""Keep a finished run's figures small enough to commit, and print the README's tables from what is kept.
+
+python experiments/results/keep.py runs/canet/dr600/latest canet-dr600
+python experiments/results/keep.py --tables
+
+Each kept file holds the run's figures with their intervals, the command, the code's commit, and the data's fingerprint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+FACTS = ("command", "commit", "seeds", "folds", "device", "precision", "data", "labels", "seconds")
+WANTED = ("kappa", "auc_referable", "auc", "accuracy")
+
+
+def keep(run: Path, name: str) -> Path:
+    """Write ``<name>.json`` beside this file: test figures and where they come from."""
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    figures = {key: value for key, value in metrics.items() if key.startswith("test") and _shown(key)}
+    content = {"name": name, **{key: provenance.get(key) for key in FACTS}, "metrics": figures}
+    path = HERE / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def table(name: str) -> str:
+    """One kept run as Markdown: each figure with its interval beside the majority grade and colours alone."""
+    kept = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    metrics = kept["metrics"]
+    lines = [
+        f"`{_command(kept['command'])}`",
+        "",
+        "| | value [95 % interval] | majority grade | colours alone | photographs |",
+        "|---|---|---|---|---|",
+    ]
+    for key, metric in metrics.items():
+        if key.endswith(("_majority", "_colour")):
+            continue
+        beside = [cell(metrics.get(f"{key}{suffix}")) for suffix in ("_majority", "_colour")]
+        lines.append(f"| {key.removeprefix('test/')} | {cell(metric)} | {' | '.join(beside)} | {metric['n']} |")
+    return "\n".join(lines)
+
+
+def cell(metric: dict[str, Any] | None) -> str:
+    """A figure with its interval, and its spread between seeds where there are several."""
+    if metric is None or metric["value"] is None:
+        return "–"
+    text = f"{metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"
+    spread = metric.get("sd_seeds")
+    return f"{text}, sd of seeds {spread:.3f}" if spread is not None else text
+
+
+def _shown(key: str) -> bool:
+    last = key.rsplit("/", 1)[-1].removesuffix("_majority").removesuffix("_colour")
+    return last in WANTED or key.startswith(("test/lesion/mean", "test/joint"))
+
+
+def _command(command: str) -> str:
+    words = [word for word in command.split() if not word.startswith("output=")]
+    return " ".join(w.rpartition("/shared/")[1] and f"{w.split('=')[0]}=../shared/{w.rpartition('/shared/')[2]}" or w for w in words)
+
+
+def main() -> None:
+    """Keep a run, or print every kept table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--tables", action="store_true")
+    known = parser.parse_args()
+    if known.tables:
+        for path in sorted(HERE.glob("*.json")):
+            print(f"**{path.stem}**\n\n{table(path.stem)}\n")
+    elif known.run and known.name:
+        print(keep(known.run, known.name))
+    else:
+        parser.error("give RUN and NAME, or --tables")
+
+
+if __name__ == "__main__":
+    main()
