@@ -36,6 +36,7 @@ class Patient:
         disc_size: disc diameter relative to the mean of 1.8 mm.
         cup: cup-to-disc ratio.
         tortuosity: of vessels, about 1.
+        filling: how dark vessels are, about 1.
         haze: light scattered by the media.
         drusen: how many, none in most.
     """
@@ -48,6 +49,7 @@ class Patient:
     disc_size: float
     cup: float
     tortuosity: float
+    filling: float
     haze: float
     drusen: float
 
@@ -75,10 +77,11 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         lens=float(rng.beta(1.5, 2.5)),
         tessellation=float(rng.beta(0.8, 2.0)),
         sheen=float(rng.beta(0.9, 2.2)),
-        disc_size=float(np.clip(rng.normal(1.0, 0.045), 0.9, 1.1)),
+        disc_size=float(np.clip(rng.normal(1.0, 0.05), 0.9, 1.1)),
         cup=float(np.clip(rng.normal(0.42, 0.11), 0.15, 0.72)),
         tortuosity=float(rng.lognormal(0.0, 0.3)),
-        haze=float(rng.beta(1.2, 6.0)),
+        filling=float(np.clip(rng.lognormal(0.0, 0.3), 0.45, 1.8)),
+        haze=float(rng.beta(0.9, 3.0)),
         drusen=float(rng.exponential(0.4)) if rng.random() < 0.18 else 0.0,
     )
 

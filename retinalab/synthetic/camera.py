@@ -75,7 +75,7 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 notch="steps",
                 gain=(1.18, 0.98, 0.95),
                 mix=0.0,
-                gamma=(1.0, 1.05, 2.3),
+                gamma=(1.0, 1.0, 2.1),
                 lift=3,
                 blur=0.7,
                 grain=1.1,
@@ -89,12 +89,12 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 width=1.03,
                 height=1.02,
                 notch="bump",
-                gain=(1.0, 0.94, 1.05),
+                gain=(1.0, 0.97, 1.05),
                 mix=0.04,
                 gamma=(1.0, 1.1, 1.3),
                 lift=0,
                 blur=1.1,
-                grain=1.6,
+                grain=1.9,
                 vignette=0.55,
                 jpeg=90,
                 rim=(0.03, 0.02, 0.0),
@@ -105,7 +105,7 @@ CAMERAS: Mapping[str, Camera] = MappingProxyType(
                 width=1.0,
                 height=0.9,
                 notch="tab",
-                gain=(0.95, 1.12, 1.35),
+                gain=(0.97, 1.08, 1.35),
                 mix=0.04,
                 gamma=(1.15, 1.15, 1.4),
                 lift=1,
@@ -241,7 +241,7 @@ def expose(
     # a soft shoulder keeps the hue of bright tissue where a plain clip would turn it yellow
     light = light / np.sqrt(np.sqrt(1 + (light / 1.05) ** 4))
     light = np.dstack([cv2.pow(light[..., channel], camera.gamma[channel]) for channel in range(3)])
-    blur = camera.blur * size / 1000
+    blur = camera.blur * rng.lognormal(0.0, 0.45) * size / 1000
     if fault == "defocus":
         blur = float(np.hypot(blur, (1.3 + 1.9 * level) * size / 1000))
     if blur > 0.25:

@@ -114,7 +114,7 @@ def shadow(rng: np.random.Generator, frame: Frame, fault: str, level: int) -> np
         plane = np.zeros((frame.height, frame.width), np.uint8)
         top = rng.random() < 0.5
         size = 2 * frame.radius
-        for _ in range(3 + 5 * level):
+        for _ in range(2 + 4 * level):
             start = np.array([rng.uniform(0.1, 0.9) * frame.width, 0.0])
             lean, bend = rng.normal(0, 0.25), rng.normal(0, 0.2)
             t = np.linspace(0, 1, 12)
@@ -122,7 +122,7 @@ def shadow(rng: np.random.Generator, frame: Frame, fault: str, level: int) -> np
             line = start + np.stack([(lean * t + bend * t**2) * length, t * length], axis=1)
             if not top:
                 line[:, 1] = frame.height - line[:, 1]
-            thickness = max(1, round(size * rng.uniform(0.006, 0.012)))
+            thickness = max(1, round(size * rng.uniform(0.008, 0.016)))
             cv2.polylines(
                 plane, [np.round(line * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4
             )
@@ -133,7 +133,7 @@ def shadow(rng: np.random.Generator, frame: Frame, fault: str, level: int) -> np
             -frame.width * 1.2 + depth if top else frame.height + frame.width * 1.2 - depth,
         )
         cv2.circle(lid, (round(centre[0]), round(centre[1])), round(frame.width * 1.2), 255, -1, cv2.LINE_AA)
-        hidden = 0.75 * soften(plane, 0.006 * size) / 255.0 + 0.9 * soften(lid, 0.03 * size) / 255.0
+        hidden = 0.75 * soften(plane, 0.011 * size) / 255.0 + 0.9 * soften(lid, 0.05 * size) / 255.0
         return np.clip(1 - hidden, 0.05, 1).astype(np.float32)
     if fault == "uneven_light":
         turn, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.45)

@@ -109,7 +109,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
     points = _draw_points(rng, disc, place, min(count, 130), 0.1)
     points = _more(rng, disc, points, 0.4)
     points = points[np.hypot(*points.T) > 0.12]
-    radii = np.clip(rng.lognormal(np.log(0.0315), 0.33, len(points)), 0.016, 0.066) / 2
+    radii = np.clip(rng.lognormal(np.log(0.0290), 0.40, len(points)), 0.012, 0.066) / 2
     keep = _spread(points, radii, 0.03)
     outlines = blobs(rng, points[keep], radii[keep], 0.16, points=10)
     values = rng.uniform(0.35, 0.95, len(keep))
@@ -135,10 +135,10 @@ def _quadrants(points: np.ndarray, disc: np.ndarray) -> np.ndarray:
 def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crowded: bool) -> list[Lesion]:
     if crowded:
         points = _draw_points(rng, disc, place, 700, 0.15)
-        radii = np.clip(rng.lognormal(np.log(0.052), 0.42, len(points)), 0.03, 0.2) / 2
+        radii = np.clip(rng.lognormal(np.log(0.058), 0.58, len(points)), 0.028, 0.30) / 2
     else:
         points = _more(rng, disc, _draw_points(rng, disc, place, 3 + int(rng.gamma(1.3, 10.0)), 0.2), 0.4)
-        radii = np.clip(rng.lognormal(np.log(0.070), 0.55, len(points)), 0.032, 0.4) / 2
+        radii = np.clip(rng.lognormal(np.log(0.084), 0.70, len(points)), 0.030, 0.42) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
     aspect = np.where(flame, rng.uniform(2.2, 4.5, len(points)), rng.uniform(1.0, 1.9, len(points)))
@@ -190,11 +190,11 @@ def _flame(
 def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
     near = rng.random() < 0.5
     lesions: list[Lesion] = []
-    for number in range(1 + int(rng.poisson(1.8))):
+    for number in range(1 + int(rng.poisson(2.2))):
         centre = _exudate_centre(rng, disc, place, near and number == 0)
         if centre is None:
             continue
-        count = 6 + int(rng.gamma(1.2, 38.0))
+        count = 2 + int(rng.gamma(0.8, 75.0))
         ring = rng.random() < 0.25
         size = rng.uniform(0.15, 0.6)
         turn = rng.uniform(0, 2 * np.pi, count)
@@ -204,9 +204,12 @@ def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
             offset += rng.normal(0, 0.045, offset.shape)
         else:
             offset = rng.normal(0, size / 2, (count, 2)) * [1.0, rng.uniform(0.5, 1.0)]
+            offset *= rng.lognormal(-0.3, 0.6, (count, 1))
         offset[0] *= 0.1 if not ring else 1.0
         points = centre + offset
-        radii = np.clip(rng.lognormal(np.log(0.029), 0.58, count), 0.013, 0.24) / 2
+        radii = np.clip(rng.lognormal(np.log(0.0295), 0.54, count), 0.012, 0.26) / 2
+        # plaques grow together in the middle of a cluster, specks surround it
+        radii *= 0.85 + 0.8 * np.exp(-((np.hypot(*offset.T) / (0.35 * size)) ** 2))
         clear = np.hypot(*(points - disc).T) - radii > _DISC
         distance = np.hypot(*points.T)
         if near and number == 0:
@@ -250,12 +253,12 @@ def _exudate_centre(
 def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count: int) -> list[Lesion]:
     points = _draw_points(rng, disc, place, 6 * count, 0.25, 0.95)
     points = points[np.hypot(*points.T) > 0.9][:count]
-    radii = np.clip(rng.lognormal(np.log(0.19), 0.28, len(points)), 0.12, 0.32) / 2
+    radii = np.clip(rng.lognormal(np.log(0.185), 0.25, len(points)), 0.12, 0.27) / 2
     lesions = []
     for point, radius in zip(points, radii, strict=True):
         parts = int(rng.integers(2, 5))
         angle = np.arctan2(*(point - disc)[::-1]) + np.pi / 2
-        centres = point + rng.normal(0, radius * 0.4, (parts, 2))
+        centres = point + rng.normal(0, radius * 0.3, (parts, 2))
         outlines = blobs(rng, centres, radius * rng.uniform(0.55, 0.85, parts), 0.25, 1.4, angle, 18)
         values = tuple(rng.uniform(0.6, 1.0, parts).tolist())
         lesions.append(
@@ -277,7 +280,7 @@ def _new_vessels(rng: np.random.Generator, disc: np.ndarray, place: Place) -> li
             return []
         root, size, form, spread = points[0], rng.uniform(0.35, 0.8), "elsewhere", rng.uniform(2.0, 4.5)
     heading = rng.uniform(0, 2 * np.pi)
-    count = int(rng.integers(14, 30))
+    count = int(rng.integers(12, 24))
     steps = 16
     start = heading + rng.uniform(-spread / 2, spread / 2, count)
     curl = rng.normal(0, 0.16, (count, 1)) + rng.normal(0, 0.28, (count, steps))
@@ -293,7 +296,7 @@ def _new_vessels(rng: np.random.Generator, disc: np.ndarray, place: Place) -> li
         if np.hypot(*(first - second)) < size:
             arcs.append((1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * second)
     strokes = tuple(
-        (line, float(rng.uniform(0.009, 0.02)), float(rng.uniform(0.5, 0.9))) for line in [*lines, *arcs]
+        (line, float(rng.uniform(0.008, 0.017)), float(rng.uniform(0.45, 0.85))) for line in [*lines, *arcs]
     )
     return [Lesion("NV", form, float(root[0]), float(root[1]), float(2 * size), strokes=strokes)]
 
@@ -303,13 +306,20 @@ def _preretinal(rng: np.random.Generator, disc: np.ndarray, place: Place) -> lis
     points = points[np.hypot(*points.T) > 0.7]
     if not len(points):
         return []
-    centre, width = points[0], rng.uniform(0.5, 1.5)
-    depth = width * rng.uniform(0.3, 0.6)
+    centre, width = points[0], rng.uniform(0.4, 1.5)
+    depth = width * rng.uniform(0.3, 0.75)
     t = np.linspace(0, np.pi, 22)
-    top = np.stack([np.linspace(0.5, -0.5, 8) * width, rng.normal(0, 0.012, 8) * width], axis=1)
-    hull = np.stack([-np.cos(t) * 0.5 * width, np.sin(t) ** 0.8 * depth], axis=1)
-    hull += rng.normal(0, 0.012 * width, hull.shape)
-    outline = np.vstack([hull, top]) + centre - [0, depth / 2]
+    ripple = (
+        1 + 0.10 * np.sin(np.arange(22) * rng.uniform(0.3, 0.9) + rng.uniform(0, 6)) + rng.normal(0, 0.02, 22)
+    )
+    hull = np.stack([-np.cos(t) * 0.5 * width, np.sin(t) ** rng.uniform(0.6, 1.1) * depth], axis=1)
+    hull *= ripple[:, None]
+    sag = rng.normal(0, 0.05) * width  # the level of settled blood is flat, or nearly so
+    top = np.stack([np.linspace(0.5, -0.5, 10) * width, sag * np.sin(np.linspace(0, np.pi, 10))], axis=1)
+    top[1:-1] += rng.normal(0, 0.008 * width, (8, 2))
+    lean = rng.normal(0, 0.12)
+    turn = np.array([[np.cos(lean), np.sin(lean)], [-np.sin(lean), np.cos(lean)]])
+    outline = np.vstack([hull, top]) @ turn + centre - [0, depth / 2]
     return [Lesion("PH", "boat", float(centre[0]), float(centre[1]), float(width), (outline,), (1.0,))]
 
 

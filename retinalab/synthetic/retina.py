@@ -94,12 +94,12 @@ def paint_retina(
     ):
         _cover(light, drawn.get(kind), colour, opacity, blur * scale)
     depth = soften(vessels, 0.006 * scale)
-    _absorb(light, depth, _BLOOD, 0.95)
+    _absorb(light, depth, _BLOOD, 0.97 * patient.filling)
     for kind, strength, blur in (("NV", 0.80, 0.005), ("HE", 0.95, 0.014), ("MA", 0.85, 0.004)):
         if kind in drawn:
             _absorb(light, soften(drawn[kind], blur * scale), _HAEMORRHAGE, strength)
-    _cover(light, drawn.get("SE"), (0.98, 0.86, 0.62), 0.78, 0.035 * scale)
-    _cover(light, drawn.get("FP"), (0.85, 0.80, 0.66), 0.72, 0.025 * scale)
+    _cover(light, drawn.get("SE"), (0.98, 0.86, 0.62), 0.78, 0.045 * scale)
+    _cover(light, drawn.get("FP"), (0.85, 0.78, 0.62), 0.75, 0.040 * scale)
     if "VH" in drawn:
         cloud = soften(drawn["VH"], 0.15 * scale)
         _absorb(light, cloud, (0.50, 1.10, 0.90), 1.15)
