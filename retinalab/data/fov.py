@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -22,6 +23,7 @@ _THUMBNAIL = 256
 _WHITE = 200
 _DARK = 60
 _SMALLEST_SHARE = 0.05
+_CONVINCING = 0.8
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,13 @@ def field_of_view(image: np.ndarray, source: str = "The image") -> Fov:
     """
     height, width = image.shape[:2]
     small = _thumbnail(image)
-    background, foreground = _foreground(small)
-    piece = _largest_piece(foreground)
+    background, foregrounds = _foregrounds(small)
+    piece, ellipse = _best_outlined(foregrounds)
     if piece is None:
         raise RetinalabError(
             f"{source} shows no field of view: it is {background} nearly everywhere. "
             "Look at it; remove it from the list or mark it ungradable."
         )
-    ellipse = fit_outline(piece)
     x, y, w, h = _visible(piece, ellipse)
     side = float(max(w, h))
     cx, cy = (ellipse.cx, ellipse.cy) if ellipse else (x + w / 2, y + h / 2)
@@ -215,20 +216,37 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(thinned, size, interpolation=cv2.INTER_AREA))
 
 
-def _foreground(small: np.ndarray) -> tuple[str, np.ndarray]:
+def _best_outlined(foregrounds: Iterable[np.ndarray]) -> tuple[np.ndarray | None, Ellipse | None]:
+    best: tuple[np.ndarray | None, Ellipse | None] = (None, None)
+    most = -1.0
+    for foreground in foregrounds:
+        piece = _largest_piece(foreground)
+        if piece is None:
+            continue
+        ellipse, support = fit_outline(piece)
+        if support > most:
+            best, most = (piece, ellipse), support
+        if support > _CONVINCING:
+            break
+    return best
+
+
+def _foregrounds(small: np.ndarray) -> tuple[str, Iterator[np.ndarray]]:
+    """The background's kind, and what differs from it by a generous and, if that is not enough, a narrow margin."""
     red, green, blue = cv2.split(small)
     brightest = np.asarray(cv2.max(cv2.max(red, green), blue))
     darkest = np.asarray(cv2.min(cv2.min(red, green), blue))
     k = max(2, round(0.03 * min(small.shape[:2])))
     corners = [np.s_[:k, :k], np.s_[:k, -k:], np.s_[-k:, :k], np.s_[-k:, -k:]]
     white = sum(float(np.median(darkest[corner])) > _WHITE for corner in corners)
-    dark = [value for value in (float(np.median(brightest[corner])) for corner in corners) if value < _DARK]
+    dark = [brightest[corner] for corner in corners if np.median(brightest[corner]) < _DARK]
     if white >= 2 and white > len(dark):
-        return "white", darkest < _WHITE
+        return "white", iter([darkest < _WHITE])
     level = float(np.median(dark)) if dark else 0.0
+    noise = float(min(corner.std() for corner in dark)) if dark else 0.0
     bright = float(np.percentile(brightest, 90))
-    threshold = max(level + 10.0, level + 0.15 * (bright - level))
-    return ("black" if dark else "none"), brightest > threshold
+    margins = (max(10.0, 0.15 * (bright - level)), max(5.0, 5.0 * noise))
+    return ("black" if dark else "none"), (brightest > level + margin for margin in margins)
 
 
 def _largest_piece(foreground: np.ndarray) -> np.ndarray | None:

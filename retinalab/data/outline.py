@@ -45,7 +45,7 @@ class Ellipse:
         return mask
 
 
-def fit_outline(piece: np.ndarray) -> Ellipse | None:
+def fit_outline(piece: np.ndarray) -> tuple[Ellipse | None, float]:
     """Fit a circle or, where that explains clearly more of the outline, an upright ellipse.
 
     Random triples (circle) and quadruples (ellipse) of outline points propose shapes; the one that most of
@@ -54,18 +54,17 @@ def fit_outline(piece: np.ndarray) -> Ellipse | None:
 
     Shape:
         - ``piece``: ``(H, W)``, bool, the connected field.
-        - Returns: None where too little outline is visible or no shape explains half of it.
+        - Returns: the shape, None where too little outline is visible or no shape explains half of it; and the
+          share of the outline that lies on it.
     """
     points = _outline(piece)
     if len(points) < _FEWEST:
-        return None
+        return None, 0.0
     generator = np.random.default_rng(0)
     circle, of_circle = _best(points, 3, generator)
     ellipse, of_ellipse = _best(points, 4, generator)
     best, support = (circle, of_circle) if of_circle >= _PREFER_CIRCLE * of_ellipse else (ellipse, of_ellipse)
-    if best is None or support < _SUPPORT:
-        return None
-    return best
+    return (best, support) if support >= _SUPPORT else (None, support)
 
 
 def _outline(piece: np.ndarray) -> np.ndarray:

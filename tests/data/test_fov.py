@@ -106,6 +106,16 @@ def test_notch_and_dark_sector_do_not_move_the_circle() -> None:
     assert abs(fov.x0 - 130) < 6
 
 
+def test_field_that_fades_to_one_side_is_found_whole() -> None:
+    image = draw((600, 800), (400, 300), (270, 270), noise=0).astype(float)
+    shade = np.clip((np.arange(800) - 90) / 300, 0.1, 1)[None, :, None]
+    rough = image * shade + np.abs(np.random.default_rng(0).normal(0, 0.7, image.shape))
+    fov = field_of_view(np.clip(rough, 0, 255).astype(np.uint8))
+    assert fov.ellipse is not None
+    assert abs(fov.x0 - 130) < 8
+    assert abs(fov.side - 540) < 14
+
+
 def test_field_that_fills_the_picture_keeps_everything() -> None:
     image = draw((400, 600), (300, 200), (900, 900))
     fov = field_of_view(image)
@@ -234,7 +244,7 @@ def test_ellipse_is_drawn_where_it_lies() -> None:
 
 
 def test_too_little_outline_gives_no_shape() -> None:
-    assert fit_outline(np.ones((50, 60), bool)) is None
+    assert fit_outline(np.ones((50, 60), bool)) == (None, 0.0)
 
 
 @pytest.mark.parametrize(
