@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,4 +27,23 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("RETINALAB_SHARED", REPOSITORY.parent / "shared")) / "data"
     if not folder.is_dir():
         pytest.skip(f"no real photographs at {folder}; set RETINALAB_SHARED to the folder that holds data/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_up() -> None:
+    """Installs the made-up plugin of ``tests/made_up`` by putting it on the import path."""
+    folder = str(REPOSITORY / "tests" / "made_up")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+@pytest.fixture(scope="session")
+def fake_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with drawn copies of ``table`` (32 photographs), ``dr600`` (12) and ``idrid`` (12, and 6 with masks)."""
+    from retinalab.testing import write_fake_set
+
+    folder = tmp_path_factory.mktemp("sets")
+    for name, photographs in (("table", 32), ("dr600", 12), ("idrid", 12)):
+        write_fake_set(name, folder / name, photographs)
     return folder

@@ -62,7 +62,8 @@ def evaluate(
             raise unknown(
                 "disease", disease, scales, "The protocol must name the grade scale of each disease."
             )
-        _check(table, disease, scales[disease])
+        unasked = (table[disease] == -1) & (table[f"{disease}_grade"] == -1)
+        _check(table[~unasked], disease, scales[disease])
     primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
     out: dict[str, Metric] = {}
     measure = Measure(resamples, seed)

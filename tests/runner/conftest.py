@@ -1,0 +1,46 @@
+"""Experiments of the made-up plugin on drawn photographs, each run in a folder of its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from retinalab.config import Experiment
+from retinalab.experiment import load_experiment
+from retinalab.runner import Result, run
+
+Make = Callable[..., Experiment]
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache folder that all runs share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make(made_up: None, fake_sets: Path, prepared: Path, tmp_path: Path) -> Make:
+    """Builds an experiment of the made-up paper: name, then overrides; ``output`` is the test's own folder."""
+
+    def made(name: str, *overrides: str, output: Path = tmp_path) -> Experiment:
+        roots = [f"roots.{folder.name}={folder}" for folder in sorted(fake_sets.iterdir())]
+        given = [*roots, f"data.cache={prepared}", f"output={output / 'runs'}", *overrides]
+        return load_experiment("madeup", name, given)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def whole(
+    made_up: None, fake_sets: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Experiment, Result]:
+    """The plugin's whole experiment, run once: maps, windows, regression, two data sets tested, all three stages judged."""
+    roots = [f"roots.{folder.name}={folder}" for folder in sorted(fake_sets.iterdir())]
+    output = tmp_path_factory.mktemp("whole")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        experiment = load_experiment("madeup", "whole", [*roots, f"data.cache={prepared}", f"output={output}"])
+        return experiment, run(experiment)
