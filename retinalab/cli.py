@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OURS=THEIRS",
         help="column names of a table made elsewhere",
     )
+    compared = _add(
+        commands, "compare", _compare, "two runs on the same photographs, their difference with intervals"
+    )
+    compared.add_argument("run", type=Path, nargs=2, help="folder of a finished run; its latest link will do")
+    compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
     report = _add(commands, "report", _report, "write a run's report page again")
     report.add_argument("run", type=Path)
     return parser
@@ -276,6 +281,51 @@ def _evaluate(known: argparse.Namespace) -> int:
             raise unknown("grade scale", scale, SCALES)
         scales[disease] = SCALES[scale]
     _print_metrics(evaluate(table, scales), only="")
+    return 0
+
+
+def _compare(known: argparse.Namespace) -> int:
+    from retinalab.experiment import resolve_model
+    from retinalab.metrics.comparable import check_fingerprints, common_scales
+    from retinalab.metrics.compare import compare, difference_lines
+    from retinalab.protocol import Protocol
+    from retinalab.report.folder import read_run
+
+    if known.json is not None and not known.json.parent.is_dir():
+        raise RetinalabError(f"No folder {known.json.parent} to write {known.json.name} in. Make it first.")
+    tables, protocols, prints = [], [], []
+    labels: dict[str, None] = {}
+    graded: list[set[str]] = []
+    for folder in known.run:
+        if not folder.is_dir():
+            raise RetinalabError(f"No run folder {folder}. Give the folder of a finished run, below runs/.")
+        run = read_run(folder)
+        if run.predictions is None or not (run.predictions["part"] == "test").any():
+            raise RetinalabError(
+                f"{folder} has no test photographs with grades. Give a run that grades some."
+            )
+        graded.append(set(run.diseases))
+        tables.append(run.predictions[run.predictions["part"] == "test"])
+        protocols.append(resolve_model(Protocol, run.experiment.get("protocol") or {}, "protocol"))
+        sets = [entry for stage in run.provenance.get("data", {}).values() for entry in stage.items()]
+        prints.append({name: [e.get("fingerprint", "") for n, e in sets if n == name] for name, _ in sets})
+        labels.update(dict.fromkeys(run.provenance.get("labels", ())))
+    scales = common_scales(*protocols)
+    if protocols[0].diseases == protocols[1].diseases:
+        check_fingerprints(*prints)
+    found = compare(tables[0], tables[1], scales)
+    names = [os.path.relpath(folder.resolve()) for folder in known.run]
+    on = ", ".join(f"{disease} on {scale.name}" for disease, scale in scales.items())
+    print(f"a  {names[0]}\nb  {names[1]}\n   {protocols[0].split} split; {on}; test photographs")
+    for disease in sorted(graded[0] ^ graded[1]):
+        print(f"   {disease} is left out: only one of the two grades it")
+    for label in labels:
+        print(f"   {label}")
+    print("\n" + "\n".join(difference_lines(found)))
+    if known.json is not None:
+        content = {"a": names[0], "b": names[1], "protocol": protocols[0].model_dump(mode="json")}
+        content |= {"labels": list(labels), "differences": found}
+        known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
 
