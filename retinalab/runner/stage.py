@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.collect import Collector
+from retinalab.runner.history import join_history, set_aside
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
 from retinalab.tasks.base import Task
 
@@ -46,11 +48,14 @@ def run_stage(
     collector = Collector(module, folder / "tables" / name, -1 if fold is None else fold, seed)
     with quiet():
         trainer = build_trainer(stage.trainer, experiment, folder, name, monitor, [collector])
+        interrupt = signal.getsignal(signal.SIGINT)
         try:
+            _set_aside(trainer, folder / "history" / name)
             trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
             best = folder / "checkpoints" / name / "best.ckpt"
             if not best.is_file():
                 raise _unchosen(name, monitor[0], trainer)
+            _set_aside(trainer, folder / "history" / name)
             trainer.test(task, datamodule=module, ckpt_path=best, weights_only=True, verbose=False)
         except (MisconfigurationException, RuntimeError) as error:
             if monitor[0] in str(error) and monitor[0] not in trainer.callback_metrics:
@@ -58,11 +63,19 @@ def run_stage(
             raise
         except SystemExit as error:
             if trainer.interrupted:
+                signal.signal(signal.SIGINT, interrupt)
                 raise KeyboardInterrupt from error
             raise
         finally:
             for logger in trainer.loggers:
                 logger.finalize("success")
+    if trainer.is_global_zero:
+        join_history(folder / "history" / name)
+
+
+def _set_aside(trainer: Trainer, history: Path) -> None:
+    if trainer.is_global_zero:
+        set_aside(history)
 
 
 def build_task(experiment: Experiment, name: str, module: FundusDataModule, seed: int) -> Task:

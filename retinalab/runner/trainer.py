@@ -30,6 +30,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*smaller than the logging interval.*",
     ".*Checkpoint directory.*exists and is not empty.*",
+    ".*Experiment logs directory.*exists and is not empty.*",
     ".*GPU available but not used.*",
     ".*You're resuming from a checkpoint that ended before the epoch ended.*",
     ".*Found .* module.* in eval mode at the start of training.*",

@@ -148,7 +148,8 @@ class Task(LightningModule):
         if "windows" in self._seen:
             figures["windows/accuracy"] = self.val_windows.compute()
         for name, value in figures.items():
-            self.log(f"val/{name}", value, prog_bar=name.endswith(("/kappa", "joint/accuracy")))
+            on_bar = name.endswith(("/kappa", "joint/accuracy"))
+            self.log(f"val/{name}", value, prog_bar=on_bar, sync_dist=True)
         for seen in (self.val_grades, self.val_lesions, self.val_present, self.val_windows):
             seen.reset()
 
