@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     compared = _add(
         commands, "compare", _compare, "two runs on the same photographs, their difference with intervals"
     )
-    compared.add_argument("run", type=Path, nargs=2, help="folder of a finished run; its latest link will do")
+    compared.add_argument(
+        "run", type=Path, nargs=2, metavar="RUN", help="folder of a finished run; its latest link will do"
+    )
     compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
     report = _add(commands, "report", _report, "write a run's report page again")
     report.add_argument("run", type=Path)
@@ -291,8 +293,8 @@ def _compare(known: argparse.Namespace) -> int:
     from retinalab.protocol import Protocol
     from retinalab.report.folder import read_run
 
-    if known.json is not None and not known.json.parent.is_dir():
-        raise RetinalabError(f"No folder {known.json.parent} to write {known.json.name} in. Make it first.")
+    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
+        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
     tables, protocols, prints = [], [], []
     labels: dict[str, None] = {}
     graded: list[set[str]] = []
@@ -314,7 +316,7 @@ def _compare(known: argparse.Namespace) -> int:
     if protocols[0].diseases == protocols[1].diseases:
         check_fingerprints(*prints)
     found = compare(tables[0], tables[1], scales)
-    names = [os.path.relpath(folder.resolve()) for folder in known.run]
+    names = [str(folder.parent / folder.resolve().name) for folder in known.run]
     on = ", ".join(f"{disease} on {scale.name}" for disease, scale in scales.items())
     print(f"a  {names[0]}\nb  {names[1]}\n   {protocols[0].split} split; {on}; test photographs")
     for disease in sorted(graded[0] ^ graded[1]):

@@ -315,7 +315,7 @@ def write_run(folder: Path, table: pd.DataFrame, fingerprint: str = "f", **proto
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = predictions(1, seeds=3), predictions(2, seeds=3)
+    a, b = (predictions(k, seeds=3, patients=20) for k in (1, 2))
     validation = a.assign(part="val", image="v" + a["image"])
     first = write_run(tmp_path / "one" / "abc-1", pd.concat([a, validation]))
     latest = tmp_path / "one" / "latest"
@@ -358,4 +358,4 @@ def test_command_line_refuses_in_one_line(tmp_path: Path, capsys: pytest.Capture
         assert words in printed.err
         assert printed.err.count("\n") == 1
     assert main(["compare", str(good), str(good), "--json", str(tmp_path / "no" / "x.json")]) == 2
-    assert "No folder" in capsys.readouterr().err
+    assert "Cannot write" in capsys.readouterr().err
