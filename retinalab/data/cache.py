@@ -178,7 +178,7 @@ def _fill(job: _Job, description: Path) -> None:
         entry: dict[str, Any] = {"image": str(job.records.table.at[row, "image"]), "box": None, "reason": ""}
         try:
             image = job.source.photograph(job.records, row, job.size)
-            fov = field_of_view(image, entry["image"])
+            fov = field_of_view(image, entry["image"] if job.source.drawn else str(job.records.path(row)))
             images[row] = crop_to_square(image, fov, job.size)
             whole = job.source.size(job.records, row)
             full = fov.rescale(*whole)
