@@ -1,4 +1,4 @@
-"""Weights & Biases, if asked for: one run for an experiment, online with a key, else offline with a line that says so."""
+"""Weights & Biases, if asked for: one run for an experiment, online with a key, else offline with a line saying so."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
         )
     try:
         wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "retinalab"),
+            project=None
+            if os.environ.get("WANDB_SWEEP_ID")
+            else os.environ.get("WANDB_PROJECT", "retinalab"),
             group=experiment.paper,
             name=f"{experiment.name}-{folder.name}",
             dir=folder,

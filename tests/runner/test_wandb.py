@@ -46,6 +46,7 @@ def logged(folder: Path) -> list[Any]:
     """The records of the one offline run below a folder, read from the LevelDB log that ``wandb sync`` would send."""
     from wandb.proto.wandb_internal_pb2 import Record
 
+    wandb.teardown()
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
     found = []
     for content in _entries(path.read_bytes()):
@@ -167,7 +168,7 @@ def test_a_key_is_looked_for_where_wandb_keeps_it(
 
 
 def test_further_processes_keep_no_run(
-    tmp_path: Path, offline: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, places: list[str], offline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
