@@ -6,7 +6,7 @@ downwards. They are the same for both eyes; a photograph of a left eye is mirror
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -77,10 +77,14 @@ class Canvas:
         fine: np.ndarray = points @ self._fine[:, :2].T + self._fine[:, 2]
         return np.asarray(np.round(np.clip(fine, -30000, 30000) * _ONE), np.int32)
 
-    def fill(self, plane: np.ndarray, polygons: Iterable[np.ndarray], values: Iterable[float]) -> None:
+    def fill(self, plane: np.ndarray, polygons: Sequence[np.ndarray], values: Sequence[float]) -> None:
         """Fill polygons ``(n, 2)`` one over the other, each with its value in [0, 1]."""
-        for polygon, value in zip(polygons, values, strict=True):
-            cv2.fillPoly(plane, [self._fixed(polygon)], round(255 * value), cv2.LINE_8, _SHIFT)
+        if not polygons:
+            return
+        corners = self._fixed(np.concatenate(polygons))
+        ends = np.cumsum([len(polygon) for polygon in polygons]).tolist()
+        for first, last, value in zip([0, *ends], ends, values, strict=False):
+            cv2.fillPoly(plane, [corners[first:last]], round(255 * value), cv2.LINE_8, _SHIFT)
 
     def stroke(self, plane: np.ndarray, line: np.ndarray, diameter: float, value: float) -> None:
         """Draw a line ``(n, 2)``, its diameter in disc diameters; thinner than a sub-pixel means fainter."""

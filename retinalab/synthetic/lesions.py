@@ -82,11 +82,12 @@ def draw_lesions(canvas: Canvas, lesions: Sequence[Lesion]) -> dict[str, np.ndar
     drawn: dict[str, np.ndarray] = {}
     for kind in dict.fromkeys(lesion.kind for lesion in lesions):
         plane = canvas.plane()
-        for lesion in lesions:
-            if lesion.kind == kind:
-                canvas.fill(plane, lesion.polygons, lesion.values)
-                for line, diameter, value in lesion.strokes:
-                    canvas.stroke(plane, line, diameter, value)
+        alike = [lesion for lesion in lesions if lesion.kind == kind]
+        outlines = [outline for lesion in alike for outline in lesion.polygons]
+        canvas.fill(plane, outlines, [value for lesion in alike for value in lesion.values])
+        for lesion in alike:
+            for line, diameter, value in lesion.strokes:
+                canvas.stroke(plane, line, diameter, value)
         drawn[kind] = canvas.coverage(plane)
     return drawn
 
@@ -121,11 +122,12 @@ def lesion_masks(
                         canvas.stroke(plane, line, max(diameter, _NV_ANNOTATED), 1.0)
             plane = canvas.coverage(plane)
         mask |= plane >= _COVERED
-        centres = [
-            outline.mean(axis=0) for lesion in lesions if lesion.kind == kind for outline in lesion.polygons
-        ]
-        if centres:
-            columns, rows = np.round(canvas.points(np.array(centres))).astype(int).T
+        outlines = [outline for lesion in lesions if lesion.kind == kind for outline in lesion.polygons]
+        if outlines:
+            lengths = np.array([len(outline) for outline in outlines])
+            starts = np.cumsum(lengths) - lengths
+            centres = np.add.reduceat(np.concatenate(outlines), starts, axis=0) / lengths[:, None]
+            columns, rows = np.round(canvas.points(centres)).astype(int).T
             seen = (columns >= 0) & (columns < canvas.width) & (rows >= 0) & (rows < canvas.height)
             mask[rows[seen], columns[seen]] = True
         mask &= inside

@@ -42,7 +42,7 @@ def plan_lesions(
     lesions: list[Lesion] = []
     four = rng.permutation(4)[: 1 + int(rng.random() < 0.35)] if target == 4 else ()
     background = target if target < 4 else int(rng.choice([1, 2, 2, 3, 3]))
-    severe_by_count = background == 3 and rng.random() < 0.4
+    severe_by_count = background == 3 and rng.random() < 0.3
     lesions += _microaneurysms(rng, at, place, 2 + int(rng.gamma(1.5, 8.0 + 4 * background)))
     if background >= 2:
         with_blood = rng.random() < 0.85 or severe_by_count
@@ -87,14 +87,14 @@ def _draw_points(
 
 def _spread(points: np.ndarray, reach: np.ndarray, gap: float) -> np.ndarray:
     """Positions of the points that keep a gap to all earlier ones (reach is a radius each)."""
+    apart = np.hypot(points[:, None, 0] - points[:, 0], points[:, None, 1] - points[:, 1])
+    clash = apart < reach[:, None] + reach + gap
+    blocked = np.zeros(len(points), bool)
     kept: list[int] = []
     for k in range(len(points)):
-        if kept:
-            other = np.array(kept)
-            apart = np.hypot(*(points[other] - points[k]).T)
-            if (apart < reach[other] + reach[k] + gap).any():
-                continue
-        kept.append(k)
+        if not blocked[k]:
+            kept.append(k)
+            blocked |= clash[k]
     return np.array(kept, int)
 
 
@@ -134,10 +134,10 @@ def _quadrants(points: np.ndarray, disc: np.ndarray) -> np.ndarray:
 
 def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crowded: bool) -> list[Lesion]:
     if crowded:
-        points = _draw_points(rng, disc, place, 700, 0.15)
+        points = _draw_points(rng, disc, place, 480, 0.15)
         radii = np.clip(rng.lognormal(np.log(0.058), 0.58, len(points)), 0.028, 0.30) / 2
     else:
-        points = _more(rng, disc, _draw_points(rng, disc, place, 3 + int(rng.gamma(1.3, 10.0)), 0.2), 0.4)
+        points = _more(rng, disc, _draw_points(rng, disc, place, 2 + int(rng.gamma(1.2, 9.0)), 0.2), 0.4)
         radii = np.clip(rng.lognormal(np.log(0.084), 0.70, len(points)), 0.030, 0.42) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
@@ -157,19 +157,16 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
     # nerve fibres arch from the disc round the fovea: temporal ones lie flatter than the radius
     angle = np.where(flame, radial + rng.normal(0, 0.2, len(points)), rng.uniform(0, np.pi, len(points)))
     values = rng.uniform(0.55, 1.0, len(points))
+    outlines = blobs(rng, points, radii, 0.3, aspect, angle, 18)
+    cores = rng.uniform(0.4, 0.8, len(points)), rng.normal(0, 0.1, (len(points), 2)) * radii[:, None]
     lesions = []
     for i in keep:
         form = "flame" if flame[i] else "dot" if radii[i] < 0.04 else "blot"
-        if flame[i]:
-            outline = _flame(rng, points[i], radii[i], aspect[i], angle[i])
-        else:
-            outline = blobs(rng, points[i : i + 1], radii[i : i + 1], 0.3, aspect[i], angle[i], 18)[0]
+        outline = _flame(rng, points[i], radii[i], aspect[i], angle[i]) if flame[i] else outlines[i]
         # the middle is denser than the margin
-        core = points[i] + (outline - points[i]) * rng.uniform(0.4, 0.8) + rng.normal(0, 0.1 * radii[i], 2)
-        x, y = map(float, points[i])
-        lesions.append(
-            Lesion("HE", form, x, y, float(2 * reach[i]), (outline, core), (0.72 * values[i], values[i]))
-        )
+        core = points[i] + (outline - points[i]) * cores[0][i] + cores[1][i]
+        x, y, extent = float(points[i, 0]), float(points[i, 1]), float(2 * reach[i])
+        lesions.append(Lesion("HE", form, x, y, extent, (outline, core), (0.72 * values[i], values[i])))
     return lesions
 
 
@@ -190,11 +187,12 @@ def _flame(
 def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
     near = rng.random() < 0.5
     lesions: list[Lesion] = []
-    for number in range(1 + int(rng.poisson(2.2))):
+    amount = rng.lognormal(-0.2, 0.9)
+    for number in range(1 + min(int(rng.poisson(1.6 * np.sqrt(amount))), 7)):
         centre = _exudate_centre(rng, disc, place, near and number == 0)
         if centre is None:
             continue
-        count = 2 + int(rng.gamma(0.8, 75.0))
+        count = 2 + min(int(rng.gamma(0.8, 60.0 * amount)), 260)
         ring = rng.random() < 0.25
         size = rng.uniform(0.15, 0.6)
         turn = rng.uniform(0, 2 * np.pi, count)
@@ -207,7 +205,7 @@ def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
             offset *= rng.lognormal(-0.3, 0.6, (count, 1))
         offset[0] *= 0.1 if not ring else 1.0
         points = centre + offset
-        radii = np.clip(rng.lognormal(np.log(0.0295), 0.54, count), 0.012, 0.26) / 2
+        radii = np.clip(rng.lognormal(np.log(0.0312), 0.54, count), 0.012, 0.26) / 2
         # plaques grow together in the middle of a cluster, specks surround it
         radii *= 0.85 + 0.8 * np.exp(-((np.hypot(*offset.T) / (0.35 * size)) ** 2))
         clear = np.hypot(*(points - disc).T) - radii > _DISC

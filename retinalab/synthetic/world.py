@@ -37,7 +37,7 @@ PREVALENCE: Mapping[str, tuple[float, ...]] = MappingProxyType(
 """Shares of the wanted severities 0-4."""
 
 _SAME_SEVERITY = 0.7  # share of patients whose second eye is meant to be as severe as the first
-_CANONICAL = 120.0  # pixels per disc diameter of the masks that the labels are taken from
+_CANONICAL = 80.0  # pixels per disc diameter of the masks that the labels are taken from
 _PATIENT, _EYE, _LESIONS, _POSE, _CAMERA, _FAULT, _NOISE, _ORDER = range(8)
 
 
