@@ -76,7 +76,11 @@ class Cache:
             count = int(np.prod(shape))
             with (self.folder / f"{shard:05d}.{kind}").open("rb") as file:
                 file.seek(place * count)
-                file.readinto(memoryview(out[position]).cast("B"))
+                read = file.readinto(memoryview(out[position]).cast("B"))
+            if read != count:
+                raise RetinalabError(
+                    f"{self.folder / f'{shard:05d}.{kind}'} is shorter than it was written. Remove {self.folder} and try again."
+                )
         return out
 
 

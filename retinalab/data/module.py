@@ -18,6 +18,7 @@ from retinalab.data.batch import Batch
 from retinalab.data.parts import Part, Parts, load_parts
 from retinalab.data.sampler import EpochBatches, EpochSampler, Key
 from retinalab.data.windows import cut, window_table
+from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS
 from retinalab.transforms.apply import apply_batch, apply_colour, apply_image, apply_mask, normalise
@@ -61,6 +62,11 @@ class PartDataset(Dataset[Batch]):
         self.windows: pd.DataFrame | None = None
         if data.windows is not None:
             self.windows = window_table(data.windows, part.cache, part.rows, seed)
+            if not len(self.windows):
+                raise RetinalabError(
+                    f"No window can be cut from the {len(part)} photographs of part {part.name}: they show none of "
+                    f"{', '.join(data.windows.classes)} and no place known to be free of them. Name other windows.classes."
+                )
 
     def __len__(self) -> int:
         return len(self.part) if self.windows is None else len(self.windows)
@@ -229,7 +235,13 @@ class FundusDataModule(LightningDataModule):
     def _training_order(self, dataset: PartDataset) -> EpochBatches:
         classes = self._classes(dataset) if self.data.sampler == "balanced" else None
         sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share())
-        return EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
+        batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
+        if not len(batches):
+            raise RetinalabError(
+                f"{len(dataset)} photographs or windows make no training batch of {self.data.batch_size} on {sampler.world} "
+                "processes. Lower data.batch_size, or set data.drop_last=false."
+            )
+        return batches
 
     def _loader(self, dataset: PartDataset, batches: EpochBatches) -> DataLoader[Batch]:
         return DataLoader(

@@ -14,7 +14,7 @@ from retinalab.data.cache import Cache, prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
-from retinalab.errors import RetinalabError
+from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import Protocol
 from retinalab.records import Records
 from retinalab.transforms.draw import generator
@@ -78,6 +78,11 @@ def load_parts(
             photograph where ``data.unreadable`` is ``error``.
     """
     source, records, notes = read_records(data, protocol, roots)
+    for disease in protocol.diseases:
+        if disease not in records.table:
+            raise unknown(
+                "disease", disease, ["dr", "dme"], f"Data set {data.set!r} has no column of that name."
+            )
     assignment = split(records, protocol, fold=fold, folds=folds)
     notes.extend(assignment.leaks)
     chosen = {"train": assignment.train, "val": assignment.val, "test": assignment.test}
@@ -140,6 +145,10 @@ def _prepared(
     for name, rows in wanted.items():
         places = np.searchsorted(everything, rows)
         places = places[cache.usable[places]]
+        if not len(places):
+            raise RetinalabError(
+                f"No photograph of part {name} of {data.set!r} can be used: {next(iter(cache.reasons.values()))} Replace them."
+            )
         parts[name] = Part(name, subset.take(places), cache, places)
     return parts
 

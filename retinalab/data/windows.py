@@ -51,7 +51,7 @@ def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.Data
 
 
 def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> pd.DataFrame:
-    """One window for each connected lesion, and negatives whose whole window is free of lesions.
+    """One window for each connected lesion, and negatives whose whole window is known to be free of lesions.
 
     A window is labelled by the lesion at its centre, the earlier of ``config.classes`` first.
 
@@ -100,7 +100,8 @@ def _label(present: int, classes: tuple[str, ...], bits: dict[str, int]) -> int:
 def _negatives(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> list[tuple[int, int, int]]:
     side, half = planes.shape[1], config.size // 2
     rng = generator(seed, row, _NEGATIVES)
-    summed = cv2.integral((planes[0] > 0).astype(np.uint8))
+    asked = sum(1 << LESIONS.index(lesion) for lesion in config.classes)
+    summed = cv2.integral(((planes[0] > 0) | ((planes[1] & asked) > 0)).astype(np.uint8))
     chosen: list[tuple[int, int, int]] = []
     for x, y in rng.integers(half, max(side - half, half + 1), (20 * config.negatives, 2)):
         top, left = max(y - half, 0), max(x - half, 0)

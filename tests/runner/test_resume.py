@@ -270,9 +270,15 @@ def test_two_processes_judge_each_photograph_once_and_agree_on_the_figures(
     assert "RETINALAB_RUN" not in os.environ
 
 
-def test_two_processes_evaluate_as_one(one_stage: Callable[..., Any], tmp_path: Path) -> None:
-    """With a learning rate of nothing the weights stay, so that only the evaluation could differ."""
-    still = ("stages.train.trainer.max_epochs=1", "stages.train.task.learning_rate=1e-30", "data.batch_size=3")
+@pytest.mark.parametrize("sizes", [["data.batch_size=3"], ["data.batch_size=2", "data.limit=5"]])
+def test_two_processes_evaluate_as_one(
+    one_stage: Callable[..., Any], tmp_path: Path, sizes: list[str]
+) -> None:
+    """With a learning rate of nothing the weights stay, so that only the evaluation could differ.
+
+    In the second case one process has a batch more than the other to test on.
+    """
+    still = ("stages.train.trainer.max_epochs=1", "stages.train.task.learning_rate=1e-30", *sizes)
     one = run(one_stage(*still, output=tmp_path / "one"))
     split = ("stages.train.trainer.devices=2", "stages.train.trainer.strategy=ddp_fork")
     two = run(one_stage(*still, *split, output=tmp_path / "two"))

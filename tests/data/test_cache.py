@@ -1,0 +1,260 @@
+"""Prepared photographs: made once, named by what they are made of, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from retinalab.data import cache as rooms
+from retinalab.data.cache import Cache, default_cache, prepare
+from retinalab.data.sets import open_set
+from retinalab.data.sets.base import PhotographSet
+from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS, Records
+from retinalab.testing import write_fake_set
+
+SIZE = 32
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_fake_set("table", tmp_path / "table", 8)
+
+
+def opened(root: Path, name: str = "table", **options: Any) -> tuple[PhotographSet, Records]:
+    source = open_set(name, root, options)
+    return source, source.records()
+
+
+def made(root: Path, folder: Path, size: int = SIZE, **options: Any) -> Cache:
+    return prepare(*opened(root), size, folder=folder, **options)
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows that were decoded, in order."""
+    rows: list[int] = []
+    original = PhotographSet.photograph
+    monkeypatch.setattr(
+        PhotographSet,
+        "photograph",
+        lambda self, records, row, shortest=None: rows.append(row) or original(self, records, row, shortest),
+    )
+    return rows
+
+
+def test_photographs_are_decoded_once(root: Path, tmp_path: Path, decodings: list[int]) -> None:
+    first = made(root, tmp_path / "cache")
+    assert sorted(decodings) == list(range(8))
+    second = made(root, tmp_path / "cache")
+    assert len(decodings) == 8
+    rows = np.array([7, 0, 0])
+    assert np.array_equal(first.images(rows), second.images(rows))
+    assert first.images(rows).shape == (3, SIZE, SIZE, 3)
+    assert first.usable.all()
+    assert not list(first.folder.glob("*.tmp"))
+
+
+def test_rows_keep_their_places_over_several_shards(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made(root, tmp_path / "whole").images(np.arange(8))
+    monkeypatch.setattr(rooms, "SHARD", 3)
+    pieces = made(root, tmp_path / "pieces", processes=2)
+    assert len(list(pieces.folder.glob("*.json"))) == 3
+    assert np.array_equal(pieces.images(np.arange(8)), whole)
+    assert np.array_equal(pieces.images(np.array([5, 2])), whole[[5, 2]])
+
+
+def test_a_prepared_photograph_is_the_crop_of_its_field_of_view(root: Path, tmp_path: Path) -> None:
+    """The drawn disc lies about (48, 36) with radius 33; at the scale of the file nothing is resampled."""
+    x, y, side = made(root, tmp_path / "cache").boxes[0]
+    assert (x + side / 2, y + side / 2) == pytest.approx((48, 36), abs=2)
+    assert 62 <= side <= 74
+    size, x, y = round(side), round(x), round(y)
+    image = made(root, tmp_path / "cache", size=size).images(np.array([0]))[0].astype(int)
+    original = cv2.imread(str(root / "images/000.jpg"))[..., ::-1].astype(int)
+    inner = np.s_[20 - y : 52 - y, 30 - x : 66 - x]
+    assert np.abs(image[inner] - original[20:52, 30:66]).max() <= 3  # two decoders
+    assert image[:4, :4].max() < 25
+
+
+def test_the_name_follows_from_settings_and_content(root: Path, tmp_path: Path) -> None:
+    parent = tmp_path / "cache"
+    names = [made(root, parent).folder]
+    names.append(made(root, parent, size=48).folder)
+    names.append(made(root, parent, masks=True).folder)
+    names.append(made(root, parent, masks=True, coverage=0.5).folder)
+    os.utime(root / "images/003.jpg", (1, 1))
+    names.append(made(root, parent).folder)
+    shutil.copy(root / "images/001.jpg", root / "images/000.jpg")
+    names.append(made(root, parent).folder)
+    source, records = opened(root)
+    names.append(prepare(source, records.take(np.arange(4)), SIZE, folder=parent).folder)
+    assert len(set(names)) == len(names)
+    assert made(root, parent).folder == names[5]
+
+
+def test_labels_do_not_make_photographs_anew(root: Path, tmp_path: Path) -> None:
+    first = made(root, tmp_path / "cache").folder
+    path = root / "records.csv"
+    path.write_text(path.read_text().replace(",right,", ",left,"))
+    assert made(root, tmp_path / "cache").folder == first
+
+
+def test_a_killed_build_is_completed(root: Path, tmp_path: Path, decodings: list[int]) -> None:
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from retinalab.data import cache
+from retinalab.data.sets import open_set
+cache.SHARD = 3
+written = []
+original = os.replace
+def replace(a, b):
+    original(a, b)
+    written.append(b)
+    if len(written) == 3:  # the second shard's photographs are there, its description is not
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+source = open_set("table", Path({str(root)!r}), {{}})
+cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=1)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ran.returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert {p.name for p in folder.glob("*.json")} == {"00000.json"}
+    assert (folder / "00001.images").is_file()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "SHARD", 3)
+        cache = made(root, tmp_path / "cache")
+        assert cache.folder == folder
+        assert len(decodings) == 5  # the shards that were not whole
+        images = cache.images(np.arange(8))
+    assert np.array_equal(images, made(root, tmp_path / "other").images(np.arange(8)))
+
+
+def test_what_lies_about_under_a_temporary_name_is_never_read(root: Path, tmp_path: Path) -> None:
+    cache = made(root, tmp_path / "cache")
+    images = cache.images(np.arange(8))
+    (cache.folder / "00000.json").unlink()
+    (cache.folder / "00000.images").write_bytes(b"half")
+    (cache.folder / "00000.images.1.tmp").write_bytes(b"rubbish")
+    assert np.array_equal(made(root, tmp_path / "cache").images(np.arange(8)), images)
+
+
+def test_a_shortened_shard_is_refused(root: Path, tmp_path: Path) -> None:
+    cache = made(root, tmp_path / "cache")
+    path = cache.folder / "00000.images"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(RetinalabError, match=r"00000\.images is shorter than it was written\. Remove"):
+        cache.images(np.array([7]))
+
+
+def test_what_cannot_be_read_is_named_and_is_no_grey_picture(root: Path, tmp_path: Path) -> None:
+    whole = (root / "images/002.jpg").read_bytes()
+    (root / "images/002.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "images/003.jpg").write_text("no picture")
+    (root / "images/004.jpg").write_bytes(b"")
+    cv2.imwrite(str(root / "images/005.jpg"), np.zeros((80, 80, 3), np.uint8))
+    cache = made(root, tmp_path / "cache")
+    assert np.flatnonzero(~cache.usable).tolist() == [2, 3, 4, 5]
+    for row, word in ((2, "truncated"), (3, "is text"), (4, "is empty"), (5, "no field of view")):
+        assert word in cache.reasons[row]
+        assert f"00{row}.jpg" in cache.reasons[row]
+        assert np.isnan(cache.boxes[row]).all()
+    assert made(root, tmp_path / "cache").reasons == cache.reasons
+
+
+def test_masks_become_planes_of_present_and_of_unjudged(tmp_path: Path) -> None:
+    root = write_fake_set("idrid", tmp_path / "idrid")
+    source, records = opened(root, "idrid", task="segmentation")
+    cache = prepare(source, records, 66, masks=True, folder=tmp_path / "cache")
+    planes = cache.planes(np.arange(len(records)))
+    for i, lesion in enumerate(LESIONS):
+        unjudged = (planes[:, 1] >> i) & 1
+        assert (unjudged == (lesion not in ("MA", "HE", "EX", "SE"))).all()
+        present = (planes[:, 0] >> i) & 1
+        assert (present.any((1, 2)) == (records.table[f"mask_{lesion}"] != "")).all()
+    row = 0
+    number = int(records.table["image"][row].removesuffix(".jpg")[-2:])
+    x, y, side = cache.boxes[row]
+    ys, xs = np.nonzero(planes[row, 0] & 1)
+    assert xs.mean() == pytest.approx((40 + number - x) * 66 / side, abs=1)
+    assert ys.mean() == pytest.approx((30 - y) * 66 / side, abs=1)
+
+
+def test_planes_that_were_not_prepared_are_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RetinalabError, match=r"data\.masks=true"):
+        made(root, tmp_path / "cache").planes(np.array([0]))
+
+
+def test_a_full_disk_is_said_before_anything_is_decoded(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decodings: list[int]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(RetinalabError, match=r"need .* GB in .* are free\. .*data\.cache=PATH"):
+        made(root, tmp_path / "cache")
+    assert decodings == []
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open"])
+def test_a_folder_that_cannot_be_written_is_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    original = getattr(Path, call)
+
+    def refuse(self: Path, *words: Any, **options: Any) -> Any:
+        if "cache" in self.parts and (call == "mkdir" or "w" in "".join(map(str, words))):
+            raise PermissionError(13, "Permission denied")
+        return original(self, *words, **options)
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(RetinalabError, match=r"Permission denied.*data\.cache=PATH"):
+        made(root, tmp_path / "cache")
+    monkeypatch.undo()
+    assert made(root, tmp_path / "cache").usable.all()
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
+
+
+def _build(root: Path, folder: Path) -> None:
+    rooms.SHARD = 2
+    made(root, folder, processes=2)
+
+
+def test_two_processes_that_build_at_once_give_one_good_cache(root: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    pair = [context.Process(target=_build, args=(root, tmp_path / "cache")) for _ in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(60)
+    assert [process.exitcode for process in pair] == [0, 0]
+    (folder,) = (tmp_path / "cache").iterdir()
+    listed = [json.loads(p.read_text())["photographs"] for p in sorted(folder.glob("*.json"))]
+    assert [entry["image"] for shard in listed for entry in shard] == [f"images/{i:03d}.jpg" for i in range(8)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rooms, "SHARD", 2)
+        images = made(root, tmp_path / "cache").images(np.arange(8))
+    assert np.array_equal(images, made(root, tmp_path / "alone").images(np.arange(8)))
+
+
+def test_the_default_folder_follows_the_users_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "retinalab"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache" / "retinalab"
