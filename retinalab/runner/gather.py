@@ -52,7 +52,8 @@ def _beside(whole: pd.DataFrame, other: pd.DataFrame, who: str) -> pd.DataFrame:
         predicted = column.removesuffix("_grade") if column.endswith("_grade") else column.removesuffix("_p")
         if predicted != column and (both[column].notna() & theirs.notna()).any():
             raise RetinalabError(
-                f"{who} both predict {predicted} of the same photographs. Name one of them in test.stages, or give each its "
+                f"{who} both predict {predicted} of the same photographs. Name one of them in test.stages, "
+                f"or give each its "
                 "own diseases."
             )
         both[column] = both[column].where(both[column].notna(), theirs)

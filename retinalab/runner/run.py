@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
 
 from retinalab.config import Experiment, TestConfig
@@ -22,6 +21,7 @@ from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
+from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import fingerprints, provenance
 from retinalab.runner.stage import run_stage
 
@@ -165,7 +165,7 @@ def _conclude(
     metrics = summarise(experiment, tables, evaluated)
     write_json(folder.path / "metrics.json", metrics)
     _close_provenance(folder.path, seconds)
-    report = write_report(folder.path, _pictures(evaluated))
+    report = write_report(folder.path, pictures(evaluated))
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import log_result
 
@@ -187,20 +187,3 @@ def _close_provenance(folder: Path, seconds: float) -> None:
             "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         },
     )
-
-
-def _pictures(parts: Parts) -> Any:
-    """A function from (set, image) to the working image, for the report's gallery."""
-    found = {}
-    for part in (parts.train, parts.val, *parts.tests.values()):
-        for image, row in zip(part.records.table["image"], part.rows, strict=True):
-            found[part.records.table["set"].iloc[0], image] = (part.cache, row)
-
-    def picture(name: str, image: str) -> np.ndarray | None:
-        if (name, image) not in found:
-            return None
-        cache, row = found[name, image]
-        working: np.ndarray = cache.images(np.array([row]))[0]
-        return working
-
-    return picture

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer, seed_everything
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from retinalab.config import Experiment, StartFrom
 from retinalab.data.module import FundusDataModule

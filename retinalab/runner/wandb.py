@@ -52,7 +52,7 @@ def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
     import wandb
     from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         yield
         return
     online = _has_key()

@@ -1,0 +1,128 @@
+"""The command line. Nothing here imports torch before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retinalab.cli.data import data_index, data_sets, data_split, data_synth
+from retinalab.cli.experiments import exp
+from retinalab.cli.papers import papers, show
+from retinalab.cli.results import compare, evaluate, report
+from retinalab.errors import RetinalabError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a user's error is one line on standard error and exit status 2."""
+    parser = _parser()
+    known, rest = parser.parse_known_args(arguments)
+    if not hasattr(known, "command"):
+        parser.print_help()
+        return 0
+    if rest and not getattr(known, "overrides_allowed", False):
+        parser.error(f"unrecognised arguments: {' '.join(rest)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "filelock", "matplotlib", "fsspec", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        known.rest = rest
+        status: int = known.command(known)
+    except RetinalabError as error:
+        for line in str(error).splitlines():
+            print(f"retinalab: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("retinalab: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="retinalab",
+        description="Published diabetic-retinopathy methods as experiments that anyone can run, compare and "
+        "trust. Research use only.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="")
+    _add(commands, "papers", papers, "what is installed: papers, tasks, experiments")
+    show_parser = _add(commands, "show", show, "one paper: citation, tasks, experiments")
+    show_parser.add_argument("paper")
+    exp_parser = _add(commands, "exp", exp, "run an experiment, or go on with an unfinished one")
+    exp_parser.set_defaults(overrides_allowed=True)
+    exp_parser.add_argument("paper", help="as retinalab papers lists it")
+    exp_parser.add_argument(
+        "rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic"
+    )
+    exp_parser.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
+    exp_parser.add_argument(
+        "--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size"
+    )
+    exp_parser.add_argument(
+        "--strict", action="store_true", help="a difference from a set's published counts is an error"
+    )
+    _add_data(commands)
+    evaluate_parser = _add(
+        commands, "evaluate", evaluate, "figures with intervals from a table of predictions"
+    )
+    evaluate_parser.add_argument("file", type=Path, help="Parquet or CSV")
+    evaluate_parser.add_argument(
+        "--scale", action="append", default=[], metavar="DISEASE=SCALE", help="default: dr=icdr5"
+    )
+    evaluate_parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="column names of a table made elsewhere",
+    )
+    compared = _add(
+        commands, "compare", compare, "two runs on the same photographs, their difference with intervals"
+    )
+    compared.add_argument(
+        "run", type=Path, nargs=2, metavar="RUN", help="folder of a finished run; its latest link will do"
+    )
+    compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
+    report_parser = _add(commands, "report", report, "write a run's report page again")
+    report_parser.add_argument("run", type=Path)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="data sets: sets, index, split, synth", description="Data sets.")
+    actions = data.add_subparsers(title="actions", metavar="", required=True)
+    _add(actions, "sets", data_sets, "data sets that can be read")
+    for name, command, text in (
+        ("index", data_index, "read a data set's labels, check the published counts, and sum up"),
+        ("split", data_split, "write the split that a run would use"),
+    ):
+        action = _add(actions, name, command, text)
+        action.set_defaults(overrides_allowed=True)
+        action.add_argument("set")
+        action.add_argument("--root", type=Path, help="folder of the data set")
+        action.add_argument("--out", type=Path, help="CSV file to write")
+        action.add_argument(
+            "--strict", action="store_true", help="a difference from the published counts is an error"
+        )
+    synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
+    synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
+    synth.add_argument("--count", type=int, default=100)
+    synth.add_argument("--size", type=int, default=512, help="pixels")
+    synth.add_argument("--seed", type=int, default=0)
+    synth.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) instead")

@@ -1,0 +1,98 @@
+"""Commands on data sets."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    from retinalab.records import Records
+
+__all__ = ["data_index", "data_sets", "data_split", "data_synth"]
+
+
+def data_sets(known: argparse.Namespace) -> int:
+    """List the data sets that can be read."""
+    from retinalab.data.sets import set_class, set_names
+
+    for name in set_names():
+        info = set_class(name).info
+        print(f"{name:16s}{info.title}\n{'':16s}{info.licence}")
+    return 0
+
+
+def data_index(known: argparse.Namespace) -> int:
+    """Read a data set's labels and sum them up."""
+    records = _records(known)
+    table = records.table
+    print(f"{len(table)} photographs of {table['set'].iloc[0]}, {table['patient'].nunique()} patients")
+    for disease in ("dr", "dme"):
+        counts = sorted(table[disease].value_counts().to_dict().items())
+        if [grade for grade, _ in counts] != [-1]:
+            listed = (f"{'unknown' if grade == -1 else grade}: {count}" for grade, count in counts)
+            print(f"{disease}: {', '.join(listed)}")
+    for note in records.notes:
+        print(note)
+    if known.out:
+        table.to_csv(known.out, index=False)
+    return 0
+
+
+def data_split(known: argparse.Namespace) -> int:
+    """Write the split that a run would use."""
+    from retinalab.config import DataConfig
+    from retinalab.data.parts import read_records
+    from retinalab.data.splits import split
+    from retinalab.experiment import resolve_model
+    from retinalab.overrides import overridden
+    from retinalab.protocol import Protocol
+
+    raw = overridden(
+        {"set": known.set, "root": known.root, "strict": known.strict},
+        [w for w in known.rest if w.startswith("options.")],
+    )
+    data = resolve_model(DataConfig, raw, "data")
+    protocol = resolve_model(
+        Protocol, overridden({}, [w for w in known.rest if not w.startswith("options.")]), "protocol"
+    )
+    _, records, _ = read_records(data, protocol, {})
+    made = split(records, protocol, fold=0 if protocol.split == "folds" else None, folds=5)
+    print(f"{made.origin}: {len(made.train)} train, {len(made.val)} val, {len(made.test)} test")
+    for leak in made.leaks:
+        print(f"leak: {leak}")
+    if known.out:
+        made.frame().to_csv(known.out, index=False)
+    return 0
+
+
+def _records(known: argparse.Namespace) -> Records:
+    from retinalab.data.sets import open_set
+    from retinalab.overrides import overridden
+
+    options = overridden({}, known.rest)
+    return open_set(known.set, known.root, options.get("options", options), strict=known.strict).records()
+
+
+def data_synth(known: argparse.Namespace) -> int:
+    """Draw photographs of the synthetic world."""
+    from retinalab.synthetic import World, WorldOptions
+
+    world = World(WorldOptions(photographs=known.count, seed=known.seed))
+    if known.sheet is not None:
+        import cv2
+
+        from retinalab.synthetic import contact_sheet
+
+        known.sheet.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(known.sheet), contact_sheet(seed=known.seed)[..., ::-1])
+        print(known.sheet)
+        return 0
+    if known.out is None:
+        raise RetinalabError("retinalab data synth needs --out FOLDER (or --sheet FILE.png).")
+    from retinalab.synthetic import write_world
+
+    write_world(world, known.out, known.size)
+    print(f"{known.count} drawn photographs in {known.out}")
+    return 0

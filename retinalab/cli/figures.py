@@ -1,0 +1,38 @@
+"""Figures on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["print_figures", "print_headline"]
+
+_HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
+
+
+def print_headline(metrics: Mapping[str, Any]) -> None:
+    """The test figures that a paper would name, beside the majority grade and colours alone."""
+    print(f"\n{'':32s}{'value':>7s}  {'95 % interval':17s}{'majority':>9s}{'colours':>9s}{'n':>6s}")
+    for key, metric in metrics.items():
+        room, _, name = key.rpartition("/")
+        headline = name in _HEADLINE or "/lesion/mean" in room
+        if not key.startswith("test") or not headline or metric["value"] is None:
+            continue
+        beside = [metrics.get(f"{key}{suffix}") for suffix in ("_majority", "_colour")]
+        majority, colours = (
+            f"{m['value']:9.3f}" if m and m["value"] is not None else " " * 9 for m in beside
+        )
+        print(f"{key:32s}{metric['value']:7.3f}  {_interval(metric):17s}{majority}{colours}{metric['n']:6d}")
+
+
+def print_figures(metrics: Mapping[str, Any]) -> None:
+    """Every defined figure with its interval."""
+    print(f"\n{'':44s}{'value':>8s}   {'95 % interval':17s}{'n':>7s}")
+    for key, metric in metrics.items():
+        if metric["value"] is not None:
+            print(f"{key:44s}{metric['value']:8.3f}   {_interval(metric):17s}{metric['n']:7d}")
+
+
+def _interval(metric: Mapping[str, Any]) -> str:
+    low, high = metric["low"], metric["high"]
+    return "" if low is None else f"[{low:.3f}, {high:.3f}]"

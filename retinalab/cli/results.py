@@ -1,0 +1,122 @@
+"""Commands on results: figures of a table, two runs compared, a report written again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from retinalab.cli.figures import print_figures
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Picture = Callable[[str, str], np.ndarray | None]
+
+__all__ = ["compare", "evaluate", "report"]
+
+
+def evaluate(known: argparse.Namespace) -> int:
+    """Print the figures of a table of predictions."""
+    import pandas as pd
+
+    from retinalab.errors import unknown
+    from retinalab.metrics.evaluate import evaluate as metrics_of
+    from retinalab.metrics.tables import read_table
+    from retinalab.protocol import SCALES
+
+    if known.file.suffix == ".csv":
+        if not known.file.is_file():
+            raise RetinalabError(f"No file {known.file}. Give a CSV or Parquet table of predictions.")
+        table = pd.read_csv(known.file)
+    else:
+        table = read_table(known.file, "predictions")
+    names = dict(pair.split("=", 1) for pair in known.map if "=" in pair)
+    for ours, theirs in names.items():
+        if theirs not in table:
+            raise unknown("column", theirs, list(table.columns), f"Correct --map {ours}={theirs}.")
+        table[ours] = table[theirs]
+    scales = {}
+    for pair in known.scale or ["dr=icdr5"]:
+        disease, _, scale = pair.partition("=")
+        if scale not in SCALES:
+            raise unknown("grade scale", scale, SCALES)
+        scales[disease] = SCALES[scale]
+    print_figures(metrics_of(table, scales))
+    return 0
+
+
+def compare(known: argparse.Namespace) -> int:
+    """Print the differences between two runs."""
+    from retinalab.experiment import resolve_model
+    from retinalab.metrics.comparable import check_fingerprints, common_scales
+    from retinalab.metrics.compare import compare as differences
+    from retinalab.metrics.compare import difference_lines
+    from retinalab.protocol import Protocol
+    from retinalab.report.folder import read_run
+
+    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
+        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
+    tables, protocols, prints = [], [], []
+    labels: dict[str, None] = {}
+    graded: list[set[str]] = []
+    for folder in known.run:
+        if not folder.is_dir():
+            raise RetinalabError(f"No run folder {folder}. Give the folder of a finished run, below runs/.")
+        run = read_run(folder)
+        if run.predictions is None or not (run.predictions["part"] == "test").any():
+            raise RetinalabError(
+                f"{folder} has no test photographs with grades. Give a run that grades some."
+            )
+        graded.append(set(run.diseases))
+        tables.append(run.predictions[run.predictions["part"] == "test"])
+        protocols.append(resolve_model(Protocol, run.experiment.get("protocol") or {}, "protocol"))
+        sets = [entry for stage in run.provenance.get("data", {}).values() for entry in stage.items()]
+        prints.append({name: [e.get("fingerprint", "") for n, e in sets if n == name] for name, _ in sets})
+        labels.update(dict.fromkeys(run.provenance.get("labels", ())))
+    scales = common_scales(*protocols)
+    if protocols[0].diseases == protocols[1].diseases:
+        check_fingerprints(*prints)
+    found = differences(tables[0], tables[1], scales)
+    names = [str(folder.parent / folder.resolve().name) for folder in known.run]
+    on = ", ".join(f"{disease} on {scale.name}" for disease, scale in scales.items())
+    print(f"a  {names[0]}\nb  {names[1]}\n   {protocols[0].split} split; {on}; test photographs")
+    for disease in sorted(graded[0] ^ graded[1]):
+        print(f"   {disease} is left out: only one of the two grades it")
+    for label in labels:
+        print(f"   {label}")
+    print("\n" + "\n".join(difference_lines(found)))
+    if known.json is not None:
+        content = {"a": names[0], "b": names[1], "protocol": protocols[0].model_dump(mode="json")}
+        content |= {"labels": list(labels), "differences": found}
+        known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def report(known: argparse.Namespace) -> int:
+    """Write a run's report page again."""
+    from retinalab.report import write_report
+
+    if not (known.run / "metrics.json").is_file():
+        raise RetinalabError(
+            f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/."
+        )
+    print(write_report(known.run, _pictures(known.run)))
+    return 0
+
+
+def _pictures(run: Path) -> Picture | None:
+    """The photographs for the gallery, where the run's data are still at hand."""
+    from retinalab.experiment import resolve
+    from retinalab.runner import pictures_of
+
+    try:
+        return pictures_of(resolve(yaml.safe_load((run / "experiment.yaml").read_text(encoding="utf-8"))))
+    except RetinalabError as error:
+        print(f"without photographs: {error}")
+        return None
