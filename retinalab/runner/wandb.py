@@ -50,7 +50,7 @@ def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
     """
     require_wandb()
     import wandb
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     if getattr(rank_zero_only, "rank", 0):
         yield
