@@ -96,29 +96,31 @@ class View:
 
 
 def views(part: Part, limit: int | None = None) -> Iterator[View]:
-    """The photographs of a part; ``limit`` takes a regular sample."""
+    """The photographs of a part; ``limit`` takes a regular sample of about so many."""
     step = max(1, len(part) // limit) if limit else 1
-    table, size = part.records.table, part.cache.size
+    table = part.records.table
     for position in range(0, len(part), step):
         row, entry = part.rows[[position]], table.iloc[position]
-        x0, y0, side = part.cache.boxes[row[0]]
-        scale = size / side
-
-        def at(of: str, entry: Any = entry, x0: float = x0, y0: float = y0, scale: float = scale) -> Any:
-            x, y = entry[f"{of}_x"], entry[f"{of}_y"]
-            return (x + 0.5 - x0) * scale - 0.5, (y + 0.5 - y0) * scale - 0.5
-
+        scale = part.cache.size / part.cache.boxes[row[0], 2]
+        corner = part.cache.boxes[row[0], :2]
+        given = entry[["fovea_x", "fovea_y", "disc_x", "disc_y"]].to_numpy(np.float64).reshape(2, 2)
+        (fovea_x, fovea_y), (disc_x, disc_y) = (given + 0.5 - corner) * scale - 0.5
         bits = part.cache.planes(row)[0, 0]
-        masks = (bits[None] >> np.arange(len(LESIONS), dtype=np.uint8)[:, None, None]) & 1 > 0
-        diameter = float(entry["disc_diameter"]) * scale
-        yield View(part.cache.images(row)[0], masks, at("fovea"), at("disc"), diameter)
+        yield View(
+            part.cache.images(row)[0],
+            (bits[None] >> np.arange(len(LESIONS), dtype=np.uint8)[:, None, None]) & 1 > 0,
+            (float(fovea_x), float(fovea_y)),
+            (float(disc_x), float(disc_y)),
+            float(entry["disc_diameter"]) * scale,
+        )
 
 
 def contrasts(view: View) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Green over its backgrounds less one, the hue, and the pixels that are looked at."""
     image = view.image.astype(np.float32) + 4
     field = (view.image.max(axis=2) > 12).astype(np.uint8)
-    field = cv2.morphologyEx(field, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    outlines, _ = cv2.findContours(field, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(field, outlines, -1, 1, cv2.FILLED)
     weight = field.astype(np.float32)
     over = {}
     for name, sigma in SIGMAS.items():
@@ -126,9 +128,8 @@ def contrasts(view: View) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray
         around = cv2.GaussianBlur(weight, (0, 0), sigma * view.diameter)
         over[name] = image / np.maximum(blurred / np.maximum(around, 1e-3)[..., None], 1) - 1
     rim = max(1, round(0.02 * len(field)))
-    inside = cv2.erode(cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_CONSTANT), None, iterations=rim)[
-        1:-1, 1:-1
-    ]
+    framed = cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    inside = cv2.erode(framed, np.ones((3, 3), np.uint8), iterations=rim)[1:-1, 1:-1]
     y, x = np.mgrid[: len(field), : field.shape[1]]
     clear = np.hypot(x - view.disc[0], y - view.disc[1]) > 0.62 * view.diameter
     green = {name: value[..., 1] for name, value in over.items()}
@@ -170,7 +171,7 @@ def grid(rule: Rule) -> list[Choice]:
 
 def fitted(part: Part, limit: int) -> dict[str, Choice]:
     """The point of each rule's grid with the best pixel F1, then the area with the best image F1."""
-    counts = {rule.lesion: [] for rule in RULES}  # type: dict[str, list[np.ndarray]]
+    counts: dict[str, list[np.ndarray]] = {rule.lesion: [] for rule in RULES}
     for view in views(part, limit):
         seen = contrasts(view)
         for rule in RULES:
@@ -218,7 +219,7 @@ def scored(part: Part, chosen: dict[str, Choice]) -> tuple[pd.DataFrame, pd.Data
     for position, view in enumerate(views(part)):
         planes = applied(view, chosen)
         entry = part.records.table.iloc[position]
-        who = base.iloc[position][["image", "set", "part", "group", "fold", "seed"]].to_dict()
+        who = {key: base.at[position, key] for key in ("image", "set", "part", "group", "fold", "seed")}
         row: dict[str, float] = {}
         for k, lesion in enumerate(LESIONS):
             counts = lesion_counts(planes[k].astype(np.float32), view.masks[k].astype(np.uint8))

@@ -79,7 +79,7 @@ class SmallNetwork(nn.Module):
                 given = out
         self.blocks = nn.Sequential(*layers)
         self.head = nn.Conv2d(given, 1, 1)
-        nn.init.constant_(self.head.bias, math.log(0.01 / 0.99))
+        nn.init.constant_(self.head.get_parameter("bias"), math.log(0.01 / 0.99))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of a microaneurysm in each cell."""
@@ -164,7 +164,7 @@ def trained(part: Photographs, recipe: Recipe, size: int) -> SmallNetwork:
     """A network after the recipe's steps."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    network = SmallNetwork().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = SmallNetwork().to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     plan = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: cosine(step, recipe.steps, max(1, recipe.steps // 20))
