@@ -33,10 +33,20 @@ def evaluate(known: argparse.Namespace) -> int:
     if known.file.suffix == ".csv":
         if not known.file.is_file():
             raise RetinalabError(f"No file {known.file}. Give a CSV or Parquet table of predictions.")
-        table = pd.read_csv(known.file)
+        try:
+            table = pd.read_csv(known.file)
+        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            raise RetinalabError(
+                f"{known.file} is no readable table ({error}). Give a CSV with a header."
+            ) from error
     else:
         table = read_table(known.file, "predictions")
-    names = dict(pair.split("=", 1) for pair in known.map if "=" in pair)
+    for pair in known.map:
+        if "=" not in pair:
+            raise RetinalabError(
+                f"--map {pair!r} is not of the form OURS=THEIRS, such as dr_grade=predicted."
+            )
+    names = dict(pair.split("=", 1) for pair in known.map)
     for ours, theirs in names.items():
         if theirs not in table:
             raise unknown("column", theirs, list(table.columns), f"Correct --map {ours}={theirs}.")
@@ -47,7 +57,13 @@ def evaluate(known: argparse.Namespace) -> int:
         if scale not in SCALES:
             raise unknown("grade scale", scale, SCALES)
         scales[disease] = SCALES[scale]
-    print_figures(metrics_of(table, scales))
+    figures = metrics_of(table, scales)
+    if not figures:
+        raise RetinalabError(
+            f"{known.file} holds nothing to judge; its columns: {', '.join(map(str, table.columns))}. It needs image, a "
+            "reference (dr) and a prediction (dr_grade, and dr_p0 ... or dr_score); name other columns with --map OURS=THEIRS."
+        )
+    print_figures(figures)
     return 0
 
 
