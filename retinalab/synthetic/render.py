@@ -96,7 +96,8 @@ def _illuminate(
     distance = (x - np.float32(off[0])) ** 2 + (y - np.float32(off[1])) ** 2
     lamp = 1.0 - np.float32(camera.vignette * rng.uniform(0.6, 1.3)) * distance * np.float32(0.72)
     slope = rng.normal(0, 0.17, 2)
-    lamp = np.clip(lamp * (1 + np.float32(slope[0]) * x + np.float32(slope[1]) * y), 0.08, 1.5)
+    lamp = lamp * (1 + np.float32(slope[0]) * x + np.float32(slope[1]) * y)
+    lamp = np.minimum(np.logaddexp(6 * lamp, np.float32(1.5)) / 6, 1.5)  # dim, but never quite dark
     radius = np.sqrt(x**2 + y**2)
     haze = np.float32(0.06 * scene.person.haze) * (0.6 + 0.4 * lamp)
     veil = rng.uniform(0.4, 1.0)

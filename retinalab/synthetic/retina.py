@@ -138,6 +138,7 @@ def _cover(
 
 
 def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) -> np.ndarray:
+    grain = rng.spawn(1)[0]  # apart, so that a size that leaves it out draws everything else alike
     coarse = Texture(rng, frame, 4 if frame.radius > 100 else 2)
     x, y = coarse.retinal()
     from_fovea = np.sqrt(x**2 + y**2)
@@ -159,7 +160,7 @@ def _fundus(rng: np.random.Generator, patient: Patient, eye: Eye, frame: Frame) 
     )
     light = np.empty((frame.height, frame.width, 3), np.float32)
     if 0.03 * frame.scale > 1.5:  # granules that only a large photograph resolves
-        pigment += 0.011 * Texture(rng, frame, 1).noise(0.03)
+        pigment += 0.011 * Texture(grain, frame, 1).noise(0.03)
     density = pigment + np.float32(0.55 * patient.melanin)
     for channel in range(3):
         plane = density * np.float32(-_MELANIN[channel])

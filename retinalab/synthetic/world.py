@@ -197,7 +197,8 @@ class World:
     def records(self, root: Path, size: int = 512) -> Records:
         """The record table, with positions in pixels of photographs rendered at ``size``.
 
-        ``image`` is ``{index:06d}.png``, whether or not a file of that name was written under ``root``.
+        ``image`` is ``{index:06d}.png``, whether or not a file of that name was written under ``root``; masks are
+        not files either (``present_*`` says which lesions there are) unless :func:`write_world` wrote them.
         """
         return self.as_records(self.rows(range(len(self)), size), root)
 

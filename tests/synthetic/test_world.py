@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,6 +160,15 @@ def test_positions_scale_with_the_size() -> None:
     rows, columns = np.nonzero(photograph.disc)
     assert (columns.mean(), rows.mean()) == pytest.approx(photograph.disc_centre, abs=2)
     assert np.sqrt(4 / np.pi * len(rows)) == pytest.approx(photograph.disc_diameter, rel=0.03)
+
+
+def test_a_photograph_is_the_same_scene_at_every_size() -> None:
+    world = World(WorldOptions(photographs=12, seed=9, faults=1.0))
+    for index in (1, 7):
+        small, large = world.render(index, 160).image, world.render(index, 640).image
+        reduced = cv2.resize(large, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+        apart = cv2.blur(small, (7, 7)).astype(float) - cv2.blur(reduced, (7, 7))
+        assert np.abs(apart).mean() < 2
 
 
 def test_records_carry_what_the_scenes_say(tmp_path: Path) -> None:
