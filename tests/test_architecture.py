@@ -12,7 +12,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CORE = REPOSITORY / "retinalab"
-PLUGINS = sorted((REPOSITORY / "plugins").glob("*/retinalab_*")) + [REPOSITORY / "tests/made_up/retinalab_madeup"]
+PLUGINS = sorted((REPOSITORY / "plugins").glob("*/retinalab_*")) + [
+    REPOSITORY / "tests/made_up/retinalab_madeup"
+]
 
 LEVELS = {
     "errors": 0, "protocol": 0, "records": 1, "config": 1, "overrides": 1, "registry": 1, "experiment": 2,
@@ -91,7 +93,9 @@ def test_the_core_imports_no_plugin_and_holds_no_papers_name() -> None:
                 node.value = ast.Constant(0)
         for node in ast.walk(code):
             text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-            name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
+            name = (
+                getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
+            )
             assert not pattern.search(f"{name if isinstance(name, str) else ''} {text}".replace("_", " ")), (
                 f"{path.relative_to(REPOSITORY)}:{getattr(node, 'lineno', '?')}: {name} {text!r}"
             )
@@ -105,7 +109,8 @@ def test_every_module_declares_its_public_names(folder: Path) -> None:
             node
             for node in tree.body
             if isinstance(node, ast.Assign | ast.AnnAssign)
-            and "__all__" in {getattr(t, "id", "") for t in getattr(node, "targets", [getattr(node, "target", None)])}
+            and "__all__"
+            in {getattr(t, "id", "") for t in getattr(node, "targets", [getattr(node, "target", None)])}
         ]
         empty = not tree.body or all(isinstance(node, ast.Expr) for node in tree.body)
         if not declared and not empty and path.name != "__main__.py":

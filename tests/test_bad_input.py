@@ -55,7 +55,9 @@ def command(tmp_path: Path, root: Path, *more: str) -> list[str]:
         (["report", "nowhere"], ["nowhere is no finished run"]),
         (["data", "synth"], ["--out FOLDER"]),
     ],
-    ids=lambda value: " ".join(value) if value and value[0] in ("exp", "show", "data", "evaluate", "report") else "",
+    ids=lambda value: (
+        " ".join(value) if value and value[0] in ("exp", "show", "data", "evaluate", "report") else ""
+    ),
 )
 def test_words_that_name_nothing(
     made_up: None,

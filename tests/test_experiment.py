@@ -179,7 +179,9 @@ def test_a_shared_folder_and_options_are_the_primary_sets_own(tmp_path: Path) ->
         "  a: {task: {name: baseline}, data: {set: hei-med}}\n"
         "  b: {task: {name: baseline}}\n"
     )
-    stages = load_experiment("baseline", str(path), ["data.root=/idrid", "roots.hei-med=/hei", "test=[dr-600]"])
+    stages = load_experiment(
+        "baseline", str(path), ["data.root=/idrid", "roots.hei-med=/hei", "test=[dr-600]"]
+    )
     assert (stages.stages["a"].data.set, stages.stages["a"].data.root) == ("hei_med", None)
     assert stages.stages["a"].data.options == {}
     assert stages.stages["b"].data.root == Path("/idrid")
@@ -272,16 +274,16 @@ def test_smoke_makes_runs_small_and_keeps_the_rest(file: str) -> None:
         (["protocol.split=as-published", "protocol.lists=x"], 1, None),
     ],
 )
-def test_smoke_keeps_folds_that_exist(
-    file: str, overrides: list[str], folds: int, fold: int | None
-) -> None:
+def test_smoke_keeps_folds_that_exist(file: str, overrides: list[str], folds: int, fold: int | None) -> None:
     small = smoke(load_experiment("baseline", file, overrides))
     assert (small.folds, small.fold) == (folds, fold)
     resolve(as_mapping(small))
 
 
 def test_smoke_never_enlarges(file: str) -> None:
-    small = smoke(load_experiment("baseline", file, ["data.size=32", "data.crop=24", "data.windows.size=200"]))
+    small = smoke(
+        load_experiment("baseline", file, ["data.size=32", "data.crop=24", "data.windows.size=200"])
+    )
     assert (small.stages["first"].data.size, small.stages["first"].data.crop) == (32, 24)
     assert small.stages["first"].data.windows is not None
     assert small.stages["first"].data.windows.size == 32

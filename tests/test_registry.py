@@ -119,12 +119,16 @@ def test_a_task_that_cannot_be_imported_names_its_distribution(plugins: Path) ->
 
 def test_options_that_cannot_be_imported_are_an_error_of_one_line(plugins: Path) -> None:
     write_plugin(plugins, "good", GOOD)
-    with pytest.raises(RetinalabError, match=r"Options of task 'good' \(plugin_good:Config\) cannot be impor"):
+    with pytest.raises(
+        RetinalabError, match=r"Options of task 'good' \(plugin_good:Config\) cannot be impor"
+    ):
         task_config("good")
 
 
 def test_near_names_are_offered() -> None:
-    with pytest.raises(RetinalabError, match=r"Unknown paper 'baselin'\. Did you mean 'baseline'\? Installed: "):
+    with pytest.raises(
+        RetinalabError, match=r"Unknown paper 'baselin'\. Did you mean 'baseline'\? Installed: "
+    ):
         paper("baselin")
     with pytest.raises(RetinalabError, match=r"Did you mean 'baseline'\?"):
         task_config("baselne")

@@ -243,7 +243,9 @@ def test_two_processes_that_build_at_once_give_one_good_cache(root: Path, tmp_pa
     assert [process.exitcode for process in pair] == [0, 0]
     (folder,) = (tmp_path / "cache").iterdir()
     listed = [json.loads(p.read_text())["photographs"] for p in sorted(folder.glob("*.json"))]
-    assert [entry["image"] for shard in listed for entry in shard] == [f"images/{i:03d}.jpg" for i in range(8)]
+    assert [entry["image"] for shard in listed for entry in shard] == [
+        f"images/{i:03d}.jpg" for i in range(8)
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rooms, "SHARD", 2)
         images = made(root, tmp_path / "cache").images(np.arange(8))

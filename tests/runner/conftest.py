@@ -42,5 +42,7 @@ def whole(
     output = tmp_path_factory.mktemp("whole")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        experiment = load_experiment("madeup", "whole", [*roots, f"data.cache={prepared}", f"output={output}"])
+        experiment = load_experiment(
+            "madeup", "whole", [*roots, f"data.cache={prepared}", f"output={output}"]
+        )
         return experiment, run(experiment)

@@ -65,9 +65,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Breaker], None]:
     def go(experiment: Any, breaker: Breaker) -> None:
         original = stage.build_trainer
         with monkeypatch.context() as patch:
-            patch.setattr(
-                stage, "build_trainer", lambda *words: original(*words[:-1], [*words[-1], breaker])
-            )
+            patch.setattr(stage, "build_trainer", lambda *words: original(*words[:-1], [*words[-1], breaker]))
             with pytest.raises(Broken):
                 run(experiment)
 
@@ -114,7 +112,9 @@ def undisturbed(
         (Breaker("epoch", 2), None, 5),
         (Breaker("test", 0), None, 0),  # trained and validated to the end
     ],
-    ids=lambda value: f"{value.moment}-{value.epoch}-{value.batch}" if isinstance(value, Breaker) else str(value),
+    ids=lambda value: (
+        f"{value.moment}-{value.epoch}-{value.batch}" if isinstance(value, Breaker) else str(value)
+    ),
 )
 def test_a_broken_run_goes_on_to_the_same_bits(
     one_stage: Callable[..., Any],
@@ -156,7 +156,9 @@ def test_results_do_not_depend_on_workers(
 def test_a_run_broken_within_an_epoch_goes_on_with_workers(
     one_stage: Callable[..., Any], breaking: Callable[..., None], undisturbed: Result, tmp_path: Path
 ) -> None:
-    experiment = one_stage("stages.train.trainer.checkpoint_every_n_steps=1", "data.workers=2", output=tmp_path)
+    experiment = one_stage(
+        "stages.train.trainer.checkpoint_every_n_steps=1", "data.workers=2", output=tmp_path
+    )
     breaking(experiment, Breaker("batch", 1, 2))
     equal(run(experiment), undisturbed)
 
@@ -177,7 +179,9 @@ def test_another_seed_is_another_result(
 ) -> None:
     other = run(one_stage("seed=1", output=tmp_path))
     assert other.predictions["dr_score"].tolist() != undisturbed.predictions["dr_score"].tolist()
-    assert set(other.predictions["image"]) == set(undisturbed.predictions["image"])  # the split has its own seed
+    assert set(other.predictions["image"]) == set(
+        undisturbed.predictions["image"]
+    )  # the split has its own seed
 
 
 def test_other_photographs_are_not_mixed_into_an_unfinished_run(
@@ -198,7 +202,10 @@ def test_a_second_process_is_kept_out(
     experiment = one_stage(output=tmp_path)
     breaking(experiment, Breaker("batch", 0, 0))
     (folder,) = [path for path in (tmp_path / "runs/madeup/one").iterdir() if path.is_dir()]
-    with FileLock(folder / ".lock"), pytest.raises(RetinalabError, match=r"Another process works on .*seed=1"):
+    with (
+        FileLock(folder / ".lock"),
+        pytest.raises(RetinalabError, match=r"Another process works on .*seed=1"),
+    ):
         run(experiment)
     run(experiment)
 
@@ -226,7 +233,9 @@ def test_a_foreign_folder_beside_the_runs_does_no_harm(one_stage: Callable[..., 
 def test_a_metric_that_is_not_logged_is_named_with_those_that_are(
     one_stage: Callable[..., Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(RetinalabError, match=r"Stage 'train' has no metric 'val/kapa'.*val/dr/kappa") as raised:
+    with pytest.raises(
+        RetinalabError, match=r"Stage 'train' has no metric 'val/kapa'.*val/dr/kappa"
+    ) as raised:
         run(one_stage("stages.train.trainer.monitor=val/kapa", output=tmp_path))
     assert "\n" not in str(raised.value)
 
@@ -256,7 +265,9 @@ def test_two_processes_judge_each_photograph_once_and_agree_on_the_figures(
 ) -> None:
     two = run(
         one_stage(
-            "stages.train.trainer.devices=2", "stages.train.trainer.strategy=ddp_fork", output=tmp_path / "two"
+            "stages.train.trainer.devices=2",
+            "stages.train.trainer.strategy=ddp_fork",
+            output=tmp_path / "two",
         )
     )
     table = two.predictions

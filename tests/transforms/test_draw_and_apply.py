@@ -103,7 +103,9 @@ def test_the_central_view_is_the_central_crop() -> None:
 def test_crops_and_zooms_stay_within_their_ranges(
     seed: int, smallest: float, aspect: float, low: float, high: float
 ) -> None:
-    warp = drawn(seed, 200, 100, crop_area=(smallest, 1.0), crop_aspect=(1 / aspect, aspect), flip_vertical=0.5)
+    warp = drawn(
+        seed, 200, 100, crop_area=(smallest, 1.0), crop_aspect=(1 / aspect, aspect), flip_vertical=0.5
+    )
     width, height = 100 * abs(warp[0, 0]), 100 * abs(warp[1, 1])
     assert width <= 200.001
     assert height <= 200.001
@@ -174,7 +176,9 @@ def test_opencv_and_kornia_give_the_same_picture_and_the_same_masks(seed: int, c
     for x, y, radius in ((40, 40, 9), (80, 60, 5), (60, 90, 14)):
         cv2.circle(mask, (x, y), radius, 1, cv2.FILLED)
     near = apply_mask(mask, warp, crop)
-    far = apply_batch(torch.from_numpy(mask)[None, None].float(), torch.from_numpy(warp)[None], crop, "nearest")
+    far = apply_batch(
+        torch.from_numpy(mask)[None, None].float(), torch.from_numpy(warp)[None], crop, "nearest"
+    )
     differing = near != far[0, 0].numpy().astype(np.uint8)
     edge = cv2.morphologyEx(near, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     assert not (differing & ~edge).any()
@@ -214,4 +218,6 @@ def test_outside_the_photograph_is_black_and_of_no_known_label() -> None:
     ],
 )
 def test_normalisation(how: str, expected: list[float]) -> None:
-    assert normalise(torch.full((1, 3, 2, 2), 0.5), how)[0, :, 1, 0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert normalise(torch.full((1, 3, 2, 2), 0.5), how)[0, :, 1, 0].tolist() == pytest.approx(
+        expected, rel=1e-4
+    )
