@@ -109,7 +109,7 @@ def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, co
     points = _draw_points(rng, disc, place, min(count, 130), 0.1)
     points = _more(rng, disc, points, 0.4)
     points = points[np.hypot(*points.T) > 0.12]
-    radii = np.clip(rng.lognormal(np.log(0.0290), 0.40, len(points)), 0.012, 0.066) / 2
+    radii = np.clip(rng.lognormal(np.log(0.0290), 0.42, len(points)), 0.012, 0.066) / 2
     keep = _spread(points, radii, 0.03)
     outlines = blobs(rng, points[keep], radii[keep], 0.16, points=10)
     values = rng.uniform(0.35, 0.95, len(keep))
@@ -137,8 +137,8 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
         points = _draw_points(rng, disc, place, 480, 0.15)
         radii = np.clip(rng.lognormal(np.log(0.058), 0.58, len(points)), 0.028, 0.30) / 2
     else:
-        points = _more(rng, disc, _draw_points(rng, disc, place, 2 + int(rng.gamma(1.2, 9.0)), 0.2), 0.4)
-        radii = np.clip(rng.lognormal(np.log(0.084), 0.70, len(points)), 0.030, 0.42) / 2
+        points = _more(rng, disc, _draw_points(rng, disc, place, 2 + int(rng.gamma(1.2, 8.0)), 0.2), 0.4)
+        radii = np.clip(rng.lognormal(np.log(0.082), 0.67, len(points)), 0.030, 0.42) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
     aspect = np.where(flame, rng.uniform(2.2, 4.5, len(points)), rng.uniform(1.0, 1.9, len(points)))
@@ -205,7 +205,7 @@ def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
             offset *= rng.lognormal(-0.3, 0.6, (count, 1))
         offset[0] *= 0.1 if not ring else 1.0
         points = centre + offset
-        radii = np.clip(rng.lognormal(np.log(0.0312), 0.54, count), 0.012, 0.26) / 2
+        radii = np.clip(rng.lognormal(np.log(0.0308), 0.60, count), 0.012, 0.26) / 2
         # plaques grow together in the middle of a cluster, specks surround it
         radii *= 0.85 + 0.8 * np.exp(-((np.hypot(*offset.T) / (0.35 * size)) ** 2))
         clear = np.hypot(*(points - disc).T) - radii > _DISC
@@ -251,7 +251,7 @@ def _exudate_centre(
 def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count: int) -> list[Lesion]:
     points = _draw_points(rng, disc, place, 6 * count, 0.25, 0.95)
     points = points[np.hypot(*points.T) > 0.9][:count]
-    radii = np.clip(rng.lognormal(np.log(0.185), 0.25, len(points)), 0.12, 0.27) / 2
+    radii = np.clip(rng.lognormal(np.log(0.19), 0.27, len(points)), 0.12, 0.27) / 2
     lesions = []
     for point, radius in zip(points, radii, strict=True):
         parts = int(rng.integers(2, 5))

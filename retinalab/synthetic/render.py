@@ -92,7 +92,7 @@ def _illuminate(
     width, height = max(2, frame.width // step), max(2, frame.height // step)
     x = (np.linspace(-0.5, 0.5, width, dtype=np.float32) * frame.width / frame.radius)[None]
     y = (np.linspace(-0.5, 0.5, height, dtype=np.float32) * frame.height / frame.radius)[:, None]
-    off = rng.normal(0, 0.30, 2)
+    off = rng.normal(0, 0.34, 2)
     distance = (x - np.float32(off[0])) ** 2 + (y - np.float32(off[1])) ** 2
     lamp = 1.0 - np.float32(camera.vignette * rng.uniform(0.6, 1.3)) * distance * np.float32(0.72)
     slope = rng.normal(0, 0.17, 2)
