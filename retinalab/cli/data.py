@@ -58,7 +58,8 @@ def data_split(known: argparse.Namespace) -> int:
         Protocol, overridden({}, [w for w in known.rest if not w.startswith("options.")]), "protocol"
     )
     _, records, _ = read_records(data, protocol, {})
-    made = split(records, protocol, fold=0 if protocol.split == "folds" else None, folds=5)
+    folds = 5 if protocol.split == "folds" else None
+    made = split(records, protocol, fold=0 if folds else None, folds=folds)
     print(f"{made.origin}: {len(made.train)} train, {len(made.val)} val, {len(made.test)} test")
     for leak in made.leaks:
         print(f"leak: {leak}")

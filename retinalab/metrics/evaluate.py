@@ -175,10 +175,10 @@ def _on(figures: Callable[..., Figures], *arguments: object) -> Build:
 def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
     columns = probabilities_of(table, f"{disease}_p")
     regression = f"{disease}_score" in table
-    if not regression and len(columns) != scale.size:
+    if columns and not regression and len(columns) != scale.size:
         raise RetinalabError(
             f"{disease}: {len(columns)} probability columns for scale {scale.name} of {scale.size} grades. "
-            f"Give {disease}_p0 to {disease}_p{scale.size - 1}, or name the scale of the predictions."
+            f"Give {disease}_p0 to {disease}_p{scale.size - 1} or none, or name the scale of the predictions."
         )
     for column, lowest in ((disease, -1), (f"{disease}_grade", 0)):
         wrong = table[~table[column].between(lowest, scale.size - 1)]

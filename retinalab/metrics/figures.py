@@ -54,13 +54,17 @@ def disease_figures(rows: pd.DataFrame, clusters: Clusters, disease: str, scale:
     """Figures of one disease: of the confusion matrix, ``auc``, and above two grades ``auc_referable``.
 
     ``auc`` is binary on two grades and one-vs-rest on more; a regression's score ranks by itself and has no
-    one-vs-rest area. Rows must have a known reference.
+    one-vs-rest area. Grades alone, without probabilities or a score, have no areas. Rows must have a known
+    reference.
     """
     reference = rows[disease].to_numpy(dtype=np.int64)
     predicted = rows[f"{disease}_grade"].to_numpy(dtype=np.int64)
     index = clusters.index(rows["group"])
     columns = probabilities_of(rows, f"{disease}_p")
     regression = f"{disease}_score" in rows
+    if not regression and not columns:
+        cells = _cells(reference, predicted, scale.size, index, clusters.size)
+        return _confusion_figures(cells, scale)
     probabilities = rows[columns].to_numpy(dtype=np.float64)
     score = (
         rows[f"{disease}_score"].to_numpy(dtype=np.float64)
@@ -195,6 +199,14 @@ def _graded(
         return np.stack(figures, axis=1)
 
     return Figures(names, panel)
+
+
+def _confusion_figures(cells: Array, scale: Scale) -> Figures:
+    def panel(counts: Array) -> Array:
+        figures = summary((counts @ cells).reshape(-1, scale.size, scale.size), scale)
+        return np.stack(list(figures.values()), axis=1)
+
+    return Figures(tuple(summary(np.zeros((scale.size, scale.size)), scale)), panel)
 
 
 def _cells(

@@ -1,0 +1,177 @@
+"""Every command and every block of Python in the README runs; every message that it quotes is the real one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import retinalab.runner
+from retinalab.cli import main
+from retinalab.experiment import smoke
+from retinalab.testing import write_fake_set
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+ELSEWHERE = {
+    "make install": "the environment that these tests run in",
+    ". .venv/bin/activate": "the environment that these tests run in",
+    "pip install . ./plugins/canet": "test_packaging: the same two, from their wheels",
+    "pip wheel --no-deps -w wheels . ./plugins/canet": "test_packaging",
+    "pip install --find-links wheels retinalab-canet": "test_packaging",
+    "make test": "these tests",
+    "make lint": "ruff and mypy, which the tests do not start",
+    "wandb sweep experiments/canet/sweep.yaml": "test_sweeps: against a server on this machine",
+    "wandb agent USER/retinalab/ID": "test_sweeps: against a server on this machine",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+SHELL = [line for text in blocks("sh") for line in text.splitlines() if line and not line.startswith("#")]
+COMMANDS = [line for line in SHELL if line not in ELSEWHERE]
+MESSAGES = [
+    (lines[0].removeprefix("$ "), lines[1:]) for text in blocks("console") if (lines := text.splitlines())
+]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README supposes it: drawn copies of data sets, a table of predictions, an experiment file."""
+    folder = tmp_path_factory.mktemp("readme")
+    write_fake_set("idrid", folder / "FOLDER", 40)
+    write_fake_set("dr600", folder / "dr600", 40)
+    write_fake_set("folders", folder / "graded", 40)
+    write_fake_set("table", folder / "photographs", 40)
+    records = pd.read_csv(folder / "photographs/records.csv")
+    names = {"image": "file", "patient": "person", "dr": "retinopathy", "dme": "edema"}
+    records.rename(columns=names).to_csv(folder / "photographs/labels.csv", index=False)
+    (folder / "photographs/records.csv").unlink()
+    truth = [0, 1, 2, 3, 4] * 6
+    answers = {
+        "image": [f"{i}.jpg" for i in range(30)],
+        "truth": truth,
+        "answer": [max(0, g - 1) for g in truth],
+    }
+    pd.DataFrame(answers).to_csv(folder / "predictions.csv", index=False)
+    (text,) = blocks("yaml")
+    (folder / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
+    for paper in ("canet", "baseline"):
+        (folder / "runs" / paper).mkdir(parents=True)
+        (folder / "runs" / paper / "synthetic").symlink_to("synthetic-smoke")
+    (folder / "cache").mkdir()
+    prepared = tmp_path_factory.getbasetemp() / "prepared"
+    prepared.mkdir(exist_ok=True)
+    (folder / "cache/retinalab").symlink_to(prepared)
+    return folder
+
+
+@pytest.fixture
+def at_work(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], int]:
+    """Run the command line there; what was run before is not run again."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+
+    def command(words: list[str]) -> int:
+        if words[0] == "exp" and "--show" not in words:
+            words = [*words, "--smoke"]
+        done = workplace / f"{abs(hash(tuple(words)))}.done"
+        if words[0] == "exp" and done.exists():
+            return 0
+        status = main(words)
+        if status == 0:
+            done.touch()
+        return status
+
+    return command
+
+
+def as_words(line: str) -> list[str]:
+    """The arguments of ``retinalab``; for make, those that the Makefile's recipe ends with."""
+    words = shlex.split(line)
+    if words[0] == "make":
+        dry = ["make", "-n", "-C", str(REPOSITORY), "--no-print-directory", *words[1:]]
+        recipe = subprocess.run(dry, capture_output=True, text=True, check=True).stdout
+        words = shlex.split(recipe.strip().splitlines()[-1])
+        words = [word.replace("../shared/data/dr600", "dr600") for word in words]
+    assert Path(words[0]).name == "retinalab"
+    return words[1:]
+
+
+def test_the_lists_above_are_the_readmes() -> None:
+    assert set(ELSEWHERE) <= set(SHELL)
+    assert len(COMMANDS) > 12
+    assert len(MESSAGES) > 5
+    assert {kind for kind, _ in BLOCKS} <= {"sh", "python", "yaml", "console", "text"}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_runs(line: str, at_work: Callable[[list[str]], int]) -> None:
+    words = as_words(line)
+    if words[0] in ("compare", "report"):
+        assert at_work(["exp", "canet", "synthetic"]) == 0
+    if words[0] == "compare":
+        assert at_work(["exp", "baseline", "synthetic"]) == 0
+    assert at_work(words) == 0
+
+
+@pytest.mark.parametrize(("line", "expected"), MESSAGES, ids=[line for line, _ in MESSAGES])
+def test_a_message_is_the_real_one(
+    line: str,
+    expected: list[str],
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workplace / "cache"))
+    assert main(as_words(line)) == 2
+    shown = [text for text in capsys.readouterr().err.splitlines() if text.startswith("retinalab: ")]
+    assert len(shown) == len(expected)
+    for got, quoted in zip(shown, expected, strict=True):
+        assert re.fullmatch(re.escape(quoted).replace("…", ".*"), got)
+
+
+def test_the_blocks_of_python_run(
+    at_work: Callable[[list[str]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = retinalab.runner.run
+    monkeypatch.setattr(retinalab.runner, "run", lambda experiment: whole(smoke(experiment)))
+    assert at_work(["exp", "canet", "synthetic"]) == 0
+    code = blocks("python")
+    assert len(code[0].strip().splitlines()) == 5
+    capsys.readouterr()
+    for text in code:
+        exec(compile(text, "README.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert "torch.Size([2, 5]) torch.Size([2, 3])" in shown
+    assert "'low'" in shown
+
+
+def test_the_saved_experiment_is_the_same_experiment(
+    at_work: Callable[[list[str]], int], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at_work(["exp", "canet", "synthetic"]) == 0
+    saved = workplace / "runs/canet/synthetic/latest/experiment.yaml"
+    capsys.readouterr()
+    assert main(["exp", "canet", str(saved), "--show"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(saved.read_text(encoding="utf-8"))
+
+
+def test_the_files_named_are_there() -> None:
+    for path in ("LICENSE", "CITATION.cff", "experiments/canet/sweep.yaml", "experiments/results/keep.py"):
+        assert path in README
+        assert (REPOSITORY / path).is_file()
+    for path in re.findall(r"`(retinalab/\w+(?:\.py|/))`", README):
+        assert (REPOSITORY / path).exists(), path
+    assert not re.search(r"(?<![.\w])/(?:work|home|root|tmp)/|simple/", README)
