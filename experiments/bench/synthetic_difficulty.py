@@ -11,10 +11,11 @@ core it takes about a minute, and another to draw 400 photographs at 256 px if t
 
 The thresholds: each colour is divided by its background, a Gaussian of half a disc diameter (local) or of two (wide)
 inside the field of view. Connected pixels that are darker or brighter by a share are a lesion if their extent and
-solidity fit, and their hue: green over its background, less blue over its background (yellow: EX; pale: SE, FP). The
-disc is left out. Each lesion's shares, hue and extents come from a grid, by pixel F1 on the training photographs; then
-the least area at which it counts as present, by image F1 on the same. The public rule engine turns what is
-present into grades, with the true fovea and disc. New vessels are not attempted: no colour sets them apart.
+roundness fit, and their hue: green over its background, less blue over its background (yellow: EX; pale: SE, FP). The
+disc is left out, as are, for dark lesions, the macula and, over the wide background, the rim. Each lesion's shares,
+hues and extents come from a grid, by pixel F1 on the training photographs; then the least area at which it counts
+as present, by image F1 on the same. The public rule engine turns what is present into grades, with the true
+fovea and disc. New vessels are not attempted: no colour sets them apart.
 """
 
 from __future__ import annotations
@@ -57,17 +58,17 @@ class Rule:
     most: tuple[float, ...]
     yellow: tuple[float, ...] = (-np.inf,)
     pale: tuple[float, ...] = (np.inf,)
-    solidity: float = 0.0
+    roundness: float = 0.0
 
 
-DARK, BRIGHT = (0.06, 0.1, 0.15, 0.2, 0.3), (0.08, 0.15, 0.25, 0.4)
+DARK, BRIGHT = (0.06, 0.1, 0.15, 0.2, 0.3), (0.05, 0.08, 0.15, 0.25, 0.4)
 RULES = (
     Rule("MA", -1, "local", DARK, (0.0,), (0.04, 0.07, 0.1, 0.14)),
-    Rule("HE", -1, "local", DARK, (0.05, 0.08, 0.12), (0.3, 0.6), solidity=0.35),
-    Rule("EX", 1, "local", BRIGHT, (0.0, 0.03), (0.2, 0.5), yellow=(0.0, 0.05, 0.1, 0.2)),
-    Rule("SE", 1, "local", BRIGHT, (0.08, 0.15), (0.4, 0.7), pale=(0.0, 0.1, 0.2, 0.4), solidity=0.35),
+    Rule("HE", -1, "local", DARK, (0.05, 0.08, 0.12), (0.3, 0.6), roundness=0.25),
+    Rule("EX", 1, "local", BRIGHT, (0.0, 0.03), (0.2, 0.5, 1.0), yellow=(0.0, 0.05, 0.1, 0.2)),
+    Rule("SE", 1, "local", BRIGHT, (0.08, 0.15), (0.4, 0.7), pale=(0.0, 0.1, 0.2, 0.4), roundness=0.25),
     Rule("VH", -1, "wide", (0.2, 0.3, 0.4, 0.5), (1.0, 2.0), (9.0,)),
-    Rule("PH", -1, "wide", (0.2, 0.3, 0.4, 0.5), (0.3, 0.6), (1.5, 3.0), solidity=0.35),
+    Rule("PH", -1, "wide", (0.2, 0.3, 0.4, 0.5), (0.3, 0.6), (1.5, 3.0), roundness=0.25),
     Rule("FP", 1, "wide", BRIGHT, (0.5, 1.0), (9.0,), pale=(0.0, 0.1, 0.2, 0.4)),
 )
 
@@ -115,8 +116,17 @@ def views(part: Part, limit: int | None = None) -> Iterator[View]:
         )
 
 
-def contrasts(view: View) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Green over its backgrounds less one, the hue, and the pixels that are looked at."""
+@dataclass(frozen=True)
+class Seen:
+    """Green over each background less one, the hue, and the pixels that are looked at per background and sign."""
+
+    green: dict[str, np.ndarray]
+    hue: np.ndarray
+    clear: dict[tuple[str, int], np.ndarray]
+
+
+def contrasts(view: View) -> Seen:
+    """What the thresholds are laid on; the dark macula and the rim's shade are no lesions."""
     image = view.image.astype(np.float32) + 4
     field = (view.image.max(axis=2) > 12).astype(np.uint8)
     outlines, _ = cv2.findContours(field, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -127,40 +137,46 @@ def contrasts(view: View) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray
         blurred = cv2.GaussianBlur(image * weight[..., None], (0, 0), sigma * view.diameter)
         around = cv2.GaussianBlur(weight, (0, 0), sigma * view.diameter)
         over[name] = image / np.maximum(blurred / np.maximum(around, 1e-3)[..., None], 1) - 1
-    rim = max(1, round(0.02 * len(field)))
-    framed = cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    inside = cv2.erode(framed, np.ones((3, 3), np.uint8), iterations=rim)[1:-1, 1:-1]
+    depth = cv2.distanceTransform(cv2.copyMakeBorder(field, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 5)
+    depth = depth[1:-1, 1:-1] / len(field)
     y, x = np.mgrid[: len(field), : field.shape[1]]
-    clear = np.hypot(x - view.disc[0], y - view.disc[1]) > 0.62 * view.diameter
+    disc = np.hypot(x - view.disc[0], y - view.disc[1]) < 0.62 * view.diameter
+    macula = np.hypot(x - view.fovea[0], y - view.fovea[1]) < 0.4 * view.diameter
+    clear = {
+        ("local", 1): (depth > 0.02) & ~disc,
+        ("local", -1): (depth > 0.02) & ~disc & ~macula,
+        ("wide", 1): (depth > 0.08) & ~disc,
+        ("wide", -1): (depth > 0.08) & ~disc & ~macula,
+    }
     green = {name: value[..., 1] for name, value in over.items()}
-    return green, over["local"][..., 1] - over["local"][..., 2], (inside > 0) & clear
+    return Seen(green, over["local"][..., 1] - over["local"][..., 2], clear)
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Connected pixels beyond a share: their labels, areas, extents in disc diameters and solidities."""
+    """Connected pixels beyond a share: their labels, areas, extents in disc diameters and roundness."""
 
     labels: np.ndarray
     area: np.ndarray
     extent: np.ndarray
-    solidity: np.ndarray
+    roundness: np.ndarray
 
     def fit(self, rule: Rule, least: float, most: float) -> np.ndarray:
-        """Which pieces have the extent and solidity of the rule; the background has none."""
-        fit = (self.extent >= least) & (self.extent <= most) & (self.solidity >= rule.solidity)
+        """Which pieces have the extent and roundness of the rule; the background has none."""
+        fit = (self.extent >= least) & (self.extent <= most) & (self.roundness >= rule.roundness)
         fit[0] = False
         return fit
 
 
-def pieces(rule: Rule, share: float, yellow: float, pale: float, seen: Any, diameter: float) -> Pieces:
+def pieces(rule: Rule, share: float, yellow: float, pale: float, seen: Seen, diameter: float) -> Pieces:
     """The candidates of a rule in one photograph."""
-    green, hue, clear = seen
-    beyond = rule.sign * green[rule.background] > share
-    binary = (beyond & (hue >= yellow) & (hue <= pale) & clear).astype(np.uint8)
+    beyond = rule.sign * seen.green[rule.background] > share
+    hue = (seen.hue >= yellow) & (seen.hue <= pale)
+    binary = (beyond & hue & seen.clear[rule.background, rule.sign]).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    width, height = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
     area = stats[:, cv2.CC_STAT_AREA]
-    return Pieces(labels, area, np.maximum(width, height) / diameter, area / (width * height))
+    return Pieces(labels, area, extent / diameter, area / extent**2)
 
 
 def grid(rule: Rule) -> list[Choice]:
