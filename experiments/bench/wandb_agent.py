@@ -165,7 +165,7 @@ def main() -> int:
         subprocess.run(made, env=seen, cwd=folder, check=True)
         agent = [*wandb, "agent", "--count", str(known.runs), f"local/retinalab/{_SWEEP}"]
         subprocess.run(agent, env=seen | {"WANDB_MODE": "offline"}, cwd=folder, check=True)
-        metrics = sorted(folder.glob("runs/*/*/*/metrics.json"), key=lambda path: path.stat().st_mtime)
+        metrics = sorted({path.resolve() for path in folder.glob("runs/*/*/*/metrics.json")})
         logged = [len(list(path.parent.glob("wandb/offline-run-*"))) for path in metrics]
     result = {
         "seconds": round(time.perf_counter() - began, 1),
