@@ -24,6 +24,7 @@ def keep(run: Path, name: str) -> Path:
     provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     figures = {key: value for key, value in metrics.items() if key.startswith("test") and _shown(key)}
     content = {"name": name, **{key: provenance.get(key) for key in FACTS}, "metrics": figures}
+    content["command"] = portable(provenance["command"])
     path = HERE / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
@@ -34,7 +35,7 @@ def table(name: str) -> str:
     kept = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
     metrics = kept["metrics"]
     lines = [
-        f"`{_command(kept['command'])}`",
+        f"`{kept['command']}`",
         "",
         "| | value [95 % interval] | majority grade | colours alone | photographs |",
         "|---|---|---|---|---|",
@@ -42,8 +43,13 @@ def table(name: str) -> str:
     for key, metric in metrics.items():
         if key.endswith(("_majority", "_colour")):
             continue
-        beside = [cell(metrics.get(f"{key}{suffix}")) for suffix in ("_majority", "_colour")]
-        lines.append(f"| {key.removeprefix('test/')} | {cell(metric)} | {' | '.join(beside)} | {metric['n']} |")
+        room, _, last = key.rpartition("/")
+        binary = last == "auc" and f"{room}/auc_referable" not in metrics
+        colour = f"{room}/auc_referable_colour" if binary else f"{key}_colour"
+        beside = [cell(metrics.get(f"{key}_majority")), cell(metrics.get(colour))]
+        lines.append(
+            f"| {key.removeprefix('test/')} | {cell(metric)} | {' | '.join(beside)} | {metric['n']} |"
+        )
     return "\n".join(lines)
 
 
@@ -61,14 +67,23 @@ def _shown(key: str) -> bool:
     return last in WANTED or key.startswith(("test/lesion/mean", "test/joint"))
 
 
-def _command(command: str) -> str:
-    words = [word for word in command.split() if not word.startswith("output=")]
-    return " ".join(w.rpartition("/shared/")[1] and f"{w.split('=')[0]}=../shared/{w.rpartition('/shared/')[2]}" or w for w in words)
+def portable(command: str) -> str:
+    """The command without folders of the machine that it ran on."""
+    words = []
+    for word in command.split():
+        name, equals, value = word.partition("=")
+        if name == "output":
+            continue
+        place = value.rpartition("/shared/data/")[2] if "/shared/data/" in value else ""
+        words.append(f"{name}=../shared/data/{place}" if place else word if equals else name)
+    return " ".join(words)
 
 
 def main() -> None:
     """Keep a run, or print every kept table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("name", nargs="?")
     parser.add_argument("--tables", action="store_true")

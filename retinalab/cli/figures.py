@@ -18,7 +18,9 @@ def print_headline(metrics: Mapping[str, Any]) -> None:
         headline = name in _HEADLINE or "/lesion/mean" in room
         if not key.startswith("test") or not headline or metric["value"] is None:
             continue
-        beside = [metrics.get(f"{key}{suffix}") for suffix in ("_majority", "_colour")]
+        # on a scale of two grades the AUC is that for referable disease
+        colour = f"{room}/auc_referable" if name == "auc" and f"{room}/auc_referable" not in metrics else key
+        beside = [metrics.get(f"{key}_majority"), metrics.get(f"{colour}_colour")]
         majority, colours = (
             f"{m['value']:9.3f}" if m and m["value"] is not None else " " * 9 for m in beside
         )
