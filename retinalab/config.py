@@ -125,6 +125,13 @@ class DataConfig(Model):
     normalise: Literal["imagenet", "unit", "none"] = Field(
         "imagenet", description="imagenet mean and deviation; unit: [0, 1]; none: [0, 255]"
     )
+    background: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="subtract the local average colour: deviation of the Gaussian as a share of the input's side "
+        "(Graham: 1/60); null: not at all",
+    )
     masks: bool = Field(False, description="whether batches carry lesion masks")
     mask_coverage: float = Field(
         0.25,

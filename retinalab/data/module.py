@@ -22,6 +22,7 @@ from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS
 from retinalab.transforms.apply import apply_batch, apply_colour, apply_image, apply_mask, normalise
+from retinalab.transforms.background import subtract_background
 from retinalab.transforms.draw import IDENTITY_COLOUR, draw_colour, draw_warp, evaluation_warp, generator
 
 __all__ = ["FundusDataModule", "PartDataset"]
@@ -224,6 +225,8 @@ class FundusDataModule(LightningDataModule):
             if "mask" in batch:
                 batch["mask"] = _warped_mask(batch["mask"], batch["warp"], self.data.input_size)
             del batch["warp"], batch["colour"]
+        if self.data.background is not None:
+            images = subtract_background(images, self.data.background * images.shape[-1])
         batch["image"] = normalise(images, self.data.normalise)
         return batch
 
