@@ -228,7 +228,7 @@ def expose(
         - Returns: ``(H, W, 3)``, uint8, RGB.
     """
     size = float(np.sqrt(4 / np.pi * np.count_nonzero(field)))
-    exposure = rng.lognormal(0.04, 0.18)
+    exposure = rng.lognormal(0.055, 0.18)
     balance = rng.normal(0, 0.06, 3) * [0.5, 1.0, 1.6]
     if fault == "overexposed":
         exposure *= 1.25 + 0.28 * level

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from retinalab.synthetic.lesions import Lesion, blobs
+from retinalab.synthetic.placement import DISC_MARGIN, Place, and_farther_out, draw_points, spread
+from retinalab.synthetic.proliferative import (
+    fibrous_proliferation,
+    new_vessels,
+    preretinal_haemorrhage,
+    vitreous_haemorrhage,
+)
 
-__all__ = ["Place", "plan_lesions"]
+__all__ = ["plan_lesions"]
 
-Place = Callable[[np.ndarray, float], np.ndarray]
-"""Which of the points (n, 2) lie at least a margin inside the field that every view of the eye shows."""
-
-_REACH = 3.9  # lesions beyond what every camera shows lie within this distance of the fovea
-_DISC = 0.62  # no intraretinal lesion closer to the disc's centre
 _NEAR, _FAR = (
     0.85,
     1.15,
@@ -53,9 +53,11 @@ def plan_lesions(
     if background == 3 and (not severe_by_count or rng.random() < 0.4):
         lesions += _cotton_wool(rng, at, place, 1 + int(rng.poisson(2.2)))
     for which in four:
-        lesions += (_new_vessels, _preretinal, _vitreous, _fibrosis)[which](rng, at, place)
+        lesions += (new_vessels, preretinal_haemorrhage, vitreous_haemorrhage, fibrous_proliferation)[which](
+            rng, at, place
+        )
     if target == 4 and rng.random() < 0.3:
-        lesions += _new_vessels(rng, at, place)
+        lesions += new_vessels(rng, at, place)
     return lesions
 
 
@@ -66,51 +68,16 @@ def _other_disease(rng: np.random.Generator, disc: np.ndarray, place: Place) -> 
     if chance < 0.15:
         return _cotton_wool(rng, disc, place, 1 + int(rng.poisson(0.8)))
     if chance < 0.18:
-        return _fibrosis(rng, disc, place)
+        return fibrous_proliferation(rng, disc, place)
     return []
 
 
-def _draw_points(
-    rng: np.random.Generator, disc: np.ndarray, place: Place, count: int, margin: float, clear: float = _DISC
-) -> np.ndarray:
-    """Up to ``count`` points of the shared field, off the disc by ``clear``; denser towards the macula."""
-    found = np.empty((0, 2))
-    for _ in range(6):
-        points = rng.uniform(-1, 1, (6 * count + 40, 2)) * [3.6, 3.0]
-        near = rng.random(len(points)) < 0.35 + 0.65 * np.exp(-((np.hypot(*points.T) / 2.2) ** 2))
-        ok = place(points, margin) & near & (np.hypot(*(points - disc).T) > clear)
-        found = np.vstack([found, points[ok]])
-        if len(found) >= count:
-            break
-    return found[:count]
-
-
-def _spread(points: np.ndarray, reach: np.ndarray, gap: float) -> np.ndarray:
-    """Positions of the points that keep a gap to all earlier ones (reach is a radius each)."""
-    apart = np.hypot(points[:, None, 0] - points[:, 0], points[:, None, 1] - points[:, 1])
-    clash = apart < reach[:, None] + reach + gap
-    blocked = np.zeros(len(points), bool)
-    kept: list[int] = []
-    for k in range(len(points)):
-        if not blocked[k]:
-            kept.append(k)
-            blocked |= clash[k]
-    return np.array(kept, int)
-
-
-def _more(rng: np.random.Generator, disc: np.ndarray, points: np.ndarray, share: float) -> np.ndarray:
-    """The points, and some farther out, where only some cameras look."""
-    extra = rng.uniform(-_REACH, _REACH, (int(share * len(points)), 2))
-    extra[:, 0] += 0.8
-    return np.vstack([points, extra[np.hypot(*(extra - disc).T) > _DISC]])
-
-
 def _microaneurysms(rng: np.random.Generator, disc: np.ndarray, place: Place, count: int) -> list[Lesion]:
-    points = _draw_points(rng, disc, place, min(count, 130), 0.1)
-    points = _more(rng, disc, points, 0.4)
+    points = draw_points(rng, disc, place, min(count, 130), 0.1)
+    points = and_farther_out(rng, disc, points, 0.4)
     points = points[np.hypot(*points.T) > 0.12]
-    radii = np.clip(rng.lognormal(np.log(0.0290), 0.42, len(points)), 0.012, 0.066) / 2
-    keep = _spread(points, radii, 0.03)
+    radii = np.clip(rng.lognormal(np.log(0.0290), 0.40, len(points)), 0.012, 0.066) / 2
+    keep = spread(points, radii, 0.03)
     outlines = blobs(rng, points[keep], radii[keep], 0.16, points=10)
     values = rng.uniform(0.35, 0.95, len(keep))
     return [
@@ -134,10 +101,12 @@ def _quadrants(points: np.ndarray, disc: np.ndarray) -> np.ndarray:
 
 def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crowded: bool) -> list[Lesion]:
     if crowded:
-        points = _draw_points(rng, disc, place, 480, 0.15)
+        points = draw_points(rng, disc, place, 480, 0.15)
         radii = np.clip(rng.lognormal(np.log(0.058), 0.58, len(points)), 0.028, 0.30) / 2
     else:
-        points = _more(rng, disc, _draw_points(rng, disc, place, 2 + int(rng.gamma(1.2, 8.0)), 0.2), 0.4)
+        points = and_farther_out(
+            rng, disc, draw_points(rng, disc, place, 2 + int(rng.gamma(1.2, 8.0)), 0.2), 0.4
+        )
         radii = np.clip(rng.lognormal(np.log(0.082), 0.67, len(points)), 0.030, 0.42) / 2
         radii[: 1 + int(rng.integers(3))] *= 1.5
     flame = rng.random(len(points)) < np.where(radii > 0.045, 0.4, 0.1) * (np.hypot(*points.T) > 0.8)
@@ -146,7 +115,7 @@ def _haemorrhages(rng: np.random.Generator, disc: np.ndarray, place: Place, crow
     axis = disc / np.hypot(*disc)
     off_axes = np.minimum(np.abs(points @ axis), np.abs(points @ np.array([-axis[1], axis[0]]))) > 0.1
     keep = np.flatnonzero((np.hypot(*points.T) > 0.15) & (off_axes | (not crowded)))
-    keep = keep[_spread(points[keep], reach[keep], 0.06)]
+    keep = keep[spread(points[keep], reach[keep], 0.06)]
     quadrant = _quadrants(points[keep], disc)
     limits = rng.integers(*_CROWDED, 4) if crowded else np.full(4, 60)
     if not crowded:
@@ -205,10 +174,10 @@ def _exudates(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[
             offset *= rng.lognormal(-0.3, 0.6, (count, 1))
         offset[0] *= 0.1 if not ring else 1.0
         points = centre + offset
-        radii = np.clip(rng.lognormal(np.log(0.0308), 0.60, count), 0.012, 0.26) / 2
+        radii = np.clip(rng.lognormal(np.log(0.0324), 0.57, count), 0.012, 0.26) / 2
         # plaques grow together in the middle of a cluster, specks surround it
         radii *= 0.85 + 0.8 * np.exp(-((np.hypot(*offset.T) / (0.35 * size)) ** 2))
-        clear = np.hypot(*(points - disc).T) - radii > _DISC
+        clear = np.hypot(*(points - disc).T) - radii > DISC_MARGIN
         distance = np.hypot(*points.T)
         if near and number == 0:
             points[0] = centre
@@ -243,13 +212,13 @@ def _exudate_centre(
     if near:
         turn, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, _NEAR - 0.03)
         return np.asarray(np.array([np.cos(turn), np.sin(turn)]) * distance)
-    points = _draw_points(rng, disc, place, 12, 0.3, 0.9)
+    points = draw_points(rng, disc, place, 12, 0.3, 0.9)
     points = points[np.hypot(*points.T) > 1.5]
     return points[0] if len(points) else None
 
 
 def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count: int) -> list[Lesion]:
-    points = _draw_points(rng, disc, place, 6 * count, 0.25, 0.95)
+    points = draw_points(rng, disc, place, 6 * count, 0.25, 0.95)
     points = points[np.hypot(*points.T) > 0.9][:count]
     radii = np.clip(rng.lognormal(np.log(0.19), 0.27, len(points)), 0.12, 0.27) / 2
     lesions = []
@@ -265,108 +234,3 @@ def _cotton_wool(rng: np.random.Generator, disc: np.ndarray, place: Place, count
             )
         )
     return lesions
-
-
-def _new_vessels(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
-    if rng.random() < 0.4:
-        root = disc + rng.normal(0, 0.12, 2)
-        size, form, spread = rng.uniform(0.45, 0.95), "disc", 2 * np.pi
-    else:
-        points = _draw_points(rng, disc, place, 30, 0.4, 0.9)
-        points = points[np.hypot(*points.T) > 1.2]
-        if not len(points):
-            return []
-        root, size, form, spread = points[0], rng.uniform(0.35, 0.8), "elsewhere", rng.uniform(2.0, 4.5)
-    heading = rng.uniform(0, 2 * np.pi)
-    count = int(rng.integers(12, 24))
-    steps = 16
-    start = heading + rng.uniform(-spread / 2, spread / 2, count)
-    curl = rng.normal(0, 0.16, (count, 1)) + rng.normal(0, 0.28, (count, steps))
-    angle = start[:, None] + np.cumsum(curl, axis=1)
-    length = size * rng.uniform(0.45, 1.0, count) / steps
-    course = np.stack([np.cos(angle), np.sin(angle)], axis=2) * length[:, None, None]
-    lines = root + rng.normal(0, size * 0.09, (count, 1, 2)) + np.cumsum(course, axis=1)
-    arcs = []
-    for _ in range(int(rng.integers(4, 9))):  # loops that join the tips
-        first, second = lines[int(rng.integers(count)), -1], lines[int(rng.integers(count)), -1]
-        middle = (first + second) / 2 + (((first + second) / 2) - root) * 0.3
-        t = np.linspace(0, 1, 10)[:, None]
-        if np.hypot(*(first - second)) < size:
-            arcs.append((1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * second)
-    strokes = tuple(
-        (line, float(rng.uniform(0.008, 0.017)), float(rng.uniform(0.45, 0.85))) for line in [*lines, *arcs]
-    )
-    return [Lesion("NV", form, float(root[0]), float(root[1]), float(2 * size), strokes=strokes)]
-
-
-def _preretinal(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
-    points = _draw_points(rng, disc, place, 20, 0.5, 0.7)
-    points = points[np.hypot(*points.T) > 0.7]
-    if not len(points):
-        return []
-    centre, width = points[0], rng.uniform(0.4, 1.5)
-    depth = width * rng.uniform(0.3, 0.75)
-    t = np.linspace(0, np.pi, 22)
-    ripple = (
-        1 + 0.10 * np.sin(np.arange(22) * rng.uniform(0.3, 0.9) + rng.uniform(0, 6)) + rng.normal(0, 0.02, 22)
-    )
-    hull = np.stack([-np.cos(t) * 0.5 * width, np.sin(t) ** rng.uniform(0.6, 1.1) * depth], axis=1)
-    hull *= ripple[:, None]
-    sag = rng.normal(0, 0.05) * width  # the level of settled blood is flat, or nearly so
-    top = np.stack([np.linspace(0.5, -0.5, 10) * width, sag * np.sin(np.linspace(0, np.pi, 10))], axis=1)
-    top[1:-1] += rng.normal(0, 0.008 * width, (8, 2))
-    lean = rng.normal(0, 0.12)
-    turn = np.array([[np.cos(lean), np.sin(lean)], [-np.sin(lean), np.cos(lean)]])
-    outline = np.vstack([hull, top]) @ turn + centre - [0, depth / 2]
-    return [Lesion("PH", "boat", float(centre[0]), float(centre[1]), float(width), (outline,), (1.0,))]
-
-
-def _vitreous(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
-    points = _draw_points(rng, disc, place, 5, 0.4, 0.0)
-    if not len(points):
-        return []
-    centre, size = points[0], rng.uniform(0.5, 1.3)
-    parts = int(rng.integers(3, 7))
-    centres = centre + rng.normal(0, size * 0.55, (parts, 2))
-    outlines = blobs(
-        rng,
-        centres,
-        size * rng.uniform(0.3, 0.65, parts),
-        0.3,
-        rng.uniform(1, 2.5, parts),
-        rng.uniform(0, np.pi, parts),
-        24,
-    )
-    values = tuple(rng.uniform(0.5, 1.0, parts).tolist())
-    return [
-        Lesion("VH", "cloud", float(centre[0]), float(centre[1]), float(2.2 * size), tuple(outlines), values)
-    ]
-
-
-def _fibrosis(rng: np.random.Generator, disc: np.ndarray, place: Place) -> list[Lesion]:
-    points = _draw_points(rng, disc, place, 20, 0.4, 0.5)
-    points = points[np.hypot(*points.T) > 0.8]
-    if not len(points):
-        return []
-    centre = points[0]
-    along = np.arctan2(*(centre - disc)[::-1]) + np.pi / 2 + rng.normal(0, 0.4)
-    length, steps = rng.uniform(0.6, 1.5), 16
-    angle = along + np.cumsum(rng.normal(0, 0.09, steps))
-    spine = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length / steps, axis=0)
-    spine += centre - spine.mean(axis=0)
-    normal = np.array([-np.sin(along), np.cos(along)])
-    half = (
-        rng.uniform(0.08, 0.2) * np.sin(np.linspace(0.25, np.pi - 0.1, steps)) * rng.uniform(0.6, 1.3, steps)
-    )
-    sheet = np.vstack([spine + half[:, None] * normal, (spine - half[:, None] * normal)[::-1]])
-    strokes = []
-    for _ in range(int(rng.integers(3, 8))):  # strands that run along the sheet and out of it
-        first = int(rng.integers(0, steps // 2))
-        strand = spine[first : first + int(rng.integers(6, steps))] + normal * rng.normal(0, 0.06)
-        fan = np.linspace(0, rng.normal(0, 0.25), len(strand))[:, None] * normal
-        strokes.append((strand + fan, float(rng.uniform(0.025, 0.07)), float(rng.uniform(0.6, 1.0))))
-    return [
-        Lesion(
-            "FP", "band", float(centre[0]), float(centre[1]), float(length), (sheet,), (0.55,), tuple(strokes)
-        )
-    ]
