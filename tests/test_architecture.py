@@ -12,9 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CORE = REPOSITORY / "retinalab"
-PLUGINS = sorted((REPOSITORY / "plugins").glob("*/retinalab_*")) + [
-    REPOSITORY / "tests/made_up/retinalab_madeup"
-]
+MADE_UP = REPOSITORY / "tests/made_up/retinalab_madeup"
+PLUGINS = [*sorted((REPOSITORY / "plugins").glob("*/retinalab_*")), MADE_UP]
 
 LEVELS = {
     "errors": 0, "protocol": 0, "records": 1, "config": 1, "overrides": 1, "registry": 1, "experiment": 2,
@@ -23,8 +22,8 @@ LEVELS = {
 }  # fmt: skip
 """A room imports its own level and those below; within a level only itself, but for the pairs in ``BESIDE``."""
 BESIDE = {
-    ("protocol", "errors"), ("records", "protocol"), ("records", "errors"), ("registry", "config"), ("config", "protocol"),
-    ("metrics", "data"), ("data", "transforms"),
+    ("protocol", "errors"), ("records", "protocol"), ("records", "errors"), ("registry", "config"),
+    ("config", "protocol"), ("metrics", "data"), ("data", "transforms"),
 }  # fmt: skip
 
 

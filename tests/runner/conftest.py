@@ -37,7 +37,7 @@ def make(made_up: None, fake_sets: Path, prepared: Path, tmp_path: Path) -> Make
 def whole(
     made_up: None, fake_sets: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Experiment, Result]:
-    """The plugin's whole experiment, run once: maps, windows, regression, two data sets tested, all three stages judged."""
+    """The plugin's whole experiment, run once: maps, windows, regression from the maps' encoder, two sets tested."""
     roots = [f"roots.{folder.name}={folder}" for folder in sorted(fake_sets.iterdir())]
     output = tmp_path_factory.mktemp("whole")
     with warnings.catch_warnings():

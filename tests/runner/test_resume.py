@@ -21,7 +21,7 @@ RECIPE = ("stages.train.trainer.max_epochs=3", "stages.train.task.dropout=0.3", 
 STEPS = 5  # 20 training photographs in batches of 4
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """Stands for a machine that dies."""
 
 
@@ -33,7 +33,7 @@ class Breaker(Callback):
 
     def _die(self, moment: str, trainer: Any, batch: int = 0) -> None:
         if (moment, trainer.current_epoch, batch) == (self.moment, self.epoch, self.batch):
-            raise Broken
+            raise BrokenError
 
     def on_train_batch_start(self, trainer: Any, task: Any, batch: Any, batch_idx: int) -> None:
         self._die("batch", trainer, batch_idx)
@@ -46,7 +46,7 @@ class Breaker(Callback):
 
     def on_test_start(self, trainer: Any, task: Any) -> None:
         if self.moment == "test":
-            raise Broken
+            raise BrokenError
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Breaker], None]:
         original = stage.build_trainer
         with monkeypatch.context() as patch:
             patch.setattr(stage, "build_trainer", lambda *words: original(*words[:-1], [*words[-1], breaker]))
-            with pytest.raises(Broken):
+            with pytest.raises(BrokenError):
                 run(experiment)
 
     return go

@@ -129,8 +129,12 @@ def test_turns_and_shifts_stay_within_their_ranges(seed: int, rotation: float, s
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.integers(0, 10**6), st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0, 1), st.lists(st.floats(0, 1), min_size=3, max_size=3)
-)  # fmt: skip
+    st.integers(0, 10**6),
+    st.floats(0, 0.9),
+    st.floats(0, 0.9),
+    st.floats(0, 1),
+    st.lists(st.floats(0, 1), min_size=3, max_size=3),
+)
 def test_colour_is_brightness_after_contrast_after_saturation(
     seed: int, brightness: float, contrast: float, saturation: float, pixel: list[float]
 ) -> None:
