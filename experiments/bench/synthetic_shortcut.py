@@ -26,7 +26,9 @@ from retinalab.synthetic import WORLD_VERSION, World, WorldOptions
 def colour_features(image: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Means, spreads and 16-bin histograms of red, green and blue inside the field: (54,)."""
     pixels = image[field].astype(np.float32)
-    bins = [np.histogram(pixels[:, channel], bins=16, range=(0, 256))[0] / len(pixels) for channel in range(3)]
+    bins = [
+        np.histogram(pixels[:, channel], bins=16, range=(0, 256))[0] / len(pixels) for channel in range(3)
+    ]
     return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0), *bins])
 
 
