@@ -1,10 +1,10 @@
 """Forty shuffled crops, half real and half drawn, for someone who has not seen them to sort.
 
-    python experiments/bench/synthetic_blind.py ../shared/data --sheet runs/bench/blind.png --key runs/bench/blind-key.json
-    python experiments/bench/synthetic_blind.py --score "1r 2d 3d ..." --key runs/bench/blind-key.json
+    python experiments/bench/synthetic_blind.py ../shared/data
+    python experiments/bench/synthetic_blind.py --score "1r 2d 3d ..."
 
-Photographs are brought to a field of view of 512 pixels; a crop is 128 pixels wide and lies within the field. The score is the
-number sorted rightly, with the exact two-sided probability of guessing at least that far from half.
+Photographs are brought to a field of view of 512 pixels; a crop is 128 pixels wide and lies within the field. The
+score is the number sorted rightly, with the exact two-sided probability of guessing at least that far from half.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def score(answer: str, key: list[str]) -> str:
     right = sum(given.get(number) == truth for number, truth in enumerate(key, start=1))
     chance = binomtest(right, len(key)).pvalue
     drawn = sum(given.get(n) == "d" for n, truth in enumerate(key, start=1) if truth == "d")
-    return f"{right} of {len(key)} right ({drawn} of {key.count('d')} drawn ones recognised), p = {chance:.3g} under guessing"
+    recognised = f"{drawn} of {key.count('d')} drawn ones recognised"
+    return f"{right} of {len(key)} right ({recognised}), p = {chance:.3g} under guessing"
 
 
 if __name__ == "__main__":

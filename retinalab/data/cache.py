@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from retinalab.data import decode, fov, jpeg, outline
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.home import default_cache
 from retinalab.data.sets import PhotographSet
@@ -79,7 +81,8 @@ class Cache:
                 read = file.readinto(memoryview(out[position]).cast("B"))
             if read != count:
                 raise RetinalabError(
-                    f"{self.folder / f'{shard:05d}.{kind}'} is shorter than it was written. Remove {self.folder} and try again."
+                    f"{self.folder / f'{shard:05d}.{kind}'} is shorter than it was written. Remove "
+                    f"{self.folder} and try again."
                 )
         return out
 
@@ -182,13 +185,13 @@ def _fill(job: _Job, description: Path) -> None:
         entry: dict[str, Any] = {"image": str(job.records.table.at[row, "image"]), "box": None, "reason": ""}
         try:
             image = job.source.photograph(job.records, row, job.size)
-            fov = field_of_view(image, entry["image"] if job.source.drawn else str(job.records.path(row)))
-            images[row] = crop_to_square(image, fov, job.size)
+            field = field_of_view(image, entry["image"] if job.source.drawn else str(job.records.path(row)))
+            images[row] = crop_to_square(image, field, job.size)
             whole = job.source.size(job.records, row)
-            full = fov.rescale(*whole)
+            full = field.rescale(*whole)
             entry["box"] = [full.x0, full.y0, full.side]
             if planes is not None:
-                planes[row] = _planes(job, row, fov, image.shape[:2] if job.source.drawn else whole)
+                planes[row] = _planes(job, row, field, image.shape[:2] if job.source.drawn else whole)
         except RetinalabError as error:
             entry["reason"] = str(error)
         entries.append(entry)
@@ -198,7 +201,7 @@ def _fill(job: _Job, description: Path) -> None:
     _write(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
 
 
-def _planes(job: _Job, row: int, fov: Fov, shape: tuple[int, ...]) -> np.ndarray:
+def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
     planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
     found = job.source.masks(job.records, row, shape)
     for bit, lesion in enumerate(LESIONS):
@@ -206,7 +209,7 @@ def _planes(job: _Job, row: int, fov: Fov, shape: tuple[int, ...]) -> np.ndarray
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:
             planes[0] |= (
-                crop_mask(found[lesion], fov, job.size, job.coverage).astype(np.uint8) << bit
+                crop_mask(found[lesion], field, job.size, job.coverage).astype(np.uint8) << bit
             ).astype(np.uint8)
     return planes
 
@@ -240,8 +243,15 @@ def _reserve(place: Path, needed: int) -> None:
 
 
 def _key(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> str:
-    settings = [FORMAT, size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
+    settings = [FORMAT, _code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Digest of the modules that decide what a prepared photograph looks like: another decoder, another cache."""
+    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, outline))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache:

@@ -66,7 +66,8 @@ class PartDataset(Dataset[Batch]):
             if not len(self.windows):
                 raise RetinalabError(
                     f"No window can be cut from the {len(part)} photographs of part {part.name}: they show none of "
-                    f"{', '.join(data.windows.classes)} and no place known to be free of them. Name other windows.classes."
+                    f"{', '.join(data.windows.classes)} and no place known to be free of them. Name other "
+                    f"windows.classes."
                 )
 
     def __len__(self) -> int:
@@ -241,7 +242,8 @@ class FundusDataModule(LightningDataModule):
         batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
         if not len(batches):
             raise RetinalabError(
-                f"{len(dataset)} photographs or windows make no training batch of {self.data.batch_size} on {sampler.world} "
+                f"{len(dataset)} photographs or windows make no training batch of {self.data.batch_size} on "
+                f"{sampler.world} "
                 "processes. Lower data.batch_size, or set data.drop_last=false."
             )
         return batches

@@ -147,7 +147,8 @@ def _prepared(
         places = places[cache.usable[places]]
         if not len(places):
             raise RetinalabError(
-                f"No photograph of part {name} of {data.set!r} can be used: {next(iter(cache.reasons.values()))} Replace them."
+                f"No photograph of part {name} of {data.set!r} can be used: "
+                f"{next(iter(cache.reasons.values()))} Replace them."
             )
         parts[name] = Part(name, subset.take(places), cache, places)
     return parts

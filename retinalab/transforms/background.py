@@ -17,12 +17,15 @@ _FIELD = 0.04
 def subtract_background(images: Tensor, sigma: float, gain: float = 4.0) -> Tensor:
     """Four times the difference from the local average colour, about mid grey; 0.5 outside the field of view.
 
-    The average is a Gaussian over the pixels inside the field of view, computed at a quarter of the size, where a wide blur
+    The average is a Gaussian over the pixels inside the field of view, computed at a quarter of the size,
+    where a wide blur
     changes nothing that could be seen.
 
-    Reference: B. Graham, Kaggle Diabetic Retinopathy Detection competition report, 2015 (there with sigma = radius / 30).
+    Reference: B. Graham, Kaggle Diabetic Retinopathy Detection competition report, 2015 (there with sigma =
+        radius / 30).
 
-    Differs from the source: pixels outside the field take no part in the average, so that the border shows no bright ring.
+    Differs from the source: pixels outside the field take no part in the average, so that the border shows no
+    bright ring.
 
     Args:
         images: photographs on a black background.
