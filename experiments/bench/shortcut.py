@@ -23,9 +23,16 @@ def main() -> None:
     """Print a Markdown table: set, disease, split, AUC with interval, photographs, patients."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "data", type=Path, help="folder that holds deepdrid/ and dr600/ with their records.csv"
+        "data",
+        type=Path,
+        nargs="?",
+        default=Path("../shared/data"),
+        help="folder that holds deepdrid/ and dr600/ with their records.csv",
     )
     folder: Path = parser.parse_args().data
+    if not folder.is_dir():
+        print(f"no photographs at {folder}: not measured")
+        return
     print(
         "| set | disease | split | AUC (95 % interval) | photographs | patients |\n|---|---|---|---|---|---|"
     )

@@ -159,7 +159,7 @@ def drawn(count: int, seed: int) -> dict[str, dict[str, list[float]]]:
 def main() -> None:
     """Print a markdown table and write the quantiles as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
     parser.add_argument("--count", type=int, default=60, help="photographs per set and camera")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="JSON file")

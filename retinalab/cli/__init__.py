@@ -125,6 +125,6 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
     synth.add_argument("--count", type=int, default=100)
-    synth.add_argument("--size", type=int, default=512, help="pixels")
+    synth.add_argument("--size", type=int, help="pixels; default: 512, in a sheet 192 each")
     synth.add_argument("--seed", type=int, default=0)
-    synth.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) instead")
+    synth.add_argument("--sheet", type=Path, help="write a contact sheet (PNG or JPEG) instead")

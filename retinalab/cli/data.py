@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from retinalab.records import Records
 
 __all__ = ["data_index", "data_sets", "data_split", "data_synth"]
@@ -68,6 +73,18 @@ def data_split(known: argparse.Namespace) -> int:
     return 0
 
 
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise RetinalabError(f"A sheet is written as .png or .jpg, not as {path.name!r}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix, picture[..., ::-1])[1].tobytes())
+    except OSError as error:
+        raise RetinalabError(f"Cannot write {path}: {error.strerror or error}. Name another file.") from error
+
+
 def _records(known: argparse.Namespace) -> Records:
     from retinalab.data.sets import open_set
     from retinalab.overrides import overridden
@@ -78,22 +95,19 @@ def _records(known: argparse.Namespace) -> Records:
 
 def data_synth(known: argparse.Namespace) -> int:
     """Draw photographs of the synthetic world."""
-    from retinalab.synthetic import World, WorldOptions
+    from retinalab.experiment import resolve_model
+    from retinalab.synthetic import World, WorldOptions, contact_sheet, write_world
 
-    world = World(WorldOptions(photographs=known.count, seed=known.seed))
+    if known.sheet is None and known.out is None:
+        raise RetinalabError("retinalab data synth needs --out FOLDER (or --sheet FILE.png).")
+    if known.size is not None and not 32 <= known.size <= 4096:
+        raise RetinalabError(f"--size {known.size} is outside 32 to 4096 pixels.")
     if known.sheet is not None:
-        import cv2
-
-        from retinalab.synthetic import contact_sheet
-
-        known.sheet.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(known.sheet), contact_sheet(seed=known.seed)[..., ::-1])
+        _write_picture(known.sheet, contact_sheet(seed=known.seed, size=known.size or 192))
         print(known.sheet)
         return 0
-    if known.out is None:
-        raise RetinalabError("retinalab data synth needs --out FOLDER (or --sheet FILE.png).")
-    from retinalab.synthetic import write_world
-
-    write_world(world, known.out, known.size)
+    options = resolve_model(WorldOptions, {"photographs": known.count, "seed": known.seed}, "world")
+    with tqdm(total=known.count, desc="drawing", unit="photo", ncols=80) as bar:
+        write_world(World(options), known.out, known.size or 512, lambda done, _: bar.update(done - bar.n))
     print(f"{known.count} drawn photographs in {known.out}")
     return 0
