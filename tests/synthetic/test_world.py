@@ -19,6 +19,7 @@ from retinalab.synthetic import (
     CAMERAS,
     DEVELOPMENT_CAMERAS,
     HELD_OUT_CAMERA,
+    WORLD_VERSION,
     Photograph,
     World,
     WorldOptions,
@@ -219,3 +220,12 @@ def test_wrong_numbers_are_named() -> None:
         world.scene(3)
     with pytest.raises(RetinalabError, match="ask for 32 or more"):
         world.render(0, 8)
+
+
+def test_the_world_of_this_version_is_frozen() -> None:
+    """Whoever changes what is drawn gives it another WORLD_VERSION: results on one version stay comparable."""
+    world = World(WorldOptions(photographs=60, seed=0))
+    scenes = [world.scene(index) for index in range(60)]
+    facts = [(s.patient, s.eye, s.dr, s.dme, s.camera, len(s.lesions)) for s in scenes]
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    assert (WORLD_VERSION, digest) == ("1", "68f5adc945f11d11")
