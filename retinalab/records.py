@@ -92,6 +92,13 @@ class Records:
         unit = table["patient"].where(table["patient"] != "", table["image"])
         return (table["set"] + "/" + unit).to_numpy(dtype=str)
 
+    @property
+    def further(self) -> list[str]:
+        """Names of the columns beyond the standard ones, as the data set gave them; paths of masks are none."""
+        standard = {*_TEXT, *_GRADES, "gradable", *_NUMBERS, *_LESION_COLUMNS}
+        names = [str(name) for name in self.table]
+        return [name for name in names if name not in standard and not name.startswith("mask_")]
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Records:
         """The records at the given positions, renumbered from 0."""
         return replace(self, table=self.table.iloc[np.asarray(rows)].reset_index(drop=True))

@@ -61,9 +61,8 @@ def evaluate(known: argparse.Namespace) -> int:
     if not figures:
         raise RetinalabError(
             f"{known.file} holds nothing to judge; its columns: {', '.join(map(str, table.columns))}. It "
-            f"needs image, a "
-            "reference (dr) and a prediction (dr_grade, and dr_p0 ... or dr_score); name other columns with "
-            "--map OURS=THEIRS."
+            "needs image, a reference (dr) and a prediction (dr_grade, and dr_p0 ... or dr_score); name other "
+            "columns with --map OURS=THEIRS."
         )
     print_figures(figures)
     return 0

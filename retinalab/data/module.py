@@ -66,8 +66,8 @@ class PartDataset(Dataset[Batch]):
             if not len(self.windows):
                 raise RetinalabError(
                     f"No window can be cut from the {len(part)} photographs of part {part.name}: they show none of "
-                    f"{', '.join(data.windows.classes)} and no place known to be free of them. Name other "
-                    f"windows.classes."
+                    f"{', '.join(data.windows.classes)} and no place known to be free of them. "
+                    "Name other windows.classes."
                 )
 
     def __len__(self) -> int:
@@ -243,8 +243,7 @@ class FundusDataModule(LightningDataModule):
         if not len(batches):
             raise RetinalabError(
                 f"{len(dataset)} photographs or windows make no training batch of {self.data.batch_size} on "
-                f"{sampler.world} "
-                "processes. Lower data.batch_size, or set data.drop_last=false."
+                f"{sampler.world} processes. Lower data.batch_size, or set data.drop_last=false."
             )
         return batches
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from retinalab.transforms.draw import generator
 __all__ = ["Part", "Parts", "identity", "load_parts", "read_records"]
 
 _LIMIT = 0x11D1
+_TAKEN = re.compile(r"(dr|dme|lesion)(_|$)|(part|fold|seed|group|reason|label|p\d+)$")
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,8 @@ def load_parts(
     for name, rows in chosen.items():
         if len(rows) == 0:
             raise RetinalabError(
-                f"Data set {data.set!r} has no photograph in part {name} ({assignment.origin}). Give more "
-                f"photographs, or "
-                "another protocol.split."
+                f"Data set {data.set!r} has no photograph in part {name} ({assignment.origin}). "
+                "Give more photographs, or another protocol.split."
             )
     primary = _prepared(source, records, chosen, data, notes)
     tests = {data.set: primary["test"]}
@@ -165,8 +166,7 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
     if data.unreadable == "error":
         raise RetinalabError(
             f"{reason} ({len(cache.reasons)} of {len(records)} photographs of {data.set!r} cannot be used.) "
-            f"Replace them, or "
-            "leave them out, counted and listed, with data.unreadable=exclude."
+            "Replace them, or leave them out, counted and listed, with data.unreadable=exclude."
         )
     listed = ", ".join(records.table["image"].iloc[row] for row in list(cache.reasons)[:20])
     notes.append(
@@ -177,7 +177,12 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
 def identity(part: Part) -> pd.DataFrame:
     """The columns of the predictions table that say which photograph a row is."""
     table = part.records.table
-    frame = table[["image", "set", "patient", "eye", "view", "quality"]].copy()
+    frame = table[["image", "set", "patient", "eye", "view", "quality", *_further(part.records)]].copy()
     frame["part"] = part.name
     frame["group"] = part.records.groups
     return frame
+
+
+def _further(records: Records) -> list[str]:
+    """Columns beyond the standard ones, kept for tables by subgroup; never one that a prediction could be taken for."""
+    return [name for name in records.further if not _TAKEN.match(name)]

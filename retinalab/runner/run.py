@@ -60,9 +60,8 @@ class _Child:
 def run(experiment: Experiment) -> Result:
     """Run an experiment, or go on with an unfinished identical run.
 
-    Photographs of every stage are read, split and prepared before the run folder is made, so that bad input
-    leaves nothing
-    behind.
+    Photographs of every stage are read, split and prepared before the run folder is made, so that bad input leaves
+    nothing behind.
 
     Raises:
         RetinalabError: anything wrong with the data, the folder or the task's options.

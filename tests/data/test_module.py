@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.batch import Batch
+from retinalab.data.cache import Cache
 from retinalab.data.module import FundusDataModule
+from retinalab.data.parts import Part, identity
+from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
+from retinalab.testing import write_fake_set
 
 PROTOCOL = Protocol(diseases={"dr": "icdr5", "dme": "risk3"})
 
@@ -178,3 +183,14 @@ def test_selection_on_test_validates_on_test(fake_sets: Path, cache: Path) -> No
     made = FundusDataModule(data, protocol)
     seen = sum(len(batch["index"]) for batch in made.val_dataloader())
     assert seen == len(made.parts.tests["table"]) == 8
+
+
+def test_further_columns_reach_the_predictions_and_none_is_taken_for_one(tmp_path: Path) -> None:
+    folder = write_fake_set("table", tmp_path / "own", 12)
+    table = pd.read_csv(folder / "records.csv").assign(camera="left room", dr_p7=0.9, lesion_MA=1)
+    table.to_csv(folder / "records.csv", index=False)
+    records = open_set("table", folder).records()
+    part = Part("test", records, cast(Cache, None), np.arange(len(records)))
+    frame = identity(part)
+    assert set(frame["camera"]) == {"left room"}
+    assert not {"dr_p7", "lesion_MA", "mask_MA", "width"} & set(frame.columns)
