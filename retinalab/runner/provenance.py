@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +20,9 @@ from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
 from retinalab.runner.trainer import resolved_precision
 
-__all__ = ["fingerprints", "provenance"]
+__all__ = ["fingerprints", "provenance", "with_leaks"]
+
+_LEAKY = "leaky: photographs of one patient or duplicates stand on both sides of the split"
 
 _LIBRARIES = (
     "torch", "torchvision", "lightning", "torchmetrics", "timm", "segmentation-models-pytorch", "kornia",
@@ -59,6 +62,14 @@ def fingerprints(parts: dict[str, Parts]) -> dict[str, dict[str, str]]:
     return {stage: dict(found.fingerprints) for stage, found in parts.items()}
 
 
+def with_leaks(known: Mapping[str, Any], stage: str, leaks: Sequence[str]) -> dict[str, Any]:
+    """The same provenance with the leaks of a further fold, which label the result as those of the first do."""
+    entry = known["split"][stage]
+    splits = {**known["split"], stage: {**entry, "leaks": list(dict.fromkeys([*entry["leaks"], *leaks]))}}
+    labels = list(dict.fromkeys([*known["labels"], *[_LEAKY] * bool(leaks)]))
+    return {**known, "split": splits, "labels": labels}
+
+
 def _data(parts: Parts) -> dict[str, Any]:
     described: dict[str, dict[str, Any]] = {}
     for name, part in parts.tests.items():
@@ -79,10 +90,13 @@ def _data(parts: Parts) -> dict[str, Any]:
 
 def _labels(experiment: Experiment, parts: dict[str, Parts]) -> list[str]:
     labels = []
-    if any(_info(part).synthetic for p in parts.values() for part in p.tests.values()):
+    tested = [parts[stage] for stage in experiment.evaluated]
+    if any(_info(part).synthetic for p in tested for part in p.tests.values()):
         labels.append("synthetic: drawn photographs, not a result on patients")
+    elif drawn := [stage for stage, p in parts.items() if _info(p.train).synthetic]:
+        labels.append(f"trained on drawn photographs too (stage {', '.join(drawn)})")
     if any(p.split.leaks for p in parts.values()):
-        labels.append("leaky: photographs of one patient or duplicates stand on both sides of the split")
+        labels.append(_LEAKY)
     if experiment.protocol.select_on == "test":
         labels.append("optimistic: the checkpoint was chosen on the test part")
     return labels

@@ -22,7 +22,7 @@ from retinalab.report import write_report
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.pictures import pictures
-from retinalab.runner.provenance import fingerprints, provenance
+from retinalab.runner.provenance import fingerprints, provenance, with_leaks
 from retinalab.runner.stage import run_stage
 
 __all__ = ["Result", "run"]
@@ -135,6 +135,9 @@ def _run_child(
         if folder.first:
             place.mkdir(exist_ok=True)
             module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
+            if module.parts.split.leaks:
+                known = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
+                write_json(folder.path / "provenance.json", with_leaks(known, name, module.parts.split.leaks))
         run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)
