@@ -24,7 +24,8 @@ class EpochSampler(Sampler[Key]):
         rows: number of rows to draw from.
         seed: of the run.
         shuffle: random order, otherwise as listed.
-        classes: ``(rows,)`` int; drawn with replacement so that each class comes equally often. None: each row once.
+        classes: ``(rows,)`` int; drawn with replacement so that each class comes equally often, and -1, unknown,
+            never. None: each row once.
         rank, world: this process' share. In training every process gets equally many (a remainder is left out of this
             epoch, another each epoch); without shuffling each row belongs to exactly one process and none is repeated.
     """
@@ -67,8 +68,10 @@ class EpochSampler(Sampler[Key]):
         rng = generator(self.seed, self.epoch, _ORDER)
         if self.classes is None:
             return rng.permutation(self.rows)
-        _, inverse, counts = np.unique(self.classes, return_inverse=True, return_counts=True)
-        weights = 1.0 / (len(counts) * counts[inverse])
+        known = self.classes >= 0 if (self.classes >= 0).any() else np.ones(self.rows, bool)
+        _, inverse, counts = np.unique(self.classes[known], return_inverse=True, return_counts=True)
+        weights = np.zeros(self.rows)
+        weights[known] = 1.0 / (len(counts) * counts[inverse])
         return rng.choice(self.rows, self.rows, p=weights)
 
 

@@ -77,6 +77,14 @@ def test_balanced_draws_bring_each_class_equally_often() -> None:
     assert len(set(zeros)) > 800  # not always the same ones
 
 
+def test_balanced_draws_leave_unknown_grades_out() -> None:
+    classes = np.array([-1] * 50 + [0] * 40 + [2] * 10)
+    drawn = classes[rows(EpochSampler(100, 0, True, classes), 0)]
+    assert set(drawn) == {0, 2}
+    unlabelled = EpochSampler(5, 0, True, np.full(5, -1))
+    assert len(rows(unlabelled, 0)) == 5
+
+
 @pytest.mark.parametrize(("drop", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
 def test_batches_and_skipping_within_one_epoch(drop: bool, sizes: list[int]) -> None:
     batches = EpochBatches(EpochSampler(10, 0, True), 4, drop)
