@@ -12,7 +12,7 @@ _HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
 
 def print_headline(metrics: Mapping[str, Any]) -> None:
     """The test figures that a paper would name, beside the majority grade and colours alone."""
-    print(f"\n{'':32s}{'value':>7s}  {'95 % interval':17s}{'majority':>9s}{'colours':>9s}{'n':>6s}")
+    print(f"\n{'':32s}{'value':>6s}  {'95 % interval':16s}{'majority':>9s}{'colours':>8s}{'n':>6s}")
     for key, metric in metrics.items():
         room, _, name = key.rpartition("/")
         headline = name in _HEADLINE or "/lesion/mean" in room
@@ -22,9 +22,9 @@ def print_headline(metrics: Mapping[str, Any]) -> None:
         colour = f"{room}/auc_referable" if name == "auc" and f"{room}/auc_referable" not in metrics else key
         beside = [metrics.get(f"{key}_majority"), metrics.get(f"{colour}_colour")]
         majority, colours = (
-            f"{m['value']:9.3f}" if m and m["value"] is not None else " " * 9 for m in beside
+            f"{m['value']:8.3f}" if m and m["value"] is not None else " " * 8 for m in beside
         )
-        print(f"{key:32s}{metric['value']:7.3f}  {_interval(metric):17s}{majority}{colours}{metric['n']:6d}")
+        print(f"{key:32s}{metric['value']:6.3f}  {_interval(metric):16s} {majority}{colours}{metric['n']:6d}")
 
 
 def print_figures(metrics: Mapping[str, Any]) -> None:
