@@ -35,6 +35,15 @@ __all__ = [
 
 Range = tuple[float, float]
 Folder = Annotated[Path, PlainSerializer(str, return_type=str)]
+
+
+def _folder_name(name: str) -> str:
+    if not name.strip() or name.startswith(".") or any(sign in name for sign in "/\\\0\n"):
+        raise ValueError("names a folder of the results: no slash, no dot at its beginning, not empty")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_folder_name)]
 SetName = Annotated[str, AfterValidator(lambda name: name.replace("-", "_"))]
 
 
@@ -262,12 +271,12 @@ class TestConfig(Model):
 class Experiment(Model):
     """A paper's method on data under a protocol: everything that a result depends on."""
 
-    name: str
-    paper: str
+    name: PlainName
+    paper: PlainName
     protocol: Protocol = Protocol()
     data: dict[str, Any] = Field(default_factory=dict, description="data section shared by the stages")
     roots: dict[SetName, Folder] = Field(default_factory=dict, description="data set -> its folder")
-    stages: dict[str, Stage] = Field(min_length=1)
+    stages: dict[PlainName, Stage] = Field(min_length=1)
     folds: int = Field(1, ge=1, description="1: the protocol's held-out or official split")
     fold: int | None = Field(None, ge=0, description="one of the folds alone")
     seeds: int = Field(1, ge=1, description="how many training seeds, counted up from seed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,15 @@ def test_a_part_of_which_nothing_can_be_used_is_said(
         ("train.trainer.extra={max_epoch: 3}", "Did you mean 'max_epochs'"),
         ("protocol.split=as-published protocol.lists=/no/such", "/no/such"),
         ("folds=3", "protocol.split=folds"),
+        ("test=[table]", "which is trained on"),
+        ("name=../elsewhere", "names a folder of the results"),
+        ("name=", "names a folder of the results"),
+        ("train.trainer.devices=all", "Lightning refuses stages.train.trainer: `devices`"),
+        ("train.trainer.precision=99", "Lightning refuses stages.train.trainer: Precision '99'"),
+        ("train.trainer.strategy=dpp", "Lightning refuses stages.train.trainer: "),
+        ("train.trainer.extra={max_time: soon}", "Lightning refuses stages.train.trainer: "),
+        ("train.trainer.monitor=val/kapa", "has no metric 'val/kapa'"),
+        ("train.task={name: baseline} protocol.diseases={}", "grades no disease"),
     ],
 )
 def test_options_that_do_not_fit_the_data(
@@ -199,10 +209,11 @@ def test_options_that_do_not_fit_the_data(
     override: str,
     expected: str,
 ) -> None:
-    parts = override.split(" ") if "{" not in override else [override]
+    parts = re.split(r" (?=[a-z._]+=)", override)
     lines = said(capsys, command(tmp_path, root, *parts))
     assert len(lines) == 1
     assert expected in lines[0]
+    assert not [path for path in (tmp_path / "runs").rglob("*") if path.is_file() and "lock" not in path.name]
 
 
 @pytest.mark.parametrize(
@@ -225,3 +236,14 @@ def test_tables_made_elsewhere_that_cannot_be_judged(
     lines = said(capsys, ["evaluate", str(path), *more])
     assert len(lines) == 1
     assert expected in lines[0]
+
+
+def test_two_sets_of_one_name_are_not_mixed(
+    made_up: None, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graded = write_fake_set("folders", tmp_path / "elsewhere" / "set", 10)
+    more = ["test=[folders]", f"roots.folders={graded}", "protocol.diseases={dr: icdr5}"]
+    lines = said(capsys, command(tmp_path, root, *more))
+    assert lines == [lines[0]]
+    assert "'table' and 'folders' are both called 'set'" in lines[0]
+    assert "test.options.folders.name=NAME" in lines[0]

@@ -98,10 +98,23 @@ def load_parts(
     tests = {data.set: primary["test"]}
     fingerprints = {data.set: source.digest(records)}
     extra = test or TestConfig()
+    names = dict.fromkeys(records.info, data.set)
     for name in extra.sets:
+        if name == data.set:
+            raise RetinalabError(
+                f"test.sets names {name!r}, which is trained on: its own test part is tested anyway, and all of it "
+                "would hold training photographs. Remove it from test.sets."
+            )
         own = {"set": name, "root": roots.get(name), "options": extra.options.get(name, {})}
         other = data.model_copy(update=own)
         other_source, other_records, other_notes = read_records(other, protocol, roots)
+        for called in other_records.info:
+            if called in names:
+                raise RetinalabError(
+                    f"Data sets {names[called]!r} and {name!r} are both called {called!r} in results. Name one "
+                    f"otherwise (test.options.{name}.name=NAME), or remove it from test.sets if it is the same."
+                )
+            names[called] = name
         official = np.flatnonzero((other_records.table["part"] == "test").to_numpy())
         rows = official if len(official) else np.arange(len(other_records))
         tests[name] = _prepared(other_source, other_records, {"test": rows}, other, other_notes)["test"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class RunFolder:
 def claim(experiment: Experiment, data: Mapping[str, Mapping[str, str]]) -> Iterator[RunFolder]:
     """The folder for this experiment: the unfinished identical run on the same data, else a fresh number; locked.
 
-    A process that Lightning started beside the first one (several GPUs) joins the first one's folder.
+    A process that Lightning started beside the first one (several GPUs) joins the first one's folder. Where bad
+    input ends the run before its first checkpoint, the folder goes again.
 
     Args:
         experiment: what is run.
@@ -91,6 +93,10 @@ def claim(experiment: Experiment, data: Mapping[str, Mapping[str, str]]) -> Iter
     os.environ[_INHERITED] = str(folder.path.resolve())
     try:
         yield folder
+    except RetinalabError:
+        if not any(folder.path.rglob("*.ckpt")):  # refused before anything was learned
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     finally:
         os.environ.pop(_INHERITED, None)
         lock.release()

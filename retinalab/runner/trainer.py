@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     EarlyStopping,
     ModelCheckpoint,
@@ -58,6 +59,9 @@ def build_trainer(
         stage: name of the stage.
         monitor: metric that chooses the checkpoint, and ``max`` or ``min``.
         callbacks: further callbacks.
+
+    Raises:
+        RetinalabError: Lightning does not know what the section says, or the machine does not have it.
     """
     checkpoints = folder / "checkpoints" / stage
     metric, mode = monitor
@@ -113,13 +117,21 @@ def build_trainer(
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
     }
-    return Trainer(
-        **{**arguments, **_checked(config.extra)},
-        logger=_loggers(experiment, folder, stage),
-        callbacks=callbacks,
-        default_root_dir=folder,
-        use_distributed_sampler=False,
-    )
+    arguments |= _checked(config.extra)
+    loggers = _loggers(experiment, folder, stage)
+    try:
+        return Trainer(
+            **arguments,
+            logger=loggers,
+            callbacks=callbacks,
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
+        raise RetinalabError(
+            f"Lightning refuses stages.{stage}.trainer: {error} Correct that section (precision, accelerator, "
+            "devices, strategy, extra)."
+        ) from error
 
 
 def resolved_precision(config: TrainerConfig) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.data.batch import Batch
+from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.config import BaselineConfig
@@ -31,6 +32,10 @@ class BaselineTask(Task):
 
     def build_network(self) -> nn.Module:
         """Backbone and heads; one output per disease where severity is regressed."""
+        if not self.scales:
+            raise RetinalabError(
+                "Task 'baseline' grades no disease. Name one, such as protocol.diseases.dr=icdr5."
+            )
         regress = self.config.output == "severity"
         outputs = {d: 1 if regress else scale.size for d, scale in self.scales.items()}
         if self.config.presence_weight > 0:

@@ -44,6 +44,10 @@ class CanetTask(Task):
 
     def build_network(self) -> nn.Module:
         """The network that the configuration describes."""
+        if not self.scales:
+            raise RetinalabError(
+                "Task 'canet' grades no disease. Name one, such as protocol.diseases.dr=icdr5."
+            )
         grades = {disease: scale.size for disease, scale in self.scales.items()}
         for disease, weights in (self.config.class_weights or {}).items():
             if grades.get(disease) != len(weights):
