@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def make_records(
     table["gradable"] = table["gradable"].astype(bool) if "gradable" in table else True
     for lesion in LESIONS:
         table[f"present_{lesion}"] = table[f"present_{lesion}"].astype("int8")
-    twice = table["image"][table["image"].duplicated()]
+    twice = table["image"][table["image"].map(posixpath.normpath).duplicated()]
     if len(twice):
         raise RetinalabError(
             f"{source} lists {twice.iloc[0]!r} twice ({len(twice)} such rows). Keep one row per photograph."

@@ -247,3 +247,41 @@ def test_two_sets_of_one_name_are_not_mixed(
     assert lines == [lines[0]]
     assert "'table' and 'folders' are both called 'set'" in lines[0]
     assert "test.options.folders.name=NAME" in lines[0]
+
+
+@pytest.mark.parametrize("action", ["index", "split"])
+def test_a_table_is_written_beside_a_data_set_never_over_it(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    before = (root / "records.csv").read_bytes()
+    words = ["data", action, "table", "--root", str(root), "--out"]
+    assert "never written to" in said(capsys, [*words, str(root / "records.csv")])[0]
+    assert "Cannot write" in said(capsys, [*words, str(tmp_path / "absent" / "x.csv")])[0]
+    assert (root / "records.csv").read_bytes() == before
+    assert main([*words, str(tmp_path / "x.csv")]) == 0
+
+
+def test_unknown_patients_are_not_counted_as_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "index", "table", "--root", str(root)]) == 0
+    assert "32 photographs of set, 16 patients" in capsys.readouterr().out
+    assert main(["data", "index", "table", "--root", str(root), "options.columns.patient=eye"]) == 0
+    assert "2 patients" in capsys.readouterr().out
+    rewritten = "\n".join(
+        line.split(",", 1)[0] + ",," + line.split(",", 2)[2]
+        for line in (root / "records.csv").read_text().splitlines()[1:]
+    )
+    (root / "records.csv").write_text("image,patient,eye,dr,dme,split\n" + rewritten)
+    assert main(["data", "index", "table", "--root", str(root)]) == 0
+    assert "32 photographs of set, patients unknown" in capsys.readouterr().out
+
+
+def test_rows_longer_than_the_header_shift_nothing(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (root / "records.csv").read_text().splitlines()
+    (root / "records.csv").write_text("\n".join([lines[0], *(f"{line},5" for line in lines[1:])]))
+    assert (
+        "every row as long as the header" in said(capsys, ["data", "index", "table", "--root", str(root)])[0]
+    )
+    (tmp_path / "mine.CSV").write_text("image,dr,dr_grade\nx,1,0,0\ny,0,0,0\n")
+    assert "is no readable table" in said(capsys, ["evaluate", str(tmp_path / "mine.CSV")])[0]

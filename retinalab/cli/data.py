@@ -12,6 +12,7 @@ from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from retinalab.records import Records
 
@@ -32,7 +33,9 @@ def data_index(known: argparse.Namespace) -> int:
     """Read a data set's labels and sum them up."""
     records = _records(known)
     table = records.table
-    print(f"{len(table)} photographs of {table['set'].iloc[0]}, {table['patient'].nunique()} patients")
+    named = table.loc[table["patient"] != "", "patient"].nunique()
+    patients = f"{named} patients" if named else "patients unknown"
+    print(f"{len(table)} photographs of {table['set'].iloc[0]}, {patients}")
     for disease in ("dr", "dme"):
         counts = sorted(table[disease].value_counts().to_dict().items())
         if [grade for grade, _ in counts] != [-1]:
@@ -41,7 +44,7 @@ def data_index(known: argparse.Namespace) -> int:
     for note in records.notes:
         print(note)
     if known.out:
-        table.to_csv(known.out, index=False)
+        _write_csv(table, known.out, known.root)
     return 0
 
 
@@ -69,8 +72,19 @@ def data_split(known: argparse.Namespace) -> int:
     for leak in made.leaks:
         print(f"leak: {leak}")
     if known.out:
-        made.frame().to_csv(known.out, index=False)
+        _write_csv(made.frame(), known.out, known.root)
     return 0
+
+
+def _write_csv(table: pd.DataFrame, path: Path, root: Path | None) -> None:
+    if root is not None and path.exists() and path.resolve().is_relative_to(root.resolve()):
+        raise RetinalabError(
+            f"{path} is a file of the data set, which is never written to. Name another file."
+        )
+    try:
+        table.to_csv(path, index=False)
+    except OSError as error:
+        raise RetinalabError(f"Cannot write {path}: {error.strerror or error}. Name another file.") from error
 
 
 def _write_picture(path: Path, picture: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +31,21 @@ def evaluate(known: argparse.Namespace) -> int:
     from retinalab.metrics.tables import read_table
     from retinalab.protocol import SCALES
 
-    if known.file.suffix == ".csv":
+    if known.file.suffix.lower() == ".csv":
         if not known.file.is_file():
             raise RetinalabError(f"No file {known.file}. Give a CSV or Parquet table of predictions.")
         try:
-            table = pd.read_csv(known.file)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            with (
+                warnings.catch_warnings()
+            ):  # a row longer than the header would else shift every column by one
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(known.file, index_col=False)
+        except (
+            pd.errors.EmptyDataError,
+            pd.errors.ParserError,
+            pd.errors.ParserWarning,
+            UnicodeDecodeError,
+        ) as error:
             raise RetinalabError(
                 f"{known.file} is no readable table ({error}). Give a CSV with a header."
             ) from error

@@ -71,11 +71,11 @@ def write_photograph(photograph: Photograph, out: Path, index: int) -> dict[str,
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".png", np.ascontiguousarray(pixels))
     if not done:
         raise RetinalabError(f"Cannot encode {path} ({pixels.shape}, {pixels.dtype}).")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.tobytes())
     except OSError as error:
         raise RetinalabError(f"Cannot write {path}: {error}. Free space or choose another folder.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -98,13 +99,26 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """
     need(path)
     try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True
-        )
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():  # a row longer than the header would else shift every column by one
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+                index_col=False,
+            )
+    except (
+        pd.errors.EmptyDataError,
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        UnicodeDecodeError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise RetinalabError(
-            f"{path} is no readable CSV ({reason}). Fetch it again from its source."
+            f"{path} is no readable CSV ({reason}). Write it in UTF-8, with commas, every row as long as "
+            "the header; or fetch it again from its source."
         ) from None
     table.columns = [str(column).strip() for column in table.columns]
     named = [column for column in table.columns if column and not column.startswith("Unnamed")]

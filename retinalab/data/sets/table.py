@@ -28,6 +28,7 @@ _FAMILIAR: Mapping[str, str] = {
     "other_bright": "mask_other",
 }
 _DISC = ("disc_row", "disc_col", "full_width", "full_height")
+_YES_NO = {"true": 1, "yes": 1, "True": 1, "Yes": 1, "false": 0, "no": 0, "False": 0, "No": 0}
 _NUMBERS = ("width", "height", "fovea_x", "fovea_y", "disc_x", "disc_y")
 
 
@@ -153,11 +154,16 @@ class Table(PhotographSet):
                     "part", strange.iloc[0], PARTS, f"{path}: map it with parts.{strange.iloc[0]}=train."
                 )
         if "gradable" in table:
-            words = {"true": 1, "yes": 1, "false": 0, "no": 0, "True": 1, "False": 0, "": 1}
-            table["gradable"] = integers(table, "gradable", path, words).astype(bool)
+            table["gradable"] = integers(table, "gradable", path, {**_YES_NO, "": 1}).astype(bool)
+        for lesion in LESIONS:
+            if (known := f"annotated_{lesion}") in table:
+                default = int(lesion in info.lesions)
+                table[known] = integers(table, known, path, {**_YES_NO, "": default}).astype(bool)
+            if (seen := f"present_{lesion}") in table:
+                table[seen] = integers(table, seen, path, _YES_NO).clip(-1, 1)
         for column in _NUMBERS:
             if column in table:
-                table[column] = pd.to_numeric(table[column].mask(table[column] == ""), errors="coerce")
+                table[column] = _numbers(table[column], path)
         if set(_DISC) <= set(table.columns):
             _rescale_disc(table, self.root)
 
@@ -210,6 +216,18 @@ def _patients(images: pd.Series, pattern: str) -> pd.Series:
             f"patient={pattern!r} does not match {images[found.isna()].iloc[0]!r}. Correct the expression."
         )
     return found
+
+
+def _numbers(cells: pd.Series, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(cells.mask(cells == ""), errors="coerce")
+    wrong = numbers.isna() & ~cells.str.lower().isin(["", "na", "nan"])
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise RetinalabError(
+            f"{path}, row {row + 2}: {cells.name} is {cells.iloc[row]!r}, not a number ({int(wrong.sum())} such rows). "
+            "Correct the cell or leave it empty."
+        )
+    return numbers
 
 
 def _rescale_disc(table: pd.DataFrame, root: Path) -> None:

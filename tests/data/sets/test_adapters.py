@@ -293,3 +293,28 @@ def test_folder_of_a_grade_outside_the_scale(tmp_path: Path) -> None:
     root = write_fake_set("folders", tmp_path)
     fake_photograph(root / "9" / "x.png", 0)
     refused("folders", root, "grade 9 of '9/x.png' is outside its scale")
+
+
+def test_a_table_reads_what_the_records_of_a_set_say_of_lesions(tmp_path: Path) -> None:
+    """Columns ``annotated`` and ``present`` as text: a lesion that nobody looked for must not become absent."""
+    rows = []
+    for index, (annotated, present) in enumerate((("True", "1"), ("False", "-1"), ("", "0"), ("no", ""))):
+        fake_photograph(tmp_path / f"{index}.png", index)
+        rows.append(
+            {"image": f"{index}.png", "annotated_EX": annotated, "present_EX": present, "width": "96"}
+        )
+    write_csv(tmp_path / "records.csv", rows)
+    table = open_set("table", tmp_path).records().table
+    assert table["annotated_EX"].tolist() == [True, False, False, False]
+    assert table["present_EX"].tolist() == [1, -1, 0, -1]
+    assert table["width"].tolist() == [96.0] * 4
+    write_csv(tmp_path / "records.csv", [{**rows[0], "annotated_EX": "perhaps"}])
+    refused("table", tmp_path, r"records.csv, row 2: annotated_EX is 'perhaps'")
+    write_csv(tmp_path / "records.csv", [{**rows[0], "width": "wide"}])
+    refused("table", tmp_path, r"records.csv, row 2: width is 'wide', not a number")
+
+
+def test_one_photograph_under_two_spellings_is_listed_twice(tmp_path: Path) -> None:
+    fake_photograph(tmp_path / "a.png", 0)
+    write_csv(tmp_path / "records.csv", [{"image": "a.png", "dr": 0}, {"image": "./a.png", "dr": 1}])
+    refused("table", tmp_path, r"lists './a.png' twice")
