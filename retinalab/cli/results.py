@@ -133,7 +133,7 @@ def report(known: argparse.Namespace) -> int:
         raise RetinalabError(
             f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/."
         )
-    print(write_report(known.run, _pictures(known.run)))
+    print(write_report(known.run.resolve(), _pictures(known.run)))
     return 0
 
 
