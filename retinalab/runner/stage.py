@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from retinalab.config import Experiment, StartFrom
 from retinalab.data.module import FundusDataModule
@@ -36,7 +37,7 @@ def run_stage(
         fold, seed: noted in the tables.
 
     Raises:
-        RetinalabError: the metric that should choose the checkpoint is not logged.
+        RetinalabError: the metric that should choose the checkpoint is not logged, or never defined.
         KeyboardInterrupt: the user stopped the training.
     """
     stage = experiment.stages[name]
@@ -55,6 +56,12 @@ def run_stage(
             best = folder / "checkpoints" / name / "best.ckpt"
             if not best.is_file():
                 raise _unchosen(name, monitor[0], trainer)
+            if _never_defined(trainer, monitor[0]):
+                raise RetinalabError(
+                    f"Stage {name!r} has no checkpoint to choose: {monitor[0]} was undefined in every validation, as "
+                    "where no validation photograph has all the grades that it needs. Set "
+                    f"stages.{name}.trainer.monitor to a metric that is defined, or complete the labels."
+                )
             _set_aside(trainer, folder / "history" / name)
             trainer.test(task, datamodule=module, ckpt_path=best, weights_only=True, verbose=False)
         except (MisconfigurationException, RuntimeError) as error:
@@ -71,6 +78,16 @@ def run_stage(
                 logger.finalize("success")
     if trainer.is_global_zero:
         join_history(folder / "history" / name)
+
+
+def _never_defined(trainer: Trainer, metric: str) -> bool:
+    """Whether the best score is the infinity that Lightning puts in the place of nan."""
+    scores = [
+        callback.best_model_score
+        for callback in trainer.checkpoint_callbacks
+        if isinstance(callback, ModelCheckpoint) and callback.monitor == metric
+    ]
+    return any(score is not None and not torch.isfinite(score) for score in scores)
 
 
 def _set_aside(trainer: Trainer, history: Path) -> None:

@@ -18,6 +18,7 @@ from retinalab.experiment import resolve
 from retinalab.metrics import read_table
 from retinalab.registry import task_class
 from retinalab.runner import Result, run
+from retinalab.testing import write_fake_set
 
 
 def tables(result: Result, stage: str, kind: str) -> pd.DataFrame:
@@ -190,3 +191,12 @@ def test_stages_on_different_sets_are_judged_in_one_result(make: object) -> None
 def test_two_stages_that_predict_the_same_disease_are_not_mixed(make: object) -> None:
     with pytest.raises(RetinalabError, match=r"Stages 'dr' and 'dme' both predict dr"):
         run(make("apart", "dme.diseases=[dr]"))  # type: ignore[operator]
+
+
+def test_a_metric_that_is_never_defined_chooses_no_checkpoint(make: object, tmp_path: Path) -> None:
+    """Lightning would keep the first epoch's weights and say nothing."""
+    root = write_fake_set("table", tmp_path / "set", 16)
+    pd.read_csv(root / "records.csv").assign(dme="").to_csv(root / "records.csv", index=False)
+    experiment = make("one", f"data.root={root}", "train.trainer.monitor=val/joint/accuracy")  # type: ignore[operator]
+    with pytest.raises(RetinalabError, match=r"val/joint/accuracy was undefined in every validation"):
+        run(experiment)
