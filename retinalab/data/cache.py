@@ -193,6 +193,8 @@ def _fill(job: _Job, description: Path) -> None:
             if planes is not None:
                 planes[row] = _planes(job, row, field, image.shape[:2] if job.source.drawn else whole)
         except RetinalabError as error:
+            if not job.source.drawn and not os.access(job.records.path(row), os.R_OK):
+                raise  # permissions may be mended without a trace in the key
             entry["reason"] = str(error)
         entries.append(entry)
     _write(description.with_suffix(".images"), images.tobytes())

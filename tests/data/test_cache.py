@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -177,6 +176,22 @@ def test_what_cannot_be_read_is_named_and_is_no_grey_picture(root: Path, tmp_pat
     assert made(root, tmp_path / "cache").reasons == cache.reasons
 
 
+def test_a_file_that_may_not_be_read_is_tried_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions leave no trace in size and time, so that a cache must not remember the refusal."""
+
+    def refused(*_: Any) -> np.ndarray:
+        raise RetinalabError("000.jpg cannot be read (Permission denied).")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PhotographSet, "photograph", refused)
+        patched.setattr(os, "access", lambda path, mode: not str(path).endswith("000.jpg"))
+        with pytest.raises(RetinalabError, match="Permission denied"):
+            made(root, tmp_path)
+    assert made(root, tmp_path).usable.all()
+
+
 def test_masks_become_planes_of_present_and_of_unjudged(tmp_path: Path) -> None:
     root = write_fake_set("idrid", tmp_path / "idrid")
     source, records = opened(root, "idrid", task="segmentation")
@@ -228,19 +243,19 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert not list((tmp_path / "cache").rglob("*.tmp"))
 
 
-def _build(root: Path, folder: Path) -> None:
-    rooms.SHARD = 2
-    made(root, folder, processes=2)
-
-
 def test_two_processes_that_build_at_once_give_one_good_cache(root: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    pair = [context.Process(target=_build, args=(root, tmp_path / "cache")) for _ in range(2)]
-    for process in pair:
-        process.start()
-    for process in pair:
-        process.join(60)
-    assert [process.exitcode for process in pair] == [0, 0]
+    program = f"""
+from pathlib import Path
+from retinalab.data import cache
+from retinalab.data.sets import open_set
+cache.SHARD = 2
+source = open_set("table", Path({str(root)!r}), {{}})
+cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=2)
+"""
+    pair = [
+        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    assert [(process.communicate(timeout=120), process.returncode)[1] for process in pair] == [0, 0]
     (folder,) = (tmp_path / "cache").iterdir()
     listed = [json.loads(p.read_text())["photographs"] for p in sorted(folder.glob("*.json"))]
     assert [entry["image"] for shard in listed for entry in shard] == [
