@@ -97,7 +97,7 @@ def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Pa
 def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) -> dict[str, Any]:
     """AUC for referable disease of a logistic regression on colours alone, on the photographs tested.
 
-    Fitted on the training part; where folds are pooled, cross-validated by patient over the same folds' photographs.
+    Fitted on the training part, without the patients of the test part; where folds are pooled, cross-validated by patient over the same folds' photographs.
     """
     test = next(iter(parts.tests.values()))
     pooled = experiment.folds > 1 and experiment.fold is None
@@ -107,6 +107,12 @@ def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) 
     )
     features = np.concatenate([_features(part) for part in chosen])
     fitted = None if pooled else np.arange(len(table)) < len(parts.train)
+    # as published, a patient may stand on both sides, and the test part may be the validation part too
+    kept = ~table.duplicated(["set", "image"], keep="last").to_numpy()
+    if fitted is not None:
+        kept &= ~(fitted & table["group"].isin(table["group"][~fitted]).to_numpy())
+        fitted = fitted[kept]
+    table, features = table[kept].reset_index(drop=True), features[kept]
     figures: dict[str, Any] = {}
     for disease, scale in experiment.protocol.scales.items():
         if f"{disease}_grade" not in tested or not _both(table, disease, scale.referable, fitted):

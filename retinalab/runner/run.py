@@ -75,7 +75,8 @@ def run(experiment: Experiment) -> Result:
     modules = {name: _module(experiment, name, children[0]) for name in experiment.stages}
     parts = {name: module.parts for name, module in modules.items()}
     with claim(experiment, fingerprints(parts)) as folder:
-        _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
+        if folder.first:
+            _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
         if folder.first and not (folder.path / "provenance.json").is_file():
             (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
             write_json(folder.path / "provenance.json", provenance(experiment, parts))
@@ -131,8 +132,8 @@ def _run_child(
         if label in folder.state()["stages"]:
             continue
         module = modules[name] if modules else _module(experiment, name, child)
-        _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
         if folder.first:
+            _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
             place.mkdir(exist_ok=True)
             module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
             if module.parts.split.leaks:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from retinalab.runner import run
 from retinalab.runner.provenance import with_leaks
+from retinalab.testing import write_fake_set
 
 
 def labels(folder: Path) -> list[str]:
@@ -47,3 +50,20 @@ def test_leaks_are_added_once() -> None:
     assert len(once["labels"]) == 2
     assert with_leaks(once, "train", ("2 patients are both",)) == once
     assert with_leaks(known, "train", ()) == known
+
+
+def test_a_leaky_split_is_judged_and_colours_are_fitted_on_other_patients(
+    make: Callable[..., Any], tmp_path: Path
+) -> None:
+    root = write_fake_set("table", tmp_path / "set", 64)
+    table = pd.read_csv(root / "records.csv")
+    table["split"] = ["test" if index % 2 and index < 32 else "train" for index in range(64)]
+    table["dr"] = [(index // 2) % 5 for index in range(64)]
+    table.to_csv(root / "records.csv", index=False)
+    leaky = [f"data.root={root}", "protocol.split=as-published", "train.trainer.max_epochs=1"]
+    result = run(make("one", *leaky))
+    assert labels(result.folder)[0].startswith("leaky")
+    figure = result.metrics["test/dr/auc_referable_colour"]
+    assert (figure["n"], figure["n_groups"]) == (16, 16)
+    both = run(make("one", *leaky, "protocol.select_on=test"))
+    assert both.metrics["test/dr/auc_referable_colour"]["n"] == 16
