@@ -57,6 +57,10 @@ def evaluate(
     """
     table = complete_predictions(predictions).reset_index(drop=True)
     graded = diseases_of(table)
+    if graded and "image" not in table:
+        raise unknown(
+            "column", "image", map(str, predictions.columns), "Each row needs the photograph's name."
+        )
     for disease in graded:
         if disease not in scales:
             raise unknown(
@@ -180,6 +184,9 @@ def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
             f"{disease}: {len(columns)} probability columns for scale {scale.name} of {scale.size} grades. "
             f"Give {disease}_p0 to {disease}_p{scale.size - 1} or none, or name the scale of the predictions."
         )
+    given: Sequence[str] = [f"{disease}_score"] if regression else columns
+    for column in (disease, f"{disease}_grade", *given):
+        _check_numbers(table, column, whole=column not in given)
     for column, lowest in ((disease, -1), (f"{disease}_grade", 0)):
         wrong = table[~table[column].between(lowest, scale.size - 1)]
         if len(wrong):
@@ -187,12 +194,21 @@ def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
                 f"{column} of {wrong['image'].iloc[0]!r} is {wrong[column].iloc[0]}, outside {scale.name} "
                 f"({lowest} to {scale.size - 1}; {len(wrong)} such rows). Correct it or name another scale."
             )
-    given: Sequence[str] = [f"{disease}_score"] if regression else columns
     broken = table[~np.isfinite(table[given].to_numpy(dtype=np.float64)).all(axis=1)]
     if len(broken):
         raise RetinalabError(
             f"{disease}: the prediction for {broken['image'].iloc[0]!r} is not finite "
             f"({len(broken)} such rows). Train with a lower learning rate, or correct the table."
+        )
+
+
+def _check_numbers(table: pd.DataFrame, column: str, whole: bool) -> None:
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    wrong = table[(numbers.isna() & table[column].notna()) | (whole & (numbers % 1 > 0))]
+    if len(wrong):
+        raise RetinalabError(
+            f"{column} of {wrong['image'].iloc[0]!r} is '{wrong[column].iloc[0]}', not a {'whole ' * whole}number "
+            f"({len(wrong)} such rows). Correct it, or name another column."
         )
 
 

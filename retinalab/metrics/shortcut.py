@@ -114,7 +114,7 @@ def _rounds(
         both = set(groups[chosen & known]) & set(groups[~chosen & known])
         if both:
             raise RetinalabError(
-                f"{min(both)!r} is on both sides of the split ({len(both)} such). Split by patient."
+                f"{str(min(both))!r} is on both sides of the split ({len(both)} such). Split by patient."
             )
         return [(rows[chosen[rows]], rows[~chosen[rows]])]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
