@@ -97,7 +97,8 @@ def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Pa
 def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) -> dict[str, Any]:
     """AUC for referable disease of a logistic regression on colours alone, on the photographs tested.
 
-    Fitted on the training part, without the patients of the test part; where folds are pooled, cross-validated by patient over the same folds' photographs.
+    Fitted on the training part, without the patients of the test part; where folds are pooled, cross-validated by
+    patient over the same folds' photographs.
     """
     test = next(iter(parts.tests.values()))
     pooled = experiment.folds > 1 and experiment.fold is None
