@@ -163,6 +163,7 @@ def test_what_is_resolved_reads_back_the_same_with_every_option_of_the_plugin(fi
         "weights": "none",
         "dropout": 0.25,
         "output": "classes",
+        "presence_weight": 0.0,
         "learning_rate": 3e-4,
         "weight_decay": 1e-4,
     }
