@@ -205,9 +205,9 @@ class TrainerConfig(Model):
     gradient_clip_val: float | None = Field(None, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     check_val_every_n_epoch: int = Field(1, ge=1)
-    val_check_interval: float | int | None = Field(None, gt=0, description="share of an epoch, or batches")
-    limit_train_batches: float | int | None = Field(None, gt=0)
-    limit_val_batches: float | int | None = Field(None, ge=0)
+    val_check_interval: int | float | None = Field(None, gt=0, description="share of an epoch, or batches")
+    limit_train_batches: int | float | None = Field(None, gt=0)
+    limit_val_batches: int | float | None = Field(None, ge=0)
     log_every_n_steps: int = Field(10, ge=1)
     monitor: str | None = Field(
         None, description="metric that chooses the checkpoint; default: the task's own"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
@@ -16,8 +17,6 @@ from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF
 from retinalab.protocol import SCALES, Scale
 
 __all__ = ["Outputs", "Task"]
-
-_STEP = 1_000_003
 
 
 @dataclass
@@ -133,9 +132,8 @@ class Task(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Let what a step draws (dropout) follow from (seed, step, process), so that a resumed run draws the same."""
-        torch.manual_seed(
-            (self.seed * _STEP + batch_idx + _STEP * self.current_epoch) * 64 + self.global_rank
-        )
+        key = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def on_validation_epoch_end(self) -> None:
         """Log what accumulated over the validation photographs."""

@@ -12,6 +12,7 @@ from retinalab.transforms.draw import IDENTITY_COLOUR
 
 __all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "normalise"]
 
+_BLACK = 0.5 / 255
 _MEAN = {"imagenet": (0.485, 0.456, 0.406)}
 _DEVIATION = {"imagenet": (0.229, 0.224, 0.225)}
 
@@ -32,7 +33,9 @@ def apply_image(image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: i
         return moved
     shifted = colour.copy()
     shifted[:, 3] *= 255
-    return cv2.transform(moved, shifted)
+    mixed = cv2.transform(moved, shifted)
+    mixed[~moved.any(axis=2)] = 0
+    return mixed
 
 
 def apply_mask(planes: np.ndarray, warp: np.ndarray, crop: int, outside: int = 0) -> np.ndarray:
@@ -61,13 +64,13 @@ def apply_batch(images: Tensor, warp: Tensor, crop: int, mode: str = "bilinear")
 
 
 def apply_colour(images: Tensor, colour: Tensor) -> Tensor:
-    """Apply each photograph's colour matrix and clamp once.
+    """Apply each photograph's colour matrix and clamp once; what lies outside the photograph stays black.
 
     Shape:
         - ``images``: ``(B, 3, H, W)``, float32 in [0, 1]. ``colour``: ``(B, 3, 4)``. Returns: as ``images``.
     """
     mixed = torch.einsum("bij,bjhw->bihw", colour[:, :, :3], images) + colour[:, :, 3, None, None]
-    return mixed.clamp(0, 1)
+    return torch.where(images.amax(1, keepdim=True) < _BLACK, torch.zeros_like(mixed), mixed.clamp(0, 1))
 
 
 def normalise(images: Tensor, how: str) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from retinalab.transforms.apply import apply_colour, apply_image
 from retinalab.transforms.background import subtract_background
 
 
@@ -59,3 +60,17 @@ def test_a_dark_spot_stays_dark_and_a_bright_one_bright() -> None:
     found = subtract_background(image, 5.0)
     assert float(found[0, 0, 31, 31]) < 0.1
     assert float(found[0, 0, 61, 61]) > 0.9
+
+
+def test_augmented_contrast_leaves_the_black_border_outside_the_field() -> None:
+    image = (_photograph(128) * 255).astype(np.uint8)
+    matrix = np.eye(3, 4, dtype=np.float32) * 0.8
+    matrix[:, 3] = 0.1
+    plain = np.eye(2, 3, dtype=np.float32)
+    changed = apply_image(image, plain, matrix, 128)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    batch = apply_colour(tensor, torch.from_numpy(matrix)[None])[0].permute(1, 2, 0).numpy() * 255
+    outside = image.max(2) == 0
+    assert changed[outside].max() == 0
+    assert batch[outside].max() == 0
+    assert np.abs(changed.astype(float) - batch)[~outside].max() <= 1.5
