@@ -20,7 +20,6 @@ _NEAR, _FAR = (
     1.15,
 )  # exudates keep clear of the one-disc-diameter line, so that no pixel size moves a label
 _CROWDED, _SPARSE = (24, 31), 14  # haemorrhages per quadrant, clear of the 20 of the rule
-_DEGREE = np.pi / 180
 
 
 def plan_lesions(
