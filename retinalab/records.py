@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from retinalab.errors import RetinalabError
 from retinalab.protocol import SCALES
 
-__all__ = ["LESIONS", "LESION_NAMES", "PARTS", "Records", "SetInfo", "make_records"]
+__all__ = ["LESIONS", "LESION_NAMES", "PARTS", "Records", "SetInfo", "make_records", "photograph_name"]
 
 LESION_NAMES: Mapping[str, str] = {
     "MA": "microaneurysm",
@@ -50,16 +51,20 @@ class SetInfo:
         lesions: the lesions that its masks annotate; any other is unknown, not absent.
         counts: published counts, checked when the set is read: "photographs", "train", "dr=0", "train dr=0" ...
         synthetic: whether its photographs are drawn, which every result then says.
+        shares: names of sets that hold some of the same photographs under the same file names.
+        field: width of the camera's field of view in degrees, where the owners state one.
     """
 
     name: str
     title: str
     source: str
     licence: str
-    scales: Mapping[str, str] = field(default_factory=dict)
+    scales: Mapping[str, str] = default(default_factory=dict)
     lesions: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = default(default_factory=dict)
     synthetic: bool = False
+    shares: tuple[str, ...] = ()
+    field: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,16 @@ class Records:
     def path(self, row: int) -> Path:
         """Path of the photograph's file."""
         return self.roots[str(self.table.at[row, "set"])] / str(self.table.at[row, "image"])
+
+
+def photograph_name(image: str) -> str:
+    """File name without folder and suffix, in lower case: what one photograph is called in several sets.
+
+    Example:
+        >>> photograph_name("Base11/20051020_43808_0100_PP.tif")
+        '20051020_43808_0100_pp'
+    """
+    return image.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0].lower()
 
 
 def make_records(

@@ -206,7 +206,11 @@ def _fill(job: _Job, description: Path) -> None:
 def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
     planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
     found = job.source.masks(job.records, row, shape)
+    unsure = job.source.ignored(job.records, row, shape)
     for bit, lesion in enumerate(LESIONS):
+        if lesion in unsure:
+            left_out = crop_mask(unsure[lesion], field, job.size, job.coverage)
+            planes[1] |= (left_out.astype(np.uint8) << bit).astype(np.uint8)
         if not job.records.table.at[row, f"annotated_{lesion}"]:
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:

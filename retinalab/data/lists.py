@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from retinalab.errors import RetinalabError
-from retinalab.records import PARTS, Records
+from retinalab.records import PARTS, Records, photograph_name
 
 __all__ = ["Lists", "read_lists"]
 
@@ -70,11 +70,11 @@ class _Places:
         self._paths = {image.lower(): row for row, image in enumerate(images)}
         self._stems: dict[str, int] = {}
         for row, image in enumerate(images):
-            stem = _stem(image)
+            stem = photograph_name(image)
             self._stems[stem] = -1 if stem in self._stems else row
 
     def find(self, names: Sequence[str], source: Path) -> np.ndarray:
-        rows = [self._paths.get(name.lower(), self._stems.get(_stem(name), -2)) for name in names]
+        rows = [self._paths.get(name.lower(), self._stems.get(photograph_name(name), -2)) for name in names]
         for state, reason in ((-2, "none has"), (-1, "several have")):
             wrong = [name for name, row in zip(names, rows, strict=True) if row == state]
             if wrong:
@@ -84,10 +84,6 @@ class _Places:
                     "were made for, and a complete copy of it."
                 )
         return np.array(rows, dtype=np.int64)
-
-
-def _stem(name: str) -> str:
-    return name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0].lower()
 
 
 def _lines(path: Path) -> list[str]:

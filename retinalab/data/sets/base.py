@@ -156,6 +156,21 @@ class PhotographSet:
         absent = np.zeros(size, dtype=bool)
         return {lesion: self._mask(root / path, size) if path else absent for lesion, path in paths.items()}
 
+    def ignored(
+        self, records: Records, row: int, shape: tuple[int, ...] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Pixels in which an annotated lesion is not to be judged, as where the owners were unsure.
+
+        Args:
+            records: of this set.
+            row: position in them.
+            shape: height and width of the whole photograph where they are known already.
+
+        Shape:
+            - Returns: lesion -> ``(H, W)`` bool; a lesion that is judged everywhere has no key.
+        """
+        return {}
+
     def size(self, records: Records, row: int) -> tuple[int, int]:
         """Height and width of the photograph's file in pixels, as it is meant to be looked at."""
         return image_size(records.path(row))
