@@ -22,6 +22,7 @@ __all__ = [
     "integers",
     "list_files",
     "need",
+    "need_folder",
     "read_csv",
     "stamp",
 ]
@@ -155,6 +156,39 @@ def need(path: Path) -> None:
         f"{path} is needed; complete the copy.",
         label="There",
     )
+
+
+def need_folder(root: Path, name: str, title: str) -> Path:
+    """Find a folder of the official layout.
+
+    Args:
+        root: the folder that the user gave.
+        name: the expected sub-folder, with ``/``.
+        title: of the set, for the error.
+
+    Raises:
+        RetinalabError: it is absent; says what was found instead, and where the folder is if it lies one level above or
+            below.
+    """
+    if (root / name).is_dir():
+        return root / name
+    below = [entry for entry in _folders(root) if (root / entry / name).is_dir()]
+    if below:
+        hint = f"It lies in {root / below[0]}: give that folder."
+    elif (root.resolve().parent / name).is_dir():
+        hint = f"It lies in {root.resolve().parent}: give that folder."
+    else:
+        hint = "Give the folder that holds it, or complete the copy."
+    found = [*(f"{entry}/" for entry in _folders(root)), *list_files(root)]
+    shown = ", ".join(repr(entry) for entry in found[:5]) + " …" * (len(found) > 5)
+    raise RetinalabError(
+        f"{root} holds no folder {name!r} of {title}; found there: {shown or 'nothing'}. {hint}"
+    )
+
+
+def _folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
 
 
 def integers(
