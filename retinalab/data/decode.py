@@ -15,7 +15,7 @@ from retinalab.data.jpeg import decode_scaled, exif_orientation, jpeg_orientatio
 from retinalab.data.refusal import MAX_PIXELS, MIN_SIDE, absent, check_size, damaged, not_an_image, too_large
 from retinalab.errors import RetinalabError
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "decode", "image_size", "read_mask"]
+__all__ = ["MAX_PIXELS", "MIN_SIDE", "decode", "decode_bytes", "image_size", "read_mask"]
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
@@ -44,7 +44,21 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
             ``MIN_SIDE``.
     """
     path = Path(path)
-    image = _pixels(path, _read(path), shortest, photograph=True)
+    return decode_bytes(_read(path), path, shortest)
+
+
+def decode_bytes(data: bytes, path: Path, shortest: int | None = None) -> np.ndarray:
+    """Decode a photograph whose file was read already; ``path`` is named in errors.
+
+    Shape:
+        - Returns: ``(H, W, 3)``, uint8, RGB.
+
+    Raises:
+        RetinalabError: as for :func:`decode`.
+    """
+    if not data:
+        raise not_an_image(path, data)
+    image = _pixels(path, data, shortest, photograph=True)
     return np.ascontiguousarray(image) if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 

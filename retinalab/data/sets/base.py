@@ -17,7 +17,7 @@ from retinalab.data.sets.files import check_files, digest, stamp
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
-__all__ = ["Labels", "PhotographSet", "SetOptions"]
+__all__ = ["Labels", "PhotographSet", "SetOptions", "count_found"]
 
 _LABELS = ("image", "patient", "eye", "part", "dr", "dme", "gradable")
 _log = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ class PhotographSet:
     Options: ClassVar[type[SetOptions]] = SetOptions
     drawn: str = ""
     """What drawn photographs follow from: rules, version and settings; empty where they are read."""
+    writes_empty_masks: ClassVar[bool] = False
+    """Whether the layout has a mask file, then empty, also for a lesion that is absent."""
 
     def __init__(
         self, root: Path | str | None, options: Mapping[str, Any] | None = None, strict: bool = False
@@ -95,8 +97,11 @@ class PhotographSet:
             )
         return folder
 
-    def records(self) -> Records:
+    def records(self, check: bool = True) -> Records:
         """Read the labels and check them against the files and the published counts.
+
+        Args:
+            check: leave this out where the caller goes on with what is missing, as ``data check`` does.
 
         Raises:
             RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, or,
@@ -105,6 +110,8 @@ class PhotographSet:
         labels = self._labels()
         info = labels.info or self.info
         records = make_records(labels.rows, info, self.root, labels.source, labels.notes)
+        if not check:
+            return records
         notes = list(records.notes)
         if labels.files:
             notes += check_files(self.root, records.table["image"].tolist(), labels.source)
@@ -156,6 +163,18 @@ class PhotographSet:
         absent = np.zeros(size, dtype=bool)
         return {lesion: self._mask(root / path, size) if path else absent for lesion, path in paths.items()}
 
+    def mask(self, records: Records, row: int, path: str, shape: tuple[int, ...]) -> np.ndarray:
+        """One mask file of a photograph, named as in the records.
+
+        Shape:
+            - ``shape``: height and width of the photograph's file.
+            - Returns: ``(H, W)``, bool.
+
+        Raises:
+            RetinalabError: it cannot be read or is of another size.
+        """
+        return self._mask(records.roots[str(records.table.at[row, "set"])] / path, (shape[0], shape[1]))
+
     def ignored(
         self, records: Records, row: int, shape: tuple[int, ...] | None = None
     ) -> dict[str, np.ndarray]:
@@ -205,7 +224,7 @@ class PhotographSet:
         return read_mask(path, size)
 
     def _count_notes(self, table: pd.DataFrame, info: SetInfo) -> list[str]:
-        found = {what: _count(table, what) for what in info.counts}
+        found = {what: count_found(table, what) for what in info.counts}
         wrong = [
             f"{what} {found[what]} instead of {count}"
             for what, count in info.counts.items()
@@ -230,7 +249,8 @@ def _paths(records: Records, columns: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _count(table: pd.DataFrame, what: str) -> int:
+def count_found(table: pd.DataFrame, what: str) -> int:
+    """How many rows answer to a key of ``SetInfo.counts``, such as ``train dr=0`` or ``test patients``."""
     chosen = pd.Series(True, index=table.index)
     for word in what.split():
         if "=" in word:

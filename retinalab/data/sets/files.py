@@ -18,6 +18,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "as_rows",
     "check_files",
+    "compare_files",
     "digest",
     "integers",
     "list_files",
@@ -31,12 +32,18 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".g
 
 
 def list_files(folder: Path) -> list[str]:
-    """Names of the files in a folder, sorted; an absent folder has none."""
+    """Names of the files in a folder, sorted; an absent folder has none.
+
+    Raises:
+        RetinalabError: the folder may not be read.
+    """
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if not entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise RetinalabError(f"{folder} cannot be read ({error.strerror}). Check its permissions.") from None
 
 
 def check_files(root: Path, images: Sequence[str], source: str, what: str = "photographs") -> list[str]:
@@ -48,27 +55,40 @@ def check_files(root: Path, images: Sequence[str], source: str, what: str = "pho
     Raises:
         RetinalabError: a listed file is absent; names the first and how many.
     """
-    listed: dict[str, set[str]] = defaultdict(set)
-    for image in images:
-        path = PurePosixPath(image)
-        listed[str(path.parent)].add(path.name)
-    absent: set[str] = set()
-    unlisted: list[str] = []
-    for folder, names in listed.items():
-        present = set(list_files(root / folder))
-        absent.update(str(PurePosixPath(folder) / name) for name in names - present)
-        extra = (name for name in present - names if name.lower().endswith(IMAGE_SUFFIXES))
-        unlisted.extend(str(PurePosixPath(folder) / name) for name in extra)
+    absent, unlisted = compare_files(root, images)
     if absent:
-        first = next(image for image in images if str(PurePosixPath(image)) in absent)
         raise RetinalabError(
-            f"{source} lists {first!r}, which is absent from {root} "
+            f"{source} lists {absent[0]!r}, which is absent from {root} "
             f"({len(absent)} of {len(images)} {what} are). "
             "Complete the copy or remove the rows."
         )
     if not unlisted:
         return []
     return [f"{len(unlisted)} {what} lie in {root} that {source} does not list (first: {min(unlisted)!r})"]
+
+
+def compare_files(root: Path, images: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The listed files that are absent, in the order of the list, and images beside them that are not listed.
+
+    Each folder is read once; no file is opened.
+    """
+    listed: dict[str, set[str]] = defaultdict(set)
+    for image in images:
+        path = PurePosixPath(image)
+        listed[str(path.parent)].add(path.name)
+    present = {folder: set(list_files(root / folder)) for folder in listed}
+    absent = [
+        image
+        for image, path in zip(images, map(PurePosixPath, images), strict=True)
+        if path.name not in present[str(path.parent)]
+    ]
+    unlisted = [
+        str(PurePosixPath(folder) / name)
+        for folder, names in listed.items()
+        for name in present[folder] - names
+        if name.lower().endswith(IMAGE_SUFFIXES)
+    ]
+    return absent, unlisted
 
 
 def stamp(root: Path, path: str) -> tuple[str, int, int]:

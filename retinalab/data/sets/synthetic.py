@@ -45,7 +45,7 @@ class Synthetic(PhotographSet):
         self.world = World(self.options)
         self._last: tuple[tuple[int, int], Photograph] | None = None
 
-    def records(self) -> Records:
+    def records(self, check: bool = True) -> Records:
         """The record table; kept in the user's cache folder, since every scene must be laid out to know its grades."""
         kept = (
             default_cache()
