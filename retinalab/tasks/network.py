@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
 
-__all__ = ["LinearHeads", "timm_model"]
+__all__ = ["FeatureMap", "LinearHeads", "timm_model"]
 
 
 def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
@@ -53,6 +53,51 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
         raise RetinalabError(
             f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model."
         ) from error
+
+
+class FeatureMap(nn.Module):
+    """Any timm network without its pooling and classifier.
+
+    Args:
+        name: any timm model.
+        weights: as :func:`timm_model`.
+        channels_in: channels of the input.
+
+    Attributes:
+        channels: C, the channels of the feature map.
+
+    Shape:
+        - ``images``: ``(B, channels_in, H, W)``, float32.
+        - Returns: ``(B, C, H/32, W/32)``, float32, for most networks; a transformer's tokens become a grid.
+
+    Raises:
+        RetinalabError: unknown name, or weights that cannot be loaded.
+
+    Example:
+        >>> import torch
+        >>> tuple(FeatureMap("resnet18")(torch.zeros(1, 3, 64, 64)).shape)
+        (1, 512, 2, 2)
+    """
+
+    def __init__(self, name: str, weights: str = "none", channels_in: int = 3) -> None:
+        super().__init__()
+        net: Any = timm_model(name, weights, num_classes=0, global_pool="", in_chans=channels_in)
+        self.net: nn.Module = net
+        self.channels = int(getattr(net, "head_hidden_size", None) or net.num_features)
+        self.tokens = hasattr(net, "num_prefix_tokens")
+        self._channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the feature map."""
+        if self.tokens:
+            return self._grid(images)
+        features: Tensor = self.net(images)
+        return features.permute(0, 3, 1, 2) if self._channels_last else features
+
+    def _grid(self, images: Tensor) -> Tensor:
+        net: Any = self.net
+        grid: Tensor = net.forward_intermediates(images, indices=1, norm=True, intermediates_only=True)[-1]
+        return grid
 
 
 class LinearHeads(nn.Module):
