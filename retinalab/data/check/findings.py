@@ -118,10 +118,11 @@ class Check:
         notes: of the adapter: what was left out or repaired.
         findings: in the order of :data:`KINDS`.
         counts: rows of ``{"what", "published", "found"}``.
-        cross: DR grade × DME grade -> photographs, "" where unknown; rows of ``{"dr", "dme", "photographs"}``.
+        cross: DR grade × DME grade -> photographs, "" where unknown; rows of
+            ``{"dr", "dme", "photographs", "published"}``, the last None where nothing was published.
         facts: single figures by name, such as the views of a patient or the median width of the files.
         lesion_pixels: rows of ``{"size", "pixels", "source"}``: diameter of a microaneurysm at an input size.
-        probe: rows of ``{"disease", "features", "auc", "low", "high", "n", "n_groups", "strongest"}``.
+        probe: rows as :class:`retinalab.metrics.shortcut.Row` has them.
         skipped: checks that were not made, with the reason.
         seconds: wall time.
     """

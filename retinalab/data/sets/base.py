@@ -97,6 +97,11 @@ class PhotographSet:
             )
         return folder
 
+    @property
+    def has_files(self) -> bool:
+        """Whether photographs are read from files: they are neither drawn nor left out by ``labels_only``."""
+        return not self.drawn and not getattr(self.options, "labels_only", False)
+
     def records(self, check: bool = True) -> Records:
         """Read the labels and check them against the files and the published counts.
 
