@@ -13,12 +13,20 @@ from retinalab.errors import unknown
 __all__ = ["PhotographSet", "open_set", "set_class", "set_names"]
 
 _SETS: Mapping[str, str] = {
+    "aptos": "Aptos",
+    "ddr": "Ddr",
     "deepdrid": "DeepDrid",
     "dr600": "Dr600",
+    "e_ophtha": "EOphtha",
+    "eyepacs": "EyePacs",
+    "fgadr": "Fgadr",
     "folders": "Folders",
     "hei_med": "HeiMed",
     "idrid": "Idrid",
+    "liq_eyepacs": "LiqEyePacs",
     "messidor": "Messidor",
+    "messidor2": "Messidor2",
+    "retinal_lesions": "RetinalLesions",
     "synthetic": "Synthetic",
     "table": "Table",
 }
