@@ -13,6 +13,7 @@ from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.config import BaselineConfig
+from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads
 from retinalab.tasks.optim import cosine
 
@@ -52,7 +53,7 @@ class BaselineTask(Task):
             terms = {f"loss_{d}": _squared(value, grades[d]) for d, value in severity.items()}
             given = Outputs(torch.stack(list(terms.values())).sum(), severity=severity, parts=terms)
         else:
-            terms = {f"loss_{d}": _cross_entropy(value, grades[d]) for d, value in logits.items()}
+            terms = {f"loss_{d}": grade_cross_entropy(value, grades[d]) for d, value in logits.items()}
             probabilities = {d: value.softmax(1) for d, value in logits.items()}
             given = Outputs(torch.stack(list(terms.values())).sum(), grades=probabilities, parts=terms)
         if present is not None:
@@ -70,11 +71,6 @@ class BaselineTask(Task):
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _cross_entropy(logits: Tensor, grades: Tensor) -> Tensor:
-    total = F.cross_entropy(logits, grades, ignore_index=-1, reduction="sum")
-    return total / (grades >= 0).sum().clamp(min=1)
 
 
 def _squared(severity: Tensor, grades: Tensor) -> Tensor:

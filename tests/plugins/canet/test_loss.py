@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from retinalab_canet.loss import grade_cross_entropy, joint_grading_loss
+from retinalab_canet.loss import joint_grading_loss
 from retinalab_canet.network import GradeLogits
 
 Array = NDArray[np.float64]
@@ -44,35 +44,3 @@ def test_equation_7_for_any_number_of_diseases(weight: float, diseases: tuple[st
     assert joint_grading_loss(GradeLogits(refined, specific), grades, weight).item() == pytest.approx(
         expected, rel=1e-12
     )
-
-
-def test_weights_of_grades() -> None:
-    logits = draw(4, SIZES, 2)["dr"]
-    weight = np.array([1.0, 2.0, 0.5, 3.0, 4.0])
-    got = grade_cross_entropy(logits, torch.tensor(GRADES["dr"]), torch.from_numpy(weight))
-    assert got.item() == pytest.approx(reference(logits.numpy(), GRADES["dr"], weight), rel=1e-12)
-
-
-def test_a_uniform_guess_costs_the_logarithm_of_the_number_of_grades() -> None:
-    assert grade_cross_entropy(torch.zeros(3, 5), torch.tensor([0, 3, 4])).item() == pytest.approx(np.log(5))
-
-
-@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 0.0, 2.0])])
-def test_without_a_known_grade_loss_and_gradient_are_zero(weight: torch.Tensor | None) -> None:
-    logits = torch.randn(3, 3, requires_grad=True)
-    loss = grade_cross_entropy(logits, torch.full((3,), -1), weight)
-    loss.backward()
-    assert loss.item() == 0.0
-    assert logits.grad is not None
-    assert logits.grad.abs().sum().item() == 0.0
-
-
-def test_an_unknown_grade_changes_neither_the_loss_nor_its_gradient() -> None:
-    logits = torch.randn(3, 3, requires_grad=True)
-    loss = grade_cross_entropy(logits, torch.tensor([1, -1, 2]))
-    loss.backward()
-    alone = grade_cross_entropy(logits.detach()[[0, 2]], torch.tensor([1, 2]))
-    assert loss.item() == pytest.approx(alone.item(), rel=1e-6)
-    assert logits.grad is not None
-    assert logits.grad[1].tolist() == [0.0, 0.0, 0.0]
-    assert (logits.grad[[0, 2]] != 0).all()
