@@ -21,6 +21,7 @@ __all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve
 
 M = TypeVar("M", bound=BaseModel)
 
+_SMOKE_SIZE = 128  # a multiple of every network's reduction
 _ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy")
 
 
@@ -126,8 +127,10 @@ def smoke(experiment: Experiment) -> Experiment:
 
     def reduced(stage: Stage) -> Stage:
         data = stage.data
-        size = min(data.size, 96)
-        crop = None if data.crop is None else min(data.crop, max(64, size * data.crop // data.size))
+        size = min(data.size, _SMOKE_SIZE)
+        crop = data.crop
+        if crop is not None and size < data.size:
+            crop = min(crop, max(64, size * crop // data.size // 64 * 64))
         small: dict[str, Any] = {
             "size": size,
             "crop": crop,

@@ -258,7 +258,7 @@ def test_smoke_makes_runs_small_and_keeps_the_rest(file: str) -> None:
     )
     small = smoke(big)
     first = small.stages["first"]
-    assert (first.data.size, first.data.crop, first.data.batch_size, first.data.limit) == (96, 84, 4, 12)
+    assert (first.data.size, first.data.crop, first.data.batch_size, first.data.limit) == (128, 64, 4, 12)
     assert (first.trainer.max_epochs, first.trainer.limit_train_batches, small.seeds) == (1, 2, 1)
     assert first.task.learning_rate == big.stages["first"].task.learning_rate
     assert small.name == "mine-smoke"
