@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from retinalab.data.grouping import hold_out, k_folds
+from retinalab.data.leaks import fold_leaks, part_leaks
 from retinalab.data.lists import Lists, read_lists
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
@@ -17,6 +17,10 @@ from retinalab.records import PARTS, Records
 __all__ = ["Split", "split"]
 
 _FOLDS = 5
+_REMEDY = (
+    "Keep each patient and all copies of a picture on one side, or use protocol.split=as-published, where the "
+    "result is labelled as leaky."
+)
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,24 @@ class Split:
     optimistic: bool
     records: Records
 
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """Part -> its rows."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
     def frame(self) -> pd.DataFrame:
         """One row per photograph and part: ``row, set, image, patient, part``, to be saved with a run."""
         table = self.records.table[["set", "image", "patient"]]
-        pieces = [table.iloc[rows].assign(row=rows, part=part) for part, rows in self._parts().items()]
+        pieces = [table.iloc[rows].assign(row=rows, part=part) for part, rows in self.parts.items()]
         return pd.concat(pieces)[["row", "set", "image", "patient", "part"]].reset_index(drop=True)
-
-    def _parts(self) -> dict[str, np.ndarray]:
-        return {"train": self.train, "val": self.val, "test": self.test}
 
 
 def split(records: Records, protocol: Protocol, fold: int | None = None, folds: int | None = None) -> Split:
     """Assign photographs to parts as the protocol says.
 
     - ``protocol.lists``: the authors' published lists. Under any protocol but as-published, a training list
-      that contains test photographs is replaced by every photograph outside the other lists.
+      that contains the whole of the other lists is replaced by every photograph outside them, and folds are
+      refused where any of them depends on another.
     - ``held-out``: the official parts; without them a test part by patient. A validation part is taken from
       training by patient where there is none.
     - ``folds``: k-fold by patient over all photographs, official parts or not, with a validation part taken
@@ -74,8 +81,8 @@ def split(records: Records, protocol: Protocol, fold: int | None = None, folds: 
         folds: number of folds; 5 where None, the lists' own number where there are lists.
 
     Raises:
-        RetinalabError: a patient on two sides, lists that name unknown photographs, folds that do not exist,
-            or selection on test outside as-published.
+        RetinalabError: a photograph, a copy of one or a patient on two sides, lists that name unknown
+            photographs, folds that do not exist, or selection on test outside as-published.
     """
     published = protocol.split == "as-published"
     if protocol.select_on == "test" and not published:
@@ -96,12 +103,9 @@ def split(records: Records, protocol: Protocol, fold: int | None = None, folds: 
     if unused:
         origin += f"; {unused} photographs in no part"
     optimistic = protocol.select_on == "test"
-    leaks = _leaks(records, part, optimistic)
+    leaks = part_leaks(records, part, optimistic)
     if leaks and not published:
-        raise RetinalabError(
-            f"The split ({origin}) is not independent: {'; '.join(leaks)}. Keep each patient on one side, "
-            "or use protocol.split=as-published, where the result is labelled as leaky."
-        )
+        raise RetinalabError(f"The split ({origin}) is not independent: {'; '.join(leaks)}. {_REMEDY}")
     return Split(**part, origin=origin, leaks=leaks, optimistic=optimistic, records=records)
 
 
@@ -173,12 +177,15 @@ def _from_lists(
         _check_fold(chosen, count)
         test = lists.folds[chosen]
         others = np.concatenate([rows_ for k, rows_ in enumerate(lists.folds) if k != chosen])
-        part = {"train": np.sort(others), "val": np.empty(0, np.int64), "test": test}
+        val = lists.validations[chosen] if lists.validations else np.empty(0, np.int64)
+        if protocol.split != "as-published":
+            _refuse_folds(records, lists)
+        part = {"train": np.setdiff1d(others, val), "val": val, "test": test}
         return part, f"{origin}, fold {chosen + 1} of {count}"
     part = dict(lists.parts)
     held = np.union1d(part["val"], part["test"])
     inside = np.intersect1d(part["train"], held)
-    if len(inside) and protocol.split != "as-published":
+    if len(inside) and len(inside) == len(held) and protocol.split != "as-published":
         part["train"] = np.setdiff1d(rows, held)
         origin += (
             f"; the training list contains {len(inside)} photographs of the others, so all "
@@ -186,6 +193,14 @@ def _from_lists(
             "outside them train instead"
         )
     return part, origin
+
+
+def _refuse_folds(records: Records, lists: Lists) -> None:
+    leaks = fold_leaks(records, lists.folds)
+    if leaks:
+        raise RetinalabError(
+            f"The published folds in {lists.folder.name} are not independent: {'; '.join(leaks)}. {_REMEDY}"
+        )
 
 
 def _check_fold(fold: int, folds: int) -> None:
@@ -201,25 +216,3 @@ def _validation(records: Records, protocol: Protocol, train: np.ndarray) -> tupl
 def _grades(records: Records, protocol: Protocol) -> np.ndarray:
     disease = next(iter(protocol.diseases), "dr")
     return records.table[disease].to_numpy() if disease in records.table else np.full(len(records), -1)
-
-
-def _leaks(records: Records, part: dict[str, np.ndarray], optimistic: bool) -> tuple[str, ...]:
-    groups, images = records.groups, records.table["image"].to_numpy()
-    leaks = []
-    for first, second in combinations(PARTS, 2):
-        if optimistic and first == "val":
-            continue
-        same = np.intersect1d(part[first], part[second])
-        if len(same):
-            leaks.append(
-                f"{len(same)} photographs are both in {first} and in {second} (first: {images[same[0]]!r})"
-            )
-        rows_first, rows_second = np.setdiff1d(part[first], same), np.setdiff1d(part[second], same)
-        patients = np.intersect1d(groups[rows_first], groups[rows_second])
-        if len(patients):
-            shown = ", ".join(repr(str(name)) for name in patients[:5])
-            leaks.append(
-                f"{len(patients)} patients are both in {first} and in {second} "
-                f"({shown}{' …' * (len(patients) > 5)})"
-            )
-    return tuple(leaks)

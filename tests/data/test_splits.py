@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinalab.data.grouping import hold_out, k_folds
-from retinalab.data.sets.messidor import DUPLICATES
+from retinalab.data.sets.messidor_errata import DUPLICATES
 from retinalab.data.splits import Split, split
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol

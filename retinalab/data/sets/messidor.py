@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,59 +13,44 @@ import xlrd
 from pydantic import Field
 
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
+from retinalab.data.sets.eye_pairs import EyePairs, same_person, twins
 from retinalab.data.sets.fake import fake_photograph
 from retinalab.data.sets.files import integers, list_files, read_csv
+from retinalab.data.sets.messidor_errata import DUPLICATES, correct, without_copies
+from retinalab.data.sets.places import Places, absent_file
 from retinalab.errors import RetinalabError, unknown
-from retinalab.records import SetInfo
+from retinalab.records import SetInfo, photograph_name
 
-__all__ = ["DUPLICATES", "GRADE_ERRATA", "INCONSISTENT_DUPLICATES", "Messidor", "MessidorOptions"]
+__all__ = ["BASES", "Messidor", "MessidorOptions"]
 
 BASES = tuple(f"Base{hospital}{number}" for hospital in (1, 2, 3) for number in (1, 2, 3, 4))
 
-GRADE_ERRATA: dict[str, int] = {
-    "20051020_64007_0100_PP": 3,
-    "20051020_63936_0100_PP": 1,
-    "20051020_63045_0100_PP": 0,
-    "20060523_48477_0100_PP": 3,
-}
-"""Retinopathy grades that the owners corrected after publication (three in Base11, one in Base13)."""
-
-DUPLICATES: tuple[tuple[str, str], ...] = tuple(
-    (f"{first}_0400_PP", f"{second}_0400_PP")
-    for first, second in (
-        ("20051202_54744", "20051202_55582"),
-        ("20051202_40508", "20051202_41076"),
-        ("20051202_41238", "20051202_48287"),
-        ("20051202_41260", "20051202_48586"),
-        ("20051202_54530", "20051202_55457"),
-        ("20051202_55607", "20051202_54783"),
-        ("20051202_41034", "20051202_48575"),
-        ("20051202_54555", "20051202_55484"),
-        ("20051202_54611", "20051202_55562"),
-        ("20051202_55498", "20051202_54547"),
-        ("20051205_33025", "20051202_55626"),
-        ("20051205_35099", "20051205_32966"),
-        ("20051205_35110", "20051205_32981"),
-    )
-)
-"""Photographs of Base33 that are the same picture under two names. The pairing was put together from two
-published lists; the owners' text confirms two pairs. Twelve of the thirteen lie on two sides of CANet's
-published folds."""
-
-INCONSISTENT_DUPLICATES: tuple[tuple[str, str], ...] = (DUPLICATES[8], DUPLICATES[10])
-"""Pairs whose two copies carry different labels."""
-
 _COLUMNS = ("Image name", "Retinopathy grade", "Risk of macular edema")
+_ANNOTATION = r"annotation[_ ]?{}\.(xls|csv)"
+_REMEDY = "Put the owners' twelve files there (Annotation_Base11.xls … Annotation_Base34.xls)."
 
 
 class MessidorOptions(SetOptions):
-    """Which of the owners' corrections are applied."""
+    """Which of the owners' corrections are applied, which folders are read, and who is one person."""
 
     errata: bool = Field(default=True, description="apply the four corrected retinopathy grades")
     duplicates: Literal["group", "drop", "ignore"] = Field(
         default="group",
-        description="group: the two copies count as one patient, so that no split parts them; drop: one copy "
-        "of each pair is left out, both where their labels differ; ignore: as if they were two photographs",
+        description="group: the two copies of a picture count as one patient, so that no split parts them; drop: the "
+        "second copy of each pair is left out; ignore: as if they were two photographs",
+    )
+    inconsistent: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="the two pairs whose copies carry different labels. drop: all four photographs are left out; "
+        "keep: they are pairs like the others",
+    )
+    pairs: Path | None = Field(
+        default=None,
+        description="Messidor-2's pairs file (messidor-2.csv), which tells whose eyes 1,058 of the photographs are; "
+        "relative to the working folder, or to the set's",
+    )
+    bases: tuple[Literal[BASES], ...] = Field(  # type: ignore[valid-type]
+        default=BASES, description="the folders that are read, where a copy holds only some of the twelve"
     )
 
 
@@ -74,8 +61,11 @@ class Messidor(PhotographSet):
     Image Analysis & Stereology 33(3), 2014; https://www.adcis.net/en/third-party/messidor/. Licence: research
     and teaching; ask the owners for a copy. Scales: retinopathy grade 0-3 of its own (``messidor4``, which is
     not ICDR), risk of macular edema 0-2. Published: 1,200 photographs, DR 546/153/247/254 before the errata
-    and 547/153/246/254 after them, DME 974/75/151. The patients are not named. A CSV file of the same name
-    stands in for an xls file.
+    and 547/153/246/254 after them, DME 974/75/151; 45 degrees. The errata leave 1,196 photographs as the options
+    stand, 1,185 with ``duplicates=drop``, all 1,200 with ``inconsistent=keep`` (1,187 with both). Copies of one
+    picture share the column ``duplicate``. The patients are not named, except through Messidor-2's pairs file.
+    A CSV file of the same name stands in for an xls file, and photographs unpacked without their folders are
+    found by name.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -84,47 +74,87 @@ class Messidor(PhotographSet):
         source="https://www.adcis.net/en/third-party/messidor/ (Decencière et al., 2014)",
         licence="research and teaching, by request to the owners",
         scales={"dr": "messidor4", "dme": "risk3"},
+        counts={
+            "photographs": 1200,
+            **{f"dr={grade}": n for grade, n in enumerate((547, 153, 246, 254))},
+            **{f"dme={grade}": n for grade, n in enumerate((974, 75, 151))},
+        },
+        shares=("messidor2",),
+        field=45.0,
     )
     Options = MessidorOptions
     options: MessidorOptions
 
     def _labels(self) -> Labels:
-        rows: list[dict[str, Any]] = []
-        missing = []
-        for base in BASES:
-            path = self._annotation(base)
-            if path is None:
-                missing.append(base)
-                continue
-            rows.extend(_rows(base, path))
-        if not rows:
-            raise RetinalabError(
-                f"{self.root} holds no annotation file of Messidor (Annotation_Base11.xls … "
-                "Annotation_Base34.xls). "
-                "Put the owners' twelve xls files there."
+        rows = [row for base, path in self._annotations().items() for row in _rows(base, path)]
+        places = Places(self.root)
+        for row in rows:
+            row["image"] = places.find(row["image"])
+        notes = correct(rows) if self.options.errata else []
+        notes += self._people(rows)
+        kept, left_out = without_copies(rows, self.options.duplicates, self.options.inconsistent)
+        return Labels(kept, str(self.root), tuple(notes + left_out), info=self._described(rows, kept))
+
+    def _annotations(self) -> dict[str, Path]:
+        found = {base: _annotation(self.root, base) for base in self.options.bases}
+        present = {base: path for base, path in found.items() if path is not None}
+        missing = [base for base in found if base not in present]
+        if not present:
+            raise absent_file(
+                self.root, _ANNOTATION.format(r"base\d\d"), "Annotation_Base11.xls", self.info.title, _REMEDY
             )
-        notes = [f"no annotation file for {', '.join(missing)}"] if missing else []
-        if self.options.errata:
-            notes.append(_correct(rows))
-        rows, about = _duplicates(rows, self.options.duplicates)
-        return Labels(rows, str(self.root), tuple(notes + about), info=self._described())
+        if missing:
+            above = self.root.resolve().parent
+            whole = (
+                f"Give {above}, if it holds the others; or complete"
+                if self.root.name in BASES
+                else "Complete"
+            )
+            raise RetinalabError(
+                f"{self.root} lacks the annotation files of {', '.join(missing)} ({len(missing)} of {len(found)}: "
+                f"Annotation_{missing[0]}.xls …). {whole} the copy, or read the rest alone with "
+                f"options.bases=[{', '.join(present)}]."
+            )
+        return present
 
-    def _described(self) -> SetInfo:
-        grades = (547, 153, 246, 254) if self.options.errata else (546, 153, 247, 254)
-        counts = {"photographs": 1200}
-        counts.update({f"dr={grade}": n for grade, n in enumerate(grades)})
-        counts.update({f"dme={grade}": n for grade, n in enumerate((974, 75, 151))})
-        if self.options.duplicates == "drop":
-            counts = {"photographs": 1200 - len(DUPLICATES) - len(INCONSISTENT_DUPLICATES)}
-        base = self.info
-        return SetInfo(base.name, base.title, base.source, base.licence, base.scales, counts=counts)
+    def _people(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Name the patients that copies and the pairs file tell of."""
+        names = [photograph_name(row["image"]) for row in rows]
+        pictures = twins(DUPLICATES, names) if self.options.duplicates != "ignore" else {}
+        links: list[tuple[str, str]] = list(pictures.items())
+        eyes: dict[str, str] = {}
+        notes = []
+        if self.options.pairs is not None:
+            given = self.options.pairs
+            pairs = EyePairs.read(given if given.is_file() else self.root / given)
+            found = pairs.among(names, self.info.title)
+            links += found
+            eyes = pairs.eyes()
+            paired = len({name for row in found for name in row})
+            notes.append(
+                f"{paired} photographs are the two eyes of {len(found)} people ({pairs.source.name}); the patients of "
+                f"the other {len(rows) - paired} are unknown"
+            )
+        people = same_person(links)
+        for name, row in zip(names, rows, strict=True):
+            row["duplicate"] = pictures.get(name, "")
+            row["patient"] = people.get(name, "")
+            row["eye"] = eyes.get(name, "")
+        return notes
 
-    def _annotation(self, base: str) -> Path | None:
-        for folder in (self.root, self.root / base):
-            for name in list_files(folder):
-                if re.fullmatch(rf"annotation[_ ]?{base}\.(xls|csv)", name, re.IGNORECASE):
-                    return folder / name
-        return None
+    def _described(self, rows: Sequence[dict[str, Any]], kept: Sequence[dict[str, Any]]) -> SetInfo:
+        """The published counts, less what was left out, so that the rest is still checked."""
+        counts = dict(self.info.counts)
+        if not self.options.errata:
+            counts.update({f"dr={grade}": n for grade, n in enumerate((546, 153, 247, 254))})
+        if set(self.options.bases) != set(BASES):
+            counts = {"photographs": 100 * len(set(self.options.bases))}
+        staying = {row["image"] for row in kept}
+        for row in rows:
+            if row["image"] not in staying:
+                for key in ("photographs", f"dr={row['dr']}", f"dme={row['dme']}"):
+                    counts.update({key: counts[key] - 1} if key in counts else {})
+        return replace(self.info, counts=counts)
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 24, seed: int = 0) -> Path:
@@ -135,6 +165,14 @@ class Messidor(PhotographSet):
             members = [index for index in range(photographs) if index % len(BASES) == number]
             _write_xls(folder / f"Annotation_{base}.xls", [(_fake_name(i), i % 4, i % 3) for i in members])
         return folder
+
+
+def _annotation(folder: Path, base: str) -> Path | None:
+    for place in (folder, folder / base):
+        for name in list_files(place):
+            if re.fullmatch(_ANNOTATION.format(base), name, re.IGNORECASE):
+                return place / name
+    return None
 
 
 def _rows(base: str, path: Path) -> list[dict[str, Any]]:
@@ -170,37 +208,6 @@ def _read_xls(path: Path) -> pd.DataFrame:
 
 def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-
-
-def _stem(row: dict[str, Any]) -> str:
-    return str(row["image"]).rsplit("/", 1)[-1].rsplit(".", 1)[0]
-
-
-def _correct(rows: list[dict[str, Any]]) -> str:
-    changed = 0
-    for row in rows:
-        grade = GRADE_ERRATA.get(_stem(row), row["dr"])
-        changed += grade != row["dr"]
-        row["dr"] = grade
-    return f"{changed} retinopathy grades corrected by the owners' errata"
-
-
-def _duplicates(rows: list[dict[str, Any]], how: str) -> tuple[list[dict[str, Any]], list[str]]:
-    if how == "ignore":
-        return rows, []
-    if how == "drop":
-        left_out = {second for _, second in DUPLICATES} | {first for first, _ in INCONSISTENT_DUPLICATES}
-        kept = [row for row in rows if _stem(row) not in left_out]
-        return kept, [f"{len(rows) - len(kept)} duplicate photographs of Base33 left out"]
-    twin = {name: pair[0] for pair in DUPLICATES for name in pair}
-    found = 0
-    for row in rows:
-        if _stem(row) in twin:
-            row["patient"] = f"duplicate-{twin[_stem(row)]}"
-            found += 1
-    return rows, [
-        f"{found} photographs of Base33 are copies of one another and share a patient"
-    ] if found else []
 
 
 def _fake_name(index: int) -> str:

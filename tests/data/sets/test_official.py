@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import xlwt
 
 from retinalab.data.decode import read_mask
 from retinalab.data.sets import open_set
-from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.messidor import BASES, DUPLICATES, INCONSISTENT_DUPLICATES
 from retinalab.errors import RetinalabError
 from retinalab.testing import write_fake_set
 
@@ -138,92 +135,3 @@ def test_hei_med_disc_and_other_masks(shared_data: Path) -> None:
     x, y = round(row["disc_x"]), round(row["disc_y"])
     disc = image[y - 20 : y + 20, x - 20 : x + 20].mean()
     assert disc > 1.3 * image[image.max(axis=2) > 30].mean()
-
-
-def write_messidor(root: Path, rows: dict[str, list[tuple[str, int, int]]], suffix: str = "xls") -> Path:
-    for base, entries in rows.items():
-        for name, _, _ in entries:
-            fake_photograph(root / base / name, 0)
-        if suffix == "csv":
-            cells = [
-                {"Image name": n, "Retinopathy grade": dr, "Risk of macular edema ": dme}
-                for n, dr, dme in entries
-            ]
-            write_csv(root / base / f"Annotation {base}.csv", cells)
-            continue
-        book = xlwt.Workbook()
-        sheet = book.add_sheet("1")
-        for column, title in enumerate(
-            (" Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema ")
-        ):
-            sheet.write(0, column, title)
-        for line, (name, dr, dme) in enumerate(entries, start=1):
-            for column, value in enumerate((name, "CHU de St Etienne", dr, dme)):
-                sheet.write(line, column, value)
-        root.mkdir(exist_ok=True)
-        book.save(str(root / f"Annotation_{base}.xls"))
-    return root
-
-
-ERRATA_ROWS = {
-    "Base11": [
-        ("20051020_64007_0100_PP.tif", 1, 0),
-        ("20051020_63936_0100_PP.tif", 3, 1),
-        ("20051020_63045_0100_PP.tif", 3, 2),
-    ],
-    "Base13": [("20060523_48477_0100_PP.tif", 2, 0), ("20060523_48999_0100_PP.tif", 2, 0)],
-}
-
-
-@pytest.mark.parametrize("suffix", ["xls", "csv"])
-def test_messidor_errata(tmp_path: Path, suffix: str) -> None:
-    root = write_messidor(tmp_path, ERRATA_ROWS, suffix)
-    corrected = open_set("messidor", root).records()
-    assert corrected.table["dr"].tolist() == [3, 1, 0, 3, 2]
-    assert corrected.table["dme"].tolist() == [0, 1, 2, 0, 0]
-    assert "4 retinopathy grades corrected by the owners' errata" in corrected.notes
-    as_first = open_set("messidor", root, {"errata": False}).records()
-    assert as_first.table["dr"].tolist() == [1, 3, 3, 2, 2]
-    assert as_first.info["messidor"].scales == {"dr": "messidor4", "dme": "risk3"}
-
-
-def test_messidor_errata_leave_corrected_files_alone(tmp_path: Path) -> None:
-    fixed = {"Base11": [("20051020_64007_0100_PP.tif", 3, 0), ("20051020_1_0100_PP.tif", 1, 0)]}
-    records = open_set("messidor", write_messidor(tmp_path, fixed)).records()
-    assert records.table["dr"].tolist() == [3, 1]
-    assert "0 retinopathy grades corrected by the owners' errata" in records.notes
-
-
-def test_messidor_duplicates(tmp_path: Path) -> None:
-    consistent, odd = DUPLICATES[0], INCONSISTENT_DUPLICATES[0]
-    names = [*consistent, *odd, "20051202_99999_0400_PP"]
-    root = write_messidor(tmp_path, {"Base33": [(f"{name}.tif", 1, 0) for name in names]})
-    groups = open_set("messidor", root).records().groups
-    assert groups[0] == groups[1]
-    assert groups[2] == groups[3]
-    assert len(set(groups)) == 3
-    assert len(set(open_set("messidor", root, {"duplicates": "ignore"}).records().groups)) == 5
-    left = open_set("messidor", root, {"duplicates": "drop"}).records()
-    assert left.table["image"].tolist() == [
-        f"Base33/{consistent[0]}.tif",
-        "Base33/20051202_99999_0400_PP.tif",
-    ]
-    assert "3 duplicate photographs of Base33 left out" in left.notes
-
-
-def test_messidor_missing_parts_and_bad_files(tmp_path: Path) -> None:
-    root = write_messidor(tmp_path, ERRATA_ROWS)
-    notes = open_set("messidor", root).records().notes
-    assert any(note.startswith("no annotation file for Base12, Base14") for note in notes)
-    (root / "Annotation_Base13.xls").write_bytes(b"broken")
-    with pytest.raises(RetinalabError, match=r"Annotation_Base13\.xls is no readable xls file"):
-        open_set("messidor", root).records()
-
-
-def test_messidor_duplicates_are_in_the_published_list(shared_data: Path) -> None:
-    names = (shared_data / "lists/canet/file_list.txt").read_text().split()
-    base33 = {Path(name).stem for name in names if name.startswith("Base33")}
-    members = [name for pair in DUPLICATES for name in pair]
-    assert len(set(members)) == 26
-    assert set(members) <= base33
-    assert {name.split("/")[0] for name in names} == set(BASES)
