@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from retinalab.cli.data import data_index, data_sets, data_split, data_synth
+from retinalab.cli.check import add_check_arguments, data_check
+from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.experiments import exp
 from retinalab.cli.papers import papers, show
 from retinalab.cli.results import compare, evaluate, report
+from retinalab.cli.split import data_split
 from retinalab.errors import RetinalabError
 
 __all__ = ["main"]
@@ -107,21 +109,32 @@ def _add(
 
 
 def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="data sets: sets, index, split, synth", description="Data sets.")
+    data = commands.add_parser(
+        "data", help="data sets: sets, check, index, split, synth", description="Data sets."
+    )
     actions = data.add_subparsers(title="actions", metavar="", required=True)
     _add(actions, "sets", data_sets, "data sets that can be read")
-    for name, command, text in (
-        ("index", data_index, "read a data set's labels, check the published counts, and sum up"),
-        ("split", data_split, "write the split that a run would use"),
-    ):
+    text = "find what is wrong with a copy of a data set: files, labels, copies, masks, shortcuts"
+    add_check_arguments(_add(actions, "check", data_check, text))
+    for name, command, text, out in (
+        ("index", data_index, "read a data set's labels, check the published counts, and sum up", "CSV file to write"),
+        (
+            "split", data_split, "write the split that a run will use, and say what leaks in it",
+            "folder for lists that protocol.lists reads back, or one CSV file (FILE.csv)",
+        ),
+    ):  # fmt: skip
         action = _add(actions, name, command, text)
         action.set_defaults(overrides_allowed=True)
         action.add_argument("set")
         action.add_argument("--root", type=Path, help="folder of the data set")
-        action.add_argument("--out", type=Path, help="CSV file to write")
+        action.add_argument("--out", type=Path, help=out)
         action.add_argument(
             "--strict", action="store_true", help="a difference from the published counts is an error"
         )
+        if name == "split":
+            action.add_argument(
+                "--experiment", metavar="PAPER/NAME", help="take protocol, folds and options from an experiment"
+            )
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
     synth.add_argument("--count", type=int, default=100)

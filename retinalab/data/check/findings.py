@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["KINDS", "Check", "Finding", "Kind"]
+__all__ = ["KINDS", "Check", "Finding", "Kind", "as_json"]
 
 
 @dataclass(frozen=True)
@@ -147,3 +147,10 @@ class Check:
     def faults(self) -> int:
         """Number of findings that are faults."""
         return sum(KINDS[finding.kind].severity == "fault" for finding in self.findings)
+
+
+def as_json(check: Check) -> dict[str, Any]:
+    """A check as plain JSON values; each finding carries its title, severity and meaning."""
+    plain = asdict(check)
+    plain["findings"] = [asdict(found) | asdict(KINDS[found.kind]) for found in check.findings]
+    return {"schema": 1, "faults": check.faults, **plain}
