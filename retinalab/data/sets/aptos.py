@@ -11,7 +11,7 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
 from retinalab.data.sets.files import as_rows, integers, read_csv
-from retinalab.data.sets.kaggle import bare_names, label_file, locate
+from retinalab.data.sets.kaggle import bare_names, locate, need_labels
 from retinalab.records import SetInfo
 
 __all__ = ["Aptos", "AptosOptions"]
@@ -50,7 +50,7 @@ class Aptos(PhotographSet):
     options: AptosOptions
 
     def _labels(self) -> Labels:
-        path = label_file(self.root, "train.csv", _FOLDERS[0], self.info.title)
+        path = need_labels(self.root, "train.csv", _FOLDERS[0], self.info.title)
         table = read_csv(path, ("id_code", "diagnosis"))
         names = bare_names(table["id_code"])
         frame = pd.DataFrame({"dr": integers(table, "diagnosis", path)})

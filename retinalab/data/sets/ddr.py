@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import pandas as pd
 from pydantic import Field
 
-from retinalab.data.decode import read_mask
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_mask, fake_photograph
 from retinalab.data.sets.files import IMAGE_SUFFIXES, as_rows, list_files, need, need_folder
+from retinalab.data.sets.presence import look_into_masks, name_unknown
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 
@@ -107,7 +105,10 @@ class Ddr(PhotographSet):
         rows = [row for part in _PARTS for row in self._photographs(base, part)]
         missing = sum(not row[f"annotated_{lesion}"] for row in rows for lesion in _LESIONS)
         notes = [f"{missing} masks are missing: those lesions count as not annotated"] if missing else []
-        notes += self._presence(rows)
+        if self.options.presence:
+            notes += look_into_masks(rows, self.root, above=0)
+        else:
+            name_unknown(rows)
         return Labels(rows, str(self.root / base), tuple(notes), info=self.segmentation_info)
 
     def _photographs(self, base: Path, part: str) -> list[dict[str, Any]]:
@@ -115,12 +116,7 @@ class Ddr(PhotographSet):
         need_folder(self.root, (folder / "image").as_posix(), self.info.title)
         place = next((name for name in _MASKS if (self.root / folder / name).is_dir()), _MASKS[0])
         need_folder(self.root, (folder / place).as_posix(), self.info.title)
-        masks: dict[str, dict[str, str]] = {}
-        for lesion in _LESIONS:
-            for name in list_files(self.root / folder / place / lesion):
-                if name.lower().endswith(IMAGE_SUFFIXES):
-                    path = folder / place / lesion / name
-                    masks.setdefault(path.stem, {})[lesion] = path.as_posix()
+        masks = self._mask_files(folder / place)
         rows = []
         for name in list_files(self.root / folder / "image"):
             if name.lower().endswith(IMAGE_SUFFIXES):
@@ -136,47 +132,42 @@ class Ddr(PhotographSet):
             )
         return rows
 
-    def _presence(self, rows: list[dict[str, Any]]) -> list[str]:
-        """Sets ``present_<X>`` of every row; notes what could not be read."""
-        where = [(row, lesion) for row in rows for lesion in row["masks"]]
-        paths = [self.root / row["masks"][lesion] for row, lesion in where]
-        if self.options.presence:
-            with ThreadPoolExecutor() as readers:  # decoders let go of the interpreter's lock
-                present = list(readers.map(_drawn, paths))
-        else:
-            present = [-1] * len(paths)
-        for (row, lesion), state in zip(where, present, strict=True):
-            row[f"present_{lesion}"] = state
-        unread = [path for path, state in zip(paths, present, strict=True) if state < 0]
-        if not unread or not self.options.presence:
-            return []
-        return [
-            f"{len(unread)} masks cannot be read (first: {unread[0]}): whether they show a lesion is unknown"
-        ]
+    def _mask_files(self, place: Path) -> dict[str, dict[str, str]]:
+        """Photograph's stem -> lesion -> path of its mask."""
+        masks: dict[str, dict[str, str]] = {}
+        for lesion in _LESIONS:
+            for name in list_files(self.root / place / lesion):
+                if name.lower().endswith(IMAGE_SUFFIXES):
+                    path = place / lesion / name
+                    masks.setdefault(path.stem, {})[lesion] = path.as_posix()
+        return masks
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 24, seed: int = 0) -> Path:
-        cuts = {"train": range(photographs // 2), "val": range(photographs // 2, photographs * 3 // 4)}
-        numbers: Mapping[str, range] = {**cuts, "test": range(photographs * 3 // 4, photographs)}
-        for part, name in _PARTS.items():
+        photographs = max(4, photographs)
+        cuts = (0, photographs // 2, photographs * 3 // 4, photographs)
+        for start, end, name in zip(cuts, cuts[1:], _PARTS.values(), strict=False):
             lines = []
-            for number in numbers[part]:
+            for number in range(start, end):
                 image, label = f"007-{number:04d}-000.jpg", number % 6
                 fake_photograph(folder / _GRADING / name / image, seed + number, label % _UNGRADABLE)
                 lines.append(f"{image} {label}\n")
             (folder / _GRADING / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
-        for index, (part, count) in enumerate({"train": 4, "val": 2, "test": 2}.items()):
-            place = folder / _SEGMENTATION / _PARTS[part]
-            masks = place / _MASKS[part == "val"]
-            for number in range(10 * index, 10 * index + count):
-                stem = f"007-{1000 + number:04d}-100"
-                fake_photograph(place / "image" / f"{stem}.jpg", seed + 1000 + number, 2)
-                for lesion in _LESIONS:
-                    centre = (
-                        (-9, -9) if lesion == "SE" and number % 2 else (40 + number, 30)
-                    )  # outside: empty
-                    fake_mask(masks / lesion / f"{stem}.tif", centre)
+        _write_fake_masks(folder / _SEGMENTATION, seed)
         return folder
+
+
+def _write_fake_masks(folder: Path, seed: int) -> None:
+    numbers = {"train": range(1000, 1004), "valid": range(1010, 1012), "test": range(1020, 1022)}
+    for name in _PARTS.values():
+        masks = folder / name / _MASKS[name == "valid"]
+        for number in numbers[name]:
+            stem = f"007-{number}-100"
+            fake_photograph(folder / name / "image" / f"{stem}.jpg", seed + number, 2)
+            for lesion in _LESIONS:
+                absent = lesion == "SE" and number % 2
+                outside, inside = (-9, -9), (number - 960, 30)
+                fake_mask(masks / lesion / f"{stem}.tif", outside if absent else inside)
 
 
 def _read_list(path: Path) -> pd.DataFrame:
@@ -198,11 +189,3 @@ def _read_list(path: Path) -> pd.DataFrame:
             f"({len(wrong)} such lines). Correct it, or fetch the file again from its source."
         )
     return table.assign(label=table["label"].astype("int64")).reset_index(drop=True)
-
-
-def _drawn(path: Path) -> int:
-    """Whether a mask shows its lesion: 1, 0, or -1 where it cannot be read, which shows when it is used."""
-    try:
-        return int(read_mask(path).any())
-    except RetinalabError:
-        return -1

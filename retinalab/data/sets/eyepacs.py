@@ -13,7 +13,7 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
 from retinalab.data.sets.files import IMAGE_SUFFIXES, as_rows, integers, list_files, need, read_csv
-from retinalab.data.sets.kaggle import bare_names, label_file, locate
+from retinalab.data.sets.kaggle import bare_names, locate, need_labels
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import SetInfo
 
@@ -70,7 +70,7 @@ class EyePacs(PhotographSet):
     options: EyePacsOptions
 
     def _labels(self) -> Labels:
-        train = self._part("train", label_file(self.root, _LABELS["train"], "train", self.info.title))
+        train = self._part("train", need_labels(self.root, _LABELS["train"], "train", self.info.title))
         solution = self.root / _LABELS["test"]
         if self.options.test == "none" or (self.options.test == "both" and not solution.is_file()):
             notes = ["no test part was read: the official parts are left empty", *self._unlabelled(solution)]

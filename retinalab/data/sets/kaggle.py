@@ -12,7 +12,7 @@ import pandas as pd
 from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need, need_folder
 from retinalab.errors import RetinalabError
 
-__all__ = ["bare_names", "label_file", "locate"]
+__all__ = ["bare_names", "locate", "need_labels"]
 
 _SUFFIX = "|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 
@@ -28,7 +28,7 @@ def bare_names(cells: pd.Series) -> pd.Series:
     return names.str.replace(rf"\.(?:{_SUFFIX})$", "", case=False, regex=True)
 
 
-def label_file(root: Path, name: str, folder: str, title: str) -> Path:
+def need_labels(root: Path, name: str, folder: str, title: str) -> Path:
     """Find a label file that lies in the root of the set.
 
     Args:
