@@ -129,8 +129,8 @@ class LiqEyePacs(PhotographSet):
         lists = [name for name in list_files(path.parent) if name.lower().endswith((".csv", ".txt"))]
         there = f" (there: {', '.join(repr(name) for name in lists[:5])})" if lists else ""
         return RetinalabError(
-            f"No list of LIQ-EyePACS at {path}{there}. Its owners give it on request, "
-            f"{self.info.source}: say where it lies with list=PATH."
+            f"No list of LIQ-EyePACS at {path}{there}. Its owners give it on request "
+            f"({self.info.source}); say where it lies with list=PATH."
         )
 
     @classmethod

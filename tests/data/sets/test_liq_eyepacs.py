@@ -58,7 +58,7 @@ def test_absent_list_says_where_it_can_be_had(tmp_path: Path) -> None:
     line = refused(root)
     assert f"No list of LIQ-EyePACS at {root / LIST}" in line
     assert "'retinopathy_solution.csv', 'trainLabels.csv'" in line
-    assert "Its owners give it on request, the authors of Yang et al." in line
+    assert "Its owners give it on request (the authors of Yang et al." in line
     assert line.endswith("say where it lies with list=PATH.")
     assert str(tmp_path / "none" / "x.csv") in refused(root, list="none/x.csv")
 
