@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 import yaml
@@ -17,6 +14,7 @@ from retinalab.report.figures import learning_curves, reliability, roc
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.numbers import plain
+from retinalab.report.render import write_page
 from retinalab.report.results import BASELINES, confusions, headlines, lesion_grid, metric_rows, unit_of
 from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
@@ -38,30 +36,7 @@ def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] 
         RetinalabError: a file is missing or cannot be read.
     """
     run = read_run(Path(folder))
-    page = _environment().get_template("report.html").render(_context(run, picture))
-    target = run.path / "report.html"
-    handle, temporary = tempfile.mkstemp(prefix=".report.", dir=run.path)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return target
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("retinalab.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
-    return environment
+    return write_page("report.html", _context(run, picture), run.path / "report.html")
 
 
 def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
