@@ -10,7 +10,6 @@ import numpy as np
 
 from retinalab.data.check.findings import Finding
 from retinalab.data.check.photographs import Seen, threaded
-from retinalab.data.decode import image_size
 from retinalab.data.fov import Fov
 from retinalab.data.sets.base import PhotographSet
 from retinalab.errors import RetinalabError
@@ -19,7 +18,7 @@ from retinalab.records import LESIONS, Records
 __all__ = ["OUTSIDE", "mask_columns", "masks"]
 
 OUTSIDE = 0.1
-_MARGIN = 1.02
+_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def _looked_at(source: PhotographSet, records: Records, job: _Job) -> Finding | 
     image = str(records.table.at[job.row, "image"])
     file = records.roots[str(records.table.at[job.row, "set"])] / job.path
     try:
-        height, width = image_size(file)
+        height, width = source.mask_size(file)
     except RetinalabError as error:
         return Finding("unreadable", (image,), f"mask {job.path}: {_reason(file, error)}")
     whole = (job.seen.height, job.seen.width)

@@ -180,6 +180,10 @@ class PhotographSet:
         """
         return self._mask(records.roots[str(records.table.at[row, "set"])] / path, (shape[0], shape[1]))
 
+    def mask_size(self, path: Path) -> tuple[int, int]:
+        """Height and width of a mask file in pixels, from its header where that tells them."""
+        return image_size(path)
+
     def ignored(
         self, records: Records, row: int, shape: tuple[int, ...] | None = None
     ) -> dict[str, np.ndarray]:

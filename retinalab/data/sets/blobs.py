@@ -12,7 +12,7 @@ import numpy as np
 
 from retinalab.errors import RetinalabError
 
-__all__ = ["KINDS", "MAPS", "NAMES", "read_blobs", "read_map", "stem", "write_fake_blobs"]
+__all__ = ["KINDS", "MAPS", "NAMES", "map_size", "read_blobs", "read_map", "stem", "write_fake_blobs"]
 
 MAPS = (".map.gz", ".map")
 """Suffixes of the picture of numbered blobs."""
@@ -44,6 +44,16 @@ def read_blobs(path: Path) -> list[str]:
     return lines[1 : 1 + int(lines[0])]
 
 
+def map_size(path: Path) -> tuple[int, int]:
+    """Height and width of a map in pixels.
+
+    Raises:
+        RetinalabError: it is damaged.
+    """
+    numbers = _integers(path)
+    return int(numbers[2]), int(numbers[1])
+
+
 def read_map(path: Path, kind: str, size: tuple[int, int]) -> np.ndarray:
     """Where blobs of one kind were marked.
 
@@ -59,7 +69,7 @@ def read_map(path: Path, kind: str, size: tuple[int, int]) -> np.ndarray:
         RetinalabError: it is damaged, of another size than the photograph, or marks a blob without a name.
     """
     numbers = _integers(path)
-    width, height = int(numbers[1]), int(numbers[2])
+    height, width = int(numbers[2]), int(numbers[1])
     if (height, width) != tuple(size):
         raise RetinalabError(
             f"{path}: the mask is {width}x{height} pixels but its photograph {size[1]}x{size[0]} (width x "

@@ -78,6 +78,7 @@ class Fgadr(PhotographSet):
         },
     )
     Options = FgadrOptions
+    writes_empty_masks: ClassVar[bool] = True
     options: FgadrOptions
 
     def _labels(self) -> Labels:
@@ -121,12 +122,8 @@ class Fgadr(PhotographSet):
                 f"{self.root / folder / strange[0]} belongs to no photograph of {_GRADES} ({len(strange)} such "
                 "masks). Take the label file and the masks of one version."
             )
-        absent = [name for name in names if name not in files]
-        if lesion in _EVERYWHERE and absent:
-            raise RetinalabError(
-                f"{self.root / folder} holds no mask of {absent[0]!r} ({len(absent)} of {len(names)} photographs "
-                "have none there; an absent lesion has an empty one). Complete the copy."
-            )
+        if lesion in _EVERYWHERE:
+            return {name: (folder / name).as_posix() for name in names}
         return files
 
     def _mask(self, path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from retinalab.data.sets.base import Labels
-from retinalab.data.sets.blobs import KINDS, MAPS, NAMES, read_blobs, read_map, stem, write_fake_blobs
+from retinalab.data.sets.blobs import (
+    KINDS,
+    MAPS,
+    NAMES,
+    map_size,
+    read_blobs,
+    read_map,
+    stem,
+    write_fake_blobs,
+)
 from retinalab.data.sets.fake import fake_mask, fake_photograph, write_csv
 from retinalab.data.sets.files import digest, list_files, need_folder, stamp
 from retinalab.data.sets.table import Table, TableOptions
@@ -102,6 +111,18 @@ class HeiMed(Table):
         if not named:
             return own
         return digest([own, *(stamp(self.root, f"{stem(path)}{NAMES}") for path in named)])
+
+    def mask(self, records: Records, row: int, path: str, shape: tuple[int, ...]) -> np.ndarray:
+        """One mask file of a photograph; a map of blobs marks exudates and other bright things together."""
+        if not path.endswith(MAPS):
+            return super().mask(records, row, path, shape)
+        size = (shape[0], shape[1])
+        found = [read_map(self.root / path, kind, size) for kind in KINDS]
+        return np.asarray(np.logical_or.reduce(found))
+
+    def mask_size(self, path: Path) -> tuple[int, int]:
+        """Height and width of a mask file in pixels."""
+        return map_size(path) if path.name.endswith(MAPS) else super().mask_size(path)
 
     def _mask(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         return read_map(path, "EX", size) if path.name.endswith(MAPS) else super()._mask(path, size)

@@ -17,7 +17,8 @@ __all__ = ["look_into_masks", "name_unknown"]
 def look_into_masks(rows: Sequence[MutableMapping[str, Any]], root: Path, above: int) -> list[str]:
     """Set ``present_<X>`` of every row that names a mask of X by reading that mask once.
 
-    A mask that cannot be read leaves the lesion unknown; whoever trains on the mask meets the error then.
+    A mask that is missing or cannot be read leaves the lesion unknown; that it is missing is for others to
+    say, and whoever trains on a damaged mask meets the error then.
 
     Args:
         rows: as adapters give them, with ``masks``: lesion -> path.
@@ -32,7 +33,7 @@ def look_into_masks(rows: Sequence[MutableMapping[str, Any]], root: Path, above:
         found = list(pool.map(lambda job: _shows(job[2], above), jobs))
     unread = []
     for (row, lesion, _), shown in zip(jobs, found, strict=True):
-        row[f"present_{lesion}"] = -1 if isinstance(shown, str) else int(shown)
+        row[f"present_{lesion}"] = int(shown) if isinstance(shown, bool) else -1
         if isinstance(shown, str):
             unread.append(shown)
     if not unread:
@@ -47,7 +48,9 @@ def name_unknown(rows: Sequence[MutableMapping[str, Any]]) -> None:
         row.update({f"present_{lesion}": -1 for lesion in masks})
 
 
-def _shows(path: Path, above: int) -> bool | str:
+def _shows(path: Path, above: int) -> bool | str | None:
+    if not path.is_file():
+        return None
     try:
         return bool(read_mask(path, above=above).any())
     except RetinalabError as error:

@@ -98,18 +98,19 @@ class RetinalLesions(PhotographSet):
         own, kaggle = integers(table, _OWN, path), integers(table, _KAGGLE, path)
         chosen = own if self.options.grades == "own" else kaggle
         names = table[_NAME].str.replace(r"\.jpe?g$", "", regex=True)
+        persons = [_patient(name, path) for name in names]
         masks = self._masks(set(names))
         rows: list[dict[str, Any]] = [
             {
                 "image": f"{_IMAGES}/{name}.jpg",
-                **_patient(name, path),
+                **person,
                 "dr": grade,
                 "masks": masks.get(name, {}),
                 "own_dr": ours,
                 "kaggle_dr": theirs,
                 "lesions_marked": len(masks.get(name, {})),
             }
-            for name, grade, ours, theirs in zip(names, chosen, own, kaggle, strict=True)
+            for name, person, grade, ours, theirs in zip(names, persons, chosen, own, kaggle, strict=True)
         ]
         notes = []
         if self.options.presence:
