@@ -1,0 +1,80 @@
+"""The options of CLPI and of the networks in its tables; the paper's values are the defaults."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from retinalab.config import TaskConfig
+
+__all__ = ["ClpiConfig", "ClpiOptions", "LesionPatchConfig"]
+
+
+class ClpiOptions(TaskConfig):
+    """What the two stages share: widths, backbone and recipe.
+
+    Reference: section IV-B: 100 epochs, batches of 32, warm-up from 0 to 5e-2 over 5 epochs, then a cosine.
+
+    Differs from the paper: it names no optimiser; here it is SGD with momentum 0.9 and weight decay 1e-4.
+    """
+
+    widths: Literal["paper", "code"] = Field(
+        "paper", description="of the generator: Table II's, or those of the released code"
+    )
+    backbone: str = Field("densenet121", min_length=1, description="any timm network of the grading module")
+    weights: str = Field(
+        "none", min_length=1, description="of the backbone: none, timm (its hub), or the path of a file"
+    )
+    stem: Literal["spread", "random"] = Field(
+        "spread",
+        description="what stored weights give the 12-channel first convolution: each colour's in all four blocks, "
+        "divided by 5, which is what the blocks sum to; or nothing",
+    )
+    optimiser: Literal["sgd", "adam"] = Field("sgd", description="the paper names none")
+    learning_rate: float = Field(5e-2, gt=0, description="after the warm-up")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the rate rises from 0")
+
+
+class ClpiConfig(ClpiOptions):
+    """Grading of photographs.
+
+    Reference: section III; Tables V, VI and VIII, Figure 6.
+    """
+
+    name: Literal["clpi"] = Field("clpi", description="the task, as registered")
+    variant: Literal["clpi", "attention", "plain"] = Field(
+        "clpi",
+        description="clpi: the whole framework; attention: an ordinary classifier on the weighted photographs of a "
+        "fixed generator; plain: an ordinary classifier on photographs",
+    )
+    gradient: Literal["shortcut", "all", "none"] = Field(
+        "shortcut",
+        description="how grades reach the generator: through the shortcut alone (the paper), through the attention "
+        "too, or not at all (without end-to-end learning)",
+    )
+    shortcut: bool = Field(True, description="1 - P0 beside the last features; without it use gradient=all")
+
+    def smoke(self) -> ClpiConfig:
+        """The same method on a small backbone without stored weights."""
+        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "code"})
+
+
+class LesionPatchConfig(ClpiOptions):
+    """Classification of patches of 68×68 pixels: no lesion, exudate, haemorrhage, microaneurysm.
+
+    Reference: section IV-A; Figure 6 and Table VI train the compared networks with the same patches first.
+    """
+
+    name: Literal["clpi-lesions"] = Field("clpi-lesions", description="the task, as registered")
+    network: Literal["generator", "attention", "plain"] = Field(
+        "generator",
+        description="what learns: the lesion attention generator; an ordinary classifier on patches weighted by a "
+        "generator; an ordinary classifier on patches",
+    )
+
+    def smoke(self) -> LesionPatchConfig:
+        """The same on a small backbone without stored weights."""
+        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "code"})

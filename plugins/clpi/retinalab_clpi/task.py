@@ -1,0 +1,148 @@
+"""CLPI's two stages as tasks: lesion patches, then grades."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from retinalab.data.batch import Batch
+from retinalab.errors import RetinalabError
+from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.grade_loss import grade_cross_entropy
+from retinalab.tasks.optim import cosine
+from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
+from retinalab_clpi.generator import CLASSES, FIELD, STRIDE, LesionAttentionGenerator
+from retinalab_clpi.network import CLPI, AttentionGrader, Grades, PlainGrader
+
+__all__ = ["ClpiTask", "LesionPatchTask"]
+
+_PATCH = {"lesion": len(CLASSES)}
+
+
+class ClpiTask(Task):
+    """Grades the protocol's diseases with the framework, or with one of the classifiers that it is compared with.
+
+    Reference: section III-C, equation 2, section IV-B.
+
+    Differs from the paper: any number of diseases, whose losses are summed; see also the network and the options.
+    """
+
+    config_class = ClpiConfig
+    monitor_mode = "max"
+
+    def chosen_by(self) -> tuple[str, str]:
+        """Quadratic kappa of the first disease."""
+        return f"val/{next(iter(self.scales))}/kappa", "max"
+
+    def build_network(self) -> nn.Module:
+        """The network that the configuration describes."""
+        if not self.scales:
+            raise RetinalabError(
+                "Task 'clpi' grades no disease. Name one, such as protocol.diseases.dr=icdr5."
+            )
+        config: ClpiConfig = self.config
+        grades = {disease: scale.size for disease, scale in self.scales.items()}
+        if config.variant == "plain":
+            return PlainGrader(grades, config.backbone, config.weights)
+        if config.variant == "attention":
+            return AttentionGrader(grades, config.backbone, config.weights, config.widths, config.stem)
+        if not config.shortcut and config.gradient == "shortcut":
+            raise RetinalabError(
+                "shortcut=false leaves the grades no way to the generator under gradient=shortcut. Set gradient=all "
+                "(the paper's 'without shortcut') or gradient=none."
+            )
+        return CLPI(
+            grades,
+            config.backbone,
+            config.weights,
+            config.widths,
+            config.stem,
+            config.shortcut,
+            config.gradient,
+        )
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Equation 2 on the grades."""
+        images = batch["image"]
+        if images.shape[-1] % STRIDE:
+            raise RetinalabError(
+                f"Task 'clpi' needs photographs whose side is a multiple of {STRIDE} pixels, got {images.shape[-1]}. "
+                "Set data.size (or data.crop) to one; the paper's is 1024."
+            )
+        given: Grades = self(images)
+        logits = {disease: value.float() for disease, value in given.logits.items()}
+        losses = [grade_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
+        return Outputs(torch.stack(losses).sum(), grades={d: value.softmax(1) for d, value in logits.items()})
+
+    def configure_optimizers(self) -> Any:
+        """SGD or Adam, warm-up and cosine per step."""
+        return _optimiser(self, self.config)
+
+
+class LesionPatchTask(Task):
+    """Classifies lesion patches, which is how the generator learns before it sees a grade.
+
+    Reference: sections III-A and IV-A, equation 2 with M = 4.
+    """
+
+    config_class = LesionPatchConfig
+    side = FIELD
+    monitor = "val/windows/accuracy"
+    monitor_mode = "max"
+
+    def build_network(self) -> nn.Module:
+        """What learns of the patches, under the name that the grading stage's network gives it."""
+        config: LesionPatchConfig = self.config
+        if self.windows != len(CLASSES):
+            raise RetinalabError(
+                f"Task 'clpi-lesions' classifies windows of {len(CLASSES)} classes ({', '.join(CLASSES)}); this "
+                f"stage's data have {self.windows}. Set data.windows.kind=lesions and leave data.windows.classes alone."
+            )
+        if config.network == "plain":
+            return PlainGrader(_PATCH, config.backbone, config.weights)
+        if config.network == "attention":
+            return AttentionGrader(_PATCH, config.backbone, config.weights, config.widths, config.stem)
+        return nn.ModuleDict({"generator": LesionAttentionGenerator(config.widths)})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, 3, 68, 68)`` patches to ``(B, 4)`` logits."""
+        images = self._ordered(images)
+        if self.config.network != "generator":
+            given: Grades = self.network(images, patches=True)
+            return given.logits["lesion"]
+        generator = self.network.get_submodule("generator")
+        logits: Tensor = generator(images, padded=False).flatten(1)
+        return logits
+
+    def outputs(self, batch: Batch) -> Outputs:
+        """Equation 2 on the patches."""
+        images = batch["image"]
+        if images.shape[-1] != FIELD:
+            raise RetinalabError(
+                f"Task 'clpi-lesions' needs windows of {FIELD} pixels, got {images.shape[-1]}. "
+                f"Set data.windows.size={FIELD}."
+            )
+        logits = self(images).float()
+        return Outputs(F.cross_entropy(logits, batch["label"]), windows=logits.softmax(1))
+
+    def configure_optimizers(self) -> Any:
+        """SGD or Adam, warm-up and cosine per step."""
+        return _optimiser(self, self.config)
+
+
+def _optimiser(task: Task, config: ClpiOptions) -> dict[str, Any]:
+    learning = [parameter for parameter in task.parameters() if parameter.requires_grad]
+    optimiser: torch.optim.Optimizer
+    if config.optimiser == "sgd":
+        optimiser = torch.optim.SGD(
+            learning, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+        )
+    else:
+        optimiser = torch.optim.Adam(learning, config.learning_rate, weight_decay=config.weight_decay)
+    total = task.total_steps
+    warmup = int(config.warmup * total)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total, warmup))
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
