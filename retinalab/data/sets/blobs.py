@@ -99,7 +99,7 @@ def write_fake_blobs(
         return
     picture = np.zeros(shape, "<i4")
     for number, _ in enumerate(kinds, start=1):
-        picture[20 * number : 20 * number + 4, 30:36] = number
+        picture[10 + 12 * number : 14 + 12 * number, 40:46] = number
     header = np.array([len(kinds), shape[1], shape[0]], "<i4")
     content = gzip.compress(header.tobytes() + picture.tobytes(), mtime=0)
     base.with_name(f"{base.name}{MAPS[0]}").write_bytes(content)
