@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pandas as pd
@@ -280,10 +279,3 @@ def test_what_cannot_be_evaluated_is_named(change: dict[str, float], message: st
 
 def test_predictions_of_nothing_give_nothing() -> None:
     assert evaluate(photographs(4).head(0), SCALES_OF) == {}
-
-
-def test_sixteen_hundred_photographs_take_seconds() -> None:
-    table = photographs(1600)
-    start = time.process_time()
-    evaluate(table, SCALES_OF)
-    assert time.process_time() - start < 3

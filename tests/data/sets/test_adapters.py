@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -256,19 +257,31 @@ def test_fingerprints(tmp_path: Path) -> None:
     assert opened.fingerprint(records) != before
 
 
-def test_large_table_reads_fast(tmp_path: Path) -> None:
-    import time
-
+def test_a_folder_is_listed_once_however_many_photographs_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "images").mkdir()
-    names = [f"images/{index:05d}.jpg" for index in range(8_000)]
+    names = [f"images/{index:05d}.jpg" for index in range(200)]
     for name in names:
         (tmp_path / name).touch()
     write_csv(
         tmp_path / "records.csv", [{"image": name, "dr": index % 5} for index, name in enumerate(names)]
     )
-    start = time.process_time()
-    assert len(open_set("table", tmp_path).records()) == 8_000
-    assert time.process_time() - start < 8
+    listed: list[Path] = []
+    scandir = os.scandir
+
+    def counted(folder: Path) -> object:
+        listed.append(Path(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    opened = open_set("table", tmp_path)
+    stat = os.stat
+    asked: list[object] = []
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: asked.append(path) or stat(path, *a, **k))
+    assert len(opened.records()) == 200
+    assert listed.count(tmp_path / "images") == 1
+    assert len(asked) < 20
 
 
 def test_base_class_says_what_is_missing(tmp_path: Path) -> None:

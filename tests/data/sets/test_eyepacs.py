@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +137,7 @@ def test_other_suffix_names_with_suffix_and_stray_files(tmp_path: Path) -> None:
 
 def test_published_counts(tmp_path: Path) -> None:
     root = published(tmp_path)
-    start = time.process_time()
     records = open_set("eyepacs", root, {"labels_only": True}, strict=True).records()
-    assert time.process_time() - start < 20
     assert len(records) == 88702
     assert records.notes == ()
     train = records.table[records.table["part"] == "train"]
