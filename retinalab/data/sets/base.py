@@ -210,10 +210,16 @@ class PhotographSet:
     def fingerprint(self, records: Records, masks: bool = False) -> str:
         """Digest of names, sizes and modification times of the files: for caches on this machine.
 
-        Labels are left out, so that another grade scale finds the same cache.
+        Labels are left out, so that another grade scale finds the same cache; with masks, which lesion each file shows
+        and which lesions are annotated belong to it.
         """
-        columns = ["image", *(f"mask_{lesion}" for lesion in LESIONS if masks)]
-        return digest(stamp(records.roots[set_], path) for set_, path in _paths(records, columns))
+        stamps: list[object] = [stamp(records.roots[set_], path) for set_, path in _paths(records, ["image"])]
+        if masks:
+            columns = [f"{kind}_{lesion}" for kind in ("mask", "annotated") for lesion in LESIONS]
+            files = _paths(records, columns[: len(LESIONS)])
+            stamps += [stamp(records.roots[set_], path) for set_, path in files]
+            stamps += list(records.table[columns].itertuples(index=False, name=None))
+        return digest(stamps)
 
     def digest(self, records: Records) -> str:
         """Digest of names, file sizes, grades and lesions, the same for every copy of the set."""
