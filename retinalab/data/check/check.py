@@ -161,12 +161,11 @@ def _probe(
     if not info.scales:
         made.skipped.append("the shortcut probe: the set has no grades")
         return
-    rows = [row for row, one in enumerate(seen) if one.features is not None]
-    if not rows:
+    described = {row: one.features for row, one in enumerate(seen) if one.features is not None}
+    if not described:
         made.skipped.append("the shortcut probe: no photograph could be opened")
         return
-    chosen = records.take(rows)
-    features = np.stack([seen[row].features for row in rows])
+    chosen, features = records.take(list(described)), np.stack(list(described.values()))
     scales = {disease: SCALES[scale] for disease, scale in info.scales.items()}
     made.probe = list(shortcut.probe(features, chosen.table.assign(group=chosen.groups), scales))
     for disease in scales:

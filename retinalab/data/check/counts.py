@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -56,20 +57,18 @@ def cross_rows(records: Records, info: SetInfo) -> list[dict[str, Any]]:
     """
     if not {"dr", "dme"} <= set(info.scales):
         return []
-    found = records.table.value_counts(["dr", "dme"]).to_dict()
-    published = {
-        (dr, dme): count
-        for dme, row in enumerate(PUBLISHED_CROSS.get(info.name, ("", ()))[1])
-        for dr, count in enumerate(row)
-    }
+    pairs = zip(records.table["dr"].tolist(), records.table["dme"].tolist(), strict=True)
+    found: Counter[tuple[int, int]] = Counter(pairs)
+    table = PUBLISHED_CROSS.get(info.name, ("", ()))[1]
+    published = {(dr, dme): count for dme, row in enumerate(table) for dr, count in enumerate(row)}
     return [
         {
             "dr": "" if dr < 0 else dr,
             "dme": "" if dme < 0 else dme,
-            "photographs": int(found.get((dr, dme), 0)),
+            "photographs": found[dr, dme],
             "published": published.get((dr, dme), 0) if published else None,
         }
-        for dr, dme in sorted(found.keys() | published.keys())
+        for dr, dme in sorted({*found, *published})
     ]
 
 

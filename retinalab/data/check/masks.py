@@ -17,8 +17,11 @@ from retinalab.records import LESIONS, Records
 
 __all__ = ["OUTSIDE", "mask_columns", "masks"]
 
-OUTSIDE = 0.1
-_MARGIN = 1.0
+OUTSIDE = 0.05
+"""Share of a mask's pixels outside the field from which on it is a finding. Of the 143 masks of HEI-MED and of 16
+photographs of IDRiD not one has a pixel outside the fitted outline, of 440 drawn ones at 160 pixels one has 2 %: what
+is left is for lesions marked across the rim."""
+_MARGIN = 1.02  # the outline is fitted to about one per cent of the radius
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ __all__ = ["thumbnails"]
 
 
 def thumbnails(
-    findings: Sequence[Finding], roots: Mapping[str, Path], set_: str, side: int = 192, most: int = 60
+    findings: Sequence[Finding], roots: Mapping[str, Path], set_: str, side: int = 192, most: int = 12
 ) -> dict[str, np.ndarray]:
     """Pictures of the photographs named in findings, as far as any decoder shows them.
 
