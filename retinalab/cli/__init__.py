@@ -133,7 +133,9 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         )
         if name == "split":
             action.add_argument(
-                "--experiment", metavar="PAPER/NAME", help="take protocol, folds and options from an experiment"
+                "--experiment",
+                metavar="PAPER/NAME",
+                help="take protocol, folds and options from an experiment",
             )
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from retinalab.records import Records
 
-__all__ = ["data_index", "data_sets", "data_split", "data_synth"]
+__all__ = ["data_index", "data_sets", "data_synth", "write_csv"]
 
 
 def data_sets(known: argparse.Namespace) -> int:
@@ -44,39 +44,16 @@ def data_index(known: argparse.Namespace) -> int:
     for note in records.notes:
         print(note)
     if known.out:
-        _write_csv(table, known.out, known.root)
+        write_csv(table, known.out, known.root)
     return 0
 
 
-def data_split(known: argparse.Namespace) -> int:
-    """Write the split that a run would use."""
-    from retinalab.config import DataConfig
-    from retinalab.data.parts import read_records
-    from retinalab.data.splits import split
-    from retinalab.experiment import resolve_model
-    from retinalab.overrides import overridden
-    from retinalab.protocol import Protocol
+def write_csv(table: pd.DataFrame, path: Path, root: Path | None) -> None:
+    """Write a table outside the data set's folder.
 
-    raw = overridden(
-        {"set": known.set, "root": known.root, "strict": known.strict},
-        [w for w in known.rest if w.startswith("options.")],
-    )
-    data = resolve_model(DataConfig, raw, "data")
-    protocol = resolve_model(
-        Protocol, overridden({}, [w for w in known.rest if not w.startswith("options.")]), "protocol"
-    )
-    _, records, _ = read_records(data, protocol, {})
-    folds = 5 if protocol.split == "folds" else None
-    made = split(records, protocol, fold=0 if folds else None, folds=folds)
-    print(f"{made.origin}: {len(made.train)} train, {len(made.val)} val, {len(made.test)} test")
-    for leak in made.leaks:
-        print(f"leak: {leak}")
-    if known.out:
-        _write_csv(made.frame(), known.out, known.root)
-    return 0
-
-
-def _write_csv(table: pd.DataFrame, path: Path, root: Path | None) -> None:
+    Raises:
+        RetinalabError: it would overwrite a file of the data set, or cannot be written.
+    """
     if root is not None and path.exists() and path.resolve().is_relative_to(root.resolve()):
         raise RetinalabError(
             f"{path} is a file of the data set, which is never written to. Name another file."

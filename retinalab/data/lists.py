@@ -123,7 +123,7 @@ def _numbered(folder: Path, word: str) -> dict[int, Path]:
                 f"{other} and {path} are both {path.stem}. Keep the lists of one split there."
             )
         found[int(number[1])] = path
-    missing = sorted(set(range(min(found, default=0), max(found, default=0))) - set(found))
+    missing = sorted(set(range(min(1, *found), max(found))) - set(found)) if found else []
     if missing:
         raise RetinalabError(
             f"{folder} lacks {word}{missing[0]}.txt ({len(missing)} of {len(found) + len(missing)} such lists). "

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinalab.data.grouping import hold_out, k_folds
-from retinalab.data.sets.messidor_errata import DUPLICATES
 from retinalab.data.splits import Split, split
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
@@ -133,11 +132,46 @@ def test_patient_on_two_sides_is_refused_and_labelled() -> None:
     ]
     records = records_of(rows)
     with pytest.raises(
-        RetinalabError, match=r"1 patients are both in train and in test \('toy/1'\).*as-published"
+        RetinalabError, match=r"1 patient is both in train and in test: toy/1 \(a \| b\).*as-published"
     ):
         split(records, Protocol())
     made = split(records, Protocol(split="as-published"))
-    assert made.leaks == ("1 patients are both in train and in test ('toy/1')",)
+    assert made.leaks == ("1 patient is both in train and in test: toy/1 (a | b)",)
+
+
+def test_copies_are_told_apart_from_patients() -> None:
+    """A picture and its copy are one thing, another picture of the same patient is another."""
+    rows = [
+        {"image": "x/a.jpg", "patient": "1", "part": "train", "duplicate": "a"},
+        {"image": "x/b.jpg", "patient": "1", "part": "test", "duplicate": "a"},
+        {"image": "x/c.jpg", "patient": "2", "part": "train", "duplicate": "c"},
+        {"image": "x/d.jpg", "patient": "2", "part": "val", "duplicate": "c"},
+        {"image": "x/e.jpg", "patient": "2", "part": "train", "duplicate": ""},
+        {"image": "x/f.jpg", "patient": "3", "part": "test"},
+    ]
+    records = records_of(rows)
+    leaks = (
+        "1 duplicate pair is parted between train and val: c = d",
+        "1 patient is both in train and in val: toy/2 (c, e | d)",
+        "1 duplicate pair is parted between train and test: a = b",
+    )
+    assert split(records, Protocol(split="as-published")).leaks == leaks
+    with pytest.raises(RetinalabError, match="1 duplicate pair is parted between train and test: a = b"):
+        split(records, Protocol())
+
+
+def test_many_leaks_are_counted_and_the_first_named() -> None:
+    rows = [
+        {"image": f"{patient}_{part}.jpg", "patient": f"{patient:02d}", "part": part}
+        for patient in range(30)
+        for part in ("train", "test", "val")
+    ]
+    with pytest.raises(RetinalabError) as caught:
+        split(records_of(rows), Protocol())
+    text = str(caught.value)
+    assert text.count("30 patients are both in") == 3
+    assert "toy/04 (4_train | 4_test) …" in text
+    assert "toy/05" not in text
 
 
 def test_selection_on_test_only_as_published() -> None:
@@ -199,109 +233,6 @@ def test_rare_grades_do_not_break_folds() -> None:
     folds = k_folds(groups, grades, 5, 0)
     assert sorted(np.concatenate(folds)) == list(range(23))
     assert {len(fold) for fold in folds} <= {4, 5}
-
-
-def messidor_like(shared_data: Path, grouped: bool) -> Records:
-    twins = {name: pair[0] for pair in DUPLICATES for name in pair} if grouped else {}
-    names = (shared_data / "lists/canet/file_list.txt").read_text().split()
-    info = SetInfo("messidor", "Messidor", "here", "none", {"dr": "messidor4"})
-    rows = [
-        {"image": name, "patient": twins.get(Path(name).stem, ""), "dr": k % 4}
-        for k, name in enumerate(names)
-    ]
-    return make_records(rows, info, Path("nowhere"), "lists").take(
-        np.random.default_rng(0).permutation(len(names))
-    )
-
-
-def test_canet_folds_as_published(shared_data: Path) -> None:
-    records = messidor_like(shared_data, grouped=True)
-    folder = shared_data / "lists" / "canet"
-    protocol = Protocol(
-        diseases={"dr": "messidor4"}, split="as-published", select_on="test", lists=str(folder)
-    )
-    names = (folder / "file_list.txt").read_text().split()
-    seen: list[int] = []
-    straddling: set[str] = set()
-    for fold in range(10):
-        made = split(records, protocol, fold, 10)
-        numbers = (folder / "10fold" / "10fold" / f"fold{fold + 1}.txt").read_text().split()
-        assert set(records.table["image"].to_numpy()[made.test]) == {names[int(number)] for number in numbers}
-        assert (len(made.train), len(made.test)) == (1080, 120)
-        assert f"fold {fold + 1} of 10" in made.origin
-        seen.extend(made.test)
-        groups = records.groups
-        straddling |= set(groups[made.train]) & set(groups[made.test])
-    assert sorted(seen) == list(range(1200))
-    assert len(straddling) == 12
-
-
-def test_canet_folds_leak_unless_as_published(shared_data: Path) -> None:
-    records = messidor_like(shared_data, grouped=True)
-    nested = Protocol(diseases={"dr": "messidor4"}, lists=str(shared_data / "lists/canet"))
-    with pytest.raises(RetinalabError, match="are both in train and in test"):
-        [split(records, nested, fold, 10) for fold in range(10)]
-    made = split(messidor_like(shared_data, grouped=False), nested, 0, 10)
-    assert (len(made.train), len(made.val), len(made.test)) == (918, 162, 120)
-    with pytest.raises(RetinalabError, match="holds 10 folds"):
-        split(records, nested, 0, 5)
-
-
-def messidor2_like(folder: Path) -> Records:
-    names = sorted(
-        {line for part in ("train", "val", "test") for line in (folder / f"{part}.csv").read_text().split()}
-    )
-    names += [f"extra_{k}.png" for k in range(698)]
-    return records_of([{"image": f"IMAGES/{Path(name).stem.upper()}.JPG"} for name in names])
-
-
-def test_clpi_lists_are_repaired_unless_as_published(shared_data: Path) -> None:
-    folder = shared_data / "lists" / "clpi_messidor2"
-    records = messidor2_like(folder)
-    assert len(records) == 1744
-    repaired = split(records, Protocol(lists=str(folder)))
-    check_disjoint(repaired, records)
-    assert (len(repaired.train), len(repaired.val), len(repaired.test)) == (1046, 349, 349)
-    assert "contains 698 photographs of the others" in repaired.origin
-    published = split(records, Protocol(lists=str(folder), split="as-published"))
-    assert (len(published.train), len(published.val), len(published.test)) == (1046, 349, 349)
-    assert len(published.leaks) == 2
-    assert all("349 photographs are both in train and in" in leak for leak in published.leaks)
-    assert "698 photographs in no part" in published.origin
-
-
-def write_lists(folder: Path, **lists: str) -> str:
-    folder.mkdir(exist_ok=True)
-    for name, content in lists.items():
-        (folder / f"{name}.txt").write_text(content)
-    return str(folder)
-
-
-def test_lists_that_do_not_belong(tmp_path: Path) -> None:
-    records = records_of([{"image": f"a/{k}.jpg"} for k in range(4)] + [{"image": "b/0.jpg"}])
-    with pytest.raises(RetinalabError, match=r"No folder .*nothing"):
-        split(records, Protocol(lists=str(tmp_path / "nothing")))
-    with pytest.raises(RetinalabError, match=r"holds neither file_list\.txt"):
-        split(records, Protocol(lists=str(tmp_path)))
-    wrong = write_lists(tmp_path / "wrong", train="1.jpg\n2.jpg\n", test="9.jpg\n")
-    with pytest.raises(RetinalabError, match=r"test\.txt lists '9\.jpg', a name that none has"):
-        split(records, Protocol(lists=wrong))
-    vague = write_lists(tmp_path / "vague", train="1.jpg\n", test="0.jpg\n")
-    with pytest.raises(RetinalabError, match=r"test\.txt lists '0\.jpg', a name that several have"):
-        split(records, Protocol(lists=vague))
-    beyond = write_lists(tmp_path / "beyond", file_list="a/1.jpg\na/2.jpg\n", fold1="0\n", fold2="2\n")
-    with pytest.raises(RetinalabError, match=r"fold2\.txt holds row numbers outside 0 to 1"):
-        split(records, Protocol(lists=beyond))
-    words = write_lists(tmp_path / "words", file_list="a/1.jpg\na/2.jpg\n", fold1="0\n", fold2="one\n")
-    with pytest.raises(RetinalabError, match=r"fold2\.txt holds more than row numbers"):
-        split(records, Protocol(lists=words))
-
-
-def test_lists_with_folders_in_the_names(tmp_path: Path) -> None:
-    records = records_of([{"image": "a/0.jpg"}, {"image": "b/0.jpg"}, {"image": "a/1.jpg"}])
-    lists = write_lists(tmp_path / "lists", train="a/0.jpg\n", val="1.png\n", test="B/0.jpg\n")
-    made = split(records, Protocol(lists=lists))
-    assert (made.train.tolist(), made.val.tolist(), made.test.tolist()) == ([0], [2], [1])
 
 
 def test_too_few_patients() -> None:
