@@ -1,4 +1,4 @@
-"""How well colours alone predict referable disease on real photographs: what a network has to beat.
+"""How well the label is predicted without looking at the retina, on real photographs: what a network has to beat.
 
 python experiments/bench/shortcut.py ../shared/data
 """
@@ -12,15 +12,17 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from retinalab.metrics import evaluate
-from retinalab.metrics.shortcut import colour_features, colour_probe
+from retinalab.data.decode import decode
+from retinalab.data.fov import crop_to_square, field_of_view
+from retinalab.metrics.shortcut import frame_of, photograph_features, probe
 from retinalab.protocol import SCALES
 
-ROWS = (("deepdrid", "dr", "icdr5"), ("dr600", "dr", "icdr5"), ("dr600", "maculopathy", "binary"))
+SETS = {"deepdrid": {"dr": "icdr5"}, "dr600": {"dr": "icdr5", "maculopathy": "binary"}}
+SIZE = 256
 
 
 def main() -> None:
-    """Print a Markdown table: set, disease, split, AUC with interval, photographs, patients."""
+    """Print a Markdown table: set, disease, split, group of features, AUC with interval, kappa, strongest features."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "data",
@@ -33,32 +35,34 @@ def main() -> None:
     if not folder.is_dir():
         print(f"no photographs at {folder}: not measured")
         return
+    cv2.setNumThreads(1)
     print(
-        "| set | disease | split | AUC (95 % interval) | photographs | patients |\n|---|---|---|---|---|---|"
+        "| set | disease | split | features | AUC (95 % interval) | kappa | photographs | patients | strongest |"
     )
-    for name, disease, scale in ROWS:
-        table = pd.read_csv(folder / name / "records.csv", dtype={"patient": str})
-        table["set"] = name
-        table[disease] = table[disease].fillna(-1).astype(int)
-        features = np.concatenate(
-            [colour_features(read(folder / name / image)[None]) for image in table["image"]]
-        )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, scales in SETS.items():
+        table = pd.read_csv(folder / name / "records.csv", dtype={"patient": str}).assign(set=name)
+        for disease in scales:
+            table[disease] = table[disease].fillna(-1).astype(int)
+        features = np.stack([read(folder / name / image) for image in table["image"]])
         splits = {"5 folds by patient": None}
         if "split" in table:
             splits["official"] = table["split"] == "train"
         for split, train in splits.items():
-            predicted = colour_probe(features, table, disease, SCALES[scale], train)
-            auc = evaluate(predicted, {disease: SCALES["referable"]})[f"test/{disease}/auc"]
-            interval = f"{auc['value']:.3f} ({auc['low']:.3f}–{auc['high']:.3f})"
-            print(f"| {name} | {disease} | {split} | {interval} | {auc['n']} | {auc['n_groups']} |")
+            for row in probe(features, table, {d: SCALES[scale] for d, scale in scales.items()}, train):
+                auc = f"{row['auc']:.3f} ({row['low']:.3f}–{row['high']:.3f})"
+                kappa = "" if row["kappa"] is None else f"{row['kappa']:.3f}"
+                print(
+                    f"| {name} | {row['disease']}, {row['target']} | {split} | {row['features']} | {auc} | {kappa} "
+                    f"| {row['n']} | {row['n_groups']} | {row['strongest']} |"
+                )
 
 
 def read(path: Path) -> np.ndarray:
-    """A quarter of the size is enough for colours."""
-    image = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4)
-    if image is None:
-        raise SystemExit(f"Cannot decode {path}.")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    """Features of one file, from the photograph and its working image."""
+    photograph = decode(path, SIZE)
+    field = field_of_view(photograph, str(path))
+    return photograph_features(crop_to_square(photograph, field, SIZE), frame_of(photograph, field), path)
 
 
 if __name__ == "__main__":

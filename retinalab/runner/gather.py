@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from retinalab.config import Experiment
-from retinalab.data.parts import Part, Parts
+from retinalab.data.parts import Parts
 from retinalab.errors import RetinalabError
 from retinalab.metrics.evaluate import evaluate, majority
-from retinalab.metrics.shortcut import colour_features, colour_probe
-from retinalab.metrics.tables import diseases_of, lesions_of, read_table
+from retinalab.metrics.tables import diseases_of, lesions_of, read_table, write_table
+from retinalab.runner.baselines import baseline_figures, baseline_predictions
 
-__all__ = ["colour_baseline", "joined", "summarise"]
+__all__ = ["joined", "summarise"]
 
 _KEYS = ["image", "set", "part", "fold", "seed", "patient", "eye", "view", "group", "quality", "reason"]
 
@@ -72,10 +72,23 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     return full
 
 
-def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Parts) -> dict[str, Any]:
-    """Every figure with its interval, and beside it what the majority grade and colours alone would reach."""
-    primary = next(iter(parts.tests))
-    primary = parts.tests[primary].records.table["set"].iloc[0]
+def summarise(
+    experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Mapping[str, Parts], folder: Path
+) -> dict[str, Any]:
+    """Every figure with its interval, and beside it what is reached without looking at the retina.
+
+    Beside it stand the majority grade of the training part, and the baselines of
+    :mod:`retinalab.runner.baselines`, whose predictions go to ``baselines.parquet``.
+
+    Args:
+        experiment: what was run.
+        tables: kind -> table that the run left.
+        parts: stage -> its photographs (of the first fold).
+        folder: of the run.
+    """
+    evaluated = parts[experiment.evaluated[-1]]
+    primary = next(iter(evaluated.tests))
+    primary = evaluated.tests[primary].records.table["set"].iloc[0]
     scales = experiment.protocol.scales
     metrics: dict[str, Any] = {}
     predictions = tables.get("predictions")
@@ -84,63 +97,17 @@ def summarise(experiment: Experiment, tables: dict[str, pd.DataFrame], parts: Pa
             evaluate(predictions, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
         )
         tested = predictions[predictions["part"] == "test"]
-        metrics.update(majority(parts.train.records.table, tested, scales, primary_set=primary))
-        metrics.update(colour_baseline(experiment, parts, tested))
+        metrics.update(majority(evaluated.train.records.table, tested, scales, primary_set=primary))
+        baselines, notes = baseline_predictions(experiment, parts, tested)
+        metrics.update(baseline_figures(baselines, notes, tested, scales, primary))
+        if len(baselines):
+            write_table(baselines, folder / "baselines.parquet", "predictions")
     elif tables:
         empty = pd.DataFrame(columns=["image", "set", "part"])
         metrics.update(
             evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
         )
     return {key: metrics[key] for key in sorted(metrics, key=_order)}
-
-
-def colour_baseline(experiment: Experiment, parts: Parts, tested: pd.DataFrame) -> dict[str, Any]:
-    """AUC for referable disease of a logistic regression on colours alone, on the photographs tested.
-
-    Fitted on the training part, without the patients of the test part; where folds are pooled, cross-validated by
-    patient over the same folds' photographs.
-    """
-    test = next(iter(parts.tests.values()))
-    pooled = experiment.folds > 1 and experiment.fold is None
-    chosen: list[Part] = [parts.train, parts.val, test] if pooled else [parts.train, test]
-    table = pd.concat(
-        [part.records.table.assign(group=part.records.groups) for part in chosen], ignore_index=True
-    )
-    features = np.concatenate([_features(part) for part in chosen])
-    fitted = None if pooled else np.arange(len(table)) < len(parts.train)
-    # as published, a patient may stand on both sides, and the test part may be the validation part too
-    kept = ~table.duplicated(["set", "image"], keep="last").to_numpy()
-    if fitted is not None:
-        kept &= ~(fitted & table["group"].isin(table["group"][~fitted]).to_numpy())
-        fitted = fitted[kept]
-    table, features = table[kept].reset_index(drop=True), features[kept]
-    figures: dict[str, Any] = {}
-    for disease, scale in experiment.protocol.scales.items():
-        if f"{disease}_grade" not in tested or not _both(table, disease, scale.referable, fitted):
-            continue
-        probed = colour_probe(features, table, disease, scale, fitted, folds=max(2, experiment.folds))
-        found = evaluate(probed, {disease: _binary()}, primary_set=str(table["set"].iloc[0]))
-        if f"test/{disease}/auc" in found:
-            figures[f"test/{disease}/auc_referable_colour"] = found[f"test/{disease}/auc"]
-    return figures
-
-
-def _features(part: Part) -> np.ndarray:
-    chunks = [colour_features(part.cache.images(part.rows[i : i + 64])) for i in range(0, len(part), 64)]
-    return np.concatenate(chunks)
-
-
-def _both(table: pd.DataFrame, disease: str, referable: int, fitted: np.ndarray | None) -> bool:
-    seen = table if fitted is None else table[fitted]
-    known = seen.loc[seen[disease] >= 0, disease]
-    positive = int((known >= referable).sum())
-    return min(positive, len(known) - positive) >= 5
-
-
-def _binary() -> Any:
-    from retinalab.protocol import SCALES
-
-    return SCALES["referable"]
 
 
 def _order(key: str) -> tuple[int, str]:

@@ -165,7 +165,7 @@ def _conclude(
             tables[kind] = pd.concat(found, ignore_index=True)
             write_table(tables[kind], folder.path / f"{kind}.parquet", kind)
     evaluated = parts[experiment.evaluated[-1]]
-    metrics = summarise(experiment, tables, evaluated)
+    metrics = summarise(experiment, tables, parts, folder.path)
     write_json(folder.path / "metrics.json", metrics)
     _close_provenance(folder.path, seconds)
     report = write_report(folder.path, pictures(evaluated))
