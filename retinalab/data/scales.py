@@ -19,9 +19,11 @@ LOWEST_POSITIVE: Mapping[tuple[str, str], int] = {
     ("messidor4", "referable"): 2,
     ("messidor4", "any"): 1,
     ("risk3", "binary"): 1,
+    ("risk3", "referable"): 2,
 }
 """(scale of the set, scale of the protocol) -> lowest grade that counts as 1. Risk of macular edema becomes
-yes from grade 1, any exudate, on: what maculopathy means where it is graded as yes or no."""
+yes from grade 1, any exudate, on where maculopathy is graded as yes or no (``binary``), and from grade 2, exudate
+within a disc diameter of the fovea, on where referable edema is (``referable``): the two do not mix."""
 
 
 def apply_scales(records: Records, diseases: Mapping[str, str]) -> Records:

@@ -18,6 +18,7 @@ BY_HAND = {
     ("messidor4", "referable"): [-1, 0, 0, 1, 1],
     ("messidor4", "any"): [-1, 0, 1, 1, 1],
     ("risk3", "binary"): [-1, 0, 1, 1],
+    ("risk3", "referable"): [-1, 0, 0, 1],
 }
 
 

@@ -52,7 +52,7 @@ class Messidor2(PhotographSet):
     Abràmoff et al., 2013), which give no grades; grades by Krause et al., "Grader variability and the importance
     of reference standards for evaluating machine learning models for diabetic retinopathy", Ophthalmology 125(8),
     2018. Licence: photographs for research and teaching, by request; the grades CC0. Scales: ICDR 0-4;
-    ``dme`` is yes or no (``binary``) and means referable edema, hard exudates within a disc diameter of the
+    ``dme`` is yes or no (``referable``) and means referable edema, hard exudates within a disc diameter of the
     fovea, which Messidor's own risk calls grade 2. Published: 1,748 photographs of 874 people, DR
     1017/270/347/75/35, four ungradable ones without a grade; 45 degrees. 1,058 photographs are Messidor's own
     under the same names. The label file's names differ from the files' in case and suffix.
@@ -63,7 +63,7 @@ class Messidor2(PhotographSet):
         title="Messidor-2",
         source=f"https://www.adcis.net/en/third-party/messidor2/, grades: {_GRADES} (Krause et al., 2018)",
         licence="photographs: research and teaching, by request to the owners; grades: CC0",
-        scales={"dr": "icdr5", "dme": "binary"},
+        scales={"dr": "icdr5", "dme": "referable"},
         counts={
             "photographs": 1748,
             "gradable=True": 1744,

@@ -51,7 +51,7 @@ def test_grades_and_gradability(tmp_path: Path) -> None:
     assert table["dme"].tolist() == [1, 0, 1, -1]
     assert table["gradable"].tolist() == [True, True, True, False]
     info = records.info["messidor2"]
-    assert info.scales == {"dr": "icdr5", "dme": "binary"}
+    assert info.scales == {"dr": "icdr5", "dme": "referable"}
     assert info.shares == ("messidor",)
     assert info.field == 45
     assert any("the patients are unknown" in note for note in records.notes)
