@@ -73,9 +73,9 @@ def jpeg_quality(path: Path) -> float:
     """Quality 1 to 100 that the first quantisation table of a JPEG stands for; nan where it has none.
 
     The table is taken as the standard's own, scaled as the Independent JPEG Group's library does: by 5000 / q percent
-    below quality 50 and by 200 - 2 q percent from there on; the scale is the ratio of the sums. Rounding and the limit
-    to 1 ... 255 leave it exact to one unit between 10 and 97; the tables of other makers get the quality nearest in
-    coarseness.
+    below quality 50 and by 200 - 2 q percent from there on; the scale is the ratio of the sums. That is exact to one
+    unit between 25 and 97; below, steps end at 255 and the estimate is too high by up to five. The tables of other
+    makers get the quality nearest in coarseness.
 
     Reference: ITU-T T.81 (1992), Annex K.1; jpeg_quality_scaling in the IJG's jcparam.c.
     """
