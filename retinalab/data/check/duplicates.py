@@ -1,32 +1,43 @@
-"""Copies of one picture under several names, exact or saved again; those with two labels or two parts first."""
+"""Copies of one picture under several names, exact or saved again, and one eye under several names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from retinalab.data.check.findings import Finding
-from retinalab.data.check.photographs import Seen, working_image
+from retinalab.data.check.photographs import Seen, threaded, working_image
+from retinalab.data.check.same_eye import same_eye
 from retinalab.data.likeness import near_pairs, same_picture
 from retinalab.records import Records
 
-__all__ = ["confirmed_pairs", "duplicates", "exact_pairs"]
+__all__ = ["Pair", "confirmed_pairs", "duplicates", "exact_pairs"]
 
 _KEPT = 256
 _DISEASES = ("dr", "dme")
 
 
-def duplicates(records: Records, seen: Sequence[Seen]) -> list[Finding]:
-    """Groups of photographs that are one picture: equal bytes, or a likeness that a second look confirmed.
+@dataclass(frozen=True)
+class Pair:
+    """Two photographs, by position: one picture, or two of one eye."""
 
-    Two views of one eye are two pictures. A group whose copies carry different labels is reported as a
-    conflict, one that lies in several official parts as a leak; only the others as plain copies.
+    row: int
+    twin: int
+    picture: bool
+
+
+def duplicates(records: Records, seen: Sequence[Seen]) -> list[Finding]:
+    """Groups of photographs that are one picture, by equal bytes or by a likeness that a second look confirmed.
+
+    A group whose copies carry different labels is reported as a conflict, one that lies in several official
+    parts as a leak; only the others as plain copies. Two pictures of one eye are reported where the labels give
+    them to two patients or two sides, or to nobody; views that are named as such are as they should be.
 
     Args:
         records: of the data set.
@@ -34,9 +45,15 @@ def duplicates(records: Records, seen: Sequence[Seen]) -> list[Finding]:
     """
     exact = exact_pairs(seen, seen)
     near = confirmed_pairs(records, seen)
+    copies = _groups([*exact, *((pair.row, pair.twin) for pair in near if pair.picture)], len(seen))
     found: list[Finding] = []
-    for group in _groups([*exact, *near], len(seen)):
-        found += _about(records, group, same_bytes=len({seen[row].sha256 for row in group}) == 1)
+    for group in copies:
+        found += _copies(records, group, same_bytes=len({seen[row].sha256 for row in group}) == 1)
+    one_picture = {row: number for number, group in enumerate(copies) for row in group}
+    for pair in near:
+        same = one_picture.get(pair.row, -1) == one_picture.get(pair.twin, -2)
+        if not pair.picture and not same:
+            found.append(_one_eye(records, pair))
     return found
 
 
@@ -55,8 +72,8 @@ def confirmed_pairs(
     seen: Sequence[Seen],
     other_records: Records | None = None,
     other: Sequence[Seen] | None = None,
-) -> list[tuple[int, int]]:
-    """Positions of one picture with other bytes: candidates by hash, each looked at again in the files.
+) -> list[Pair]:
+    """Pairs of other bytes that show one picture or one eye: candidates by hash, each looked at again in the files.
 
     Args:
         records: of the first set. seen: one per record.
@@ -66,21 +83,29 @@ def confirmed_pairs(
     """
     mine = _with_likeness(seen)
     theirs = mine if other is None else _with_likeness(other)
-    candidates = near_pairs(_hashes(seen, mine), None if other is None else _hashes(other, theirs))
-    pairs = [
-        (distance, mine[a], theirs[b])
-        for a, b, distance in candidates
-        if seen[mine[a]].sha256 != (other or seen)[theirs[b]].sha256
-    ]
+    second, twins = (records, seen) if other_records is None or other is None else (other_records, other)
+    candidates = near_pairs(_hashes(seen, mine), None if other is None else _hashes(twins, theirs))
+    pairs = sorted((mine[a], theirs[b]) for a, b, _ in candidates)
+    pairs = [(row, twin) for row, twin in pairs if seen[row].sha256 != twins[twin].sha256]
     look = lru_cache(_KEPT)(_working_or_none)
-    second = other_records or records
-    confirmed: list[tuple[int, int]] = []
-    bar = tqdm(sorted(pairs), "likely copies", unit="pair", ncols=80, leave=False, disable=not pairs)
-    for _, row, twin in bar:
+
+    def looked_at(pair: tuple[int, int]) -> Pair | None:
+        row, twin = pair
         one, two = look(records.path(row)), look(second.path(twin))
-        if one is not None and two is not None and same_picture(one, two):
-            confirmed.append((row, twin))
-    return confirmed
+        if one is None or two is None:
+            return None
+        if same_picture(one, two):
+            return Pair(row, twin, picture=True)
+        named = second is records and _views(records, row, twin)
+        return Pair(row, twin, picture=False) if not named and same_eye(one, two) else None
+
+    return [pair for pair in threaded(looked_at, pairs, "likely copies") if pair is not None]
+
+
+def _views(records: Records, row: int, twin: int) -> bool:
+    """Whether the labels name two photographs as views of one patient's eye."""
+    one, two = records.table.iloc[row], records.table.iloc[twin]
+    return bool(one["patient"] and one["patient"] == two["patient"] and one["eye"] == two["eye"])
 
 
 def _with_likeness(seen: Sequence[Seen]) -> list[int]:
@@ -110,12 +135,12 @@ def _groups(pairs: Sequence[tuple[int, int]], count: int) -> list[list[int]]:
     return [involved[label[involved] == group].tolist() for group in dict.fromkeys(label[involved].tolist())]
 
 
-def _about(records: Records, group: Sequence[int], same_bytes: bool) -> list[Finding]:
+def _copies(records: Records, group: Sequence[int], same_bytes: bool) -> list[Finding]:
     table = records.table.iloc[list(group)]
     images = tuple(table["image"].astype(str))
     how = "the same bytes" if same_bytes else "the same picture"
     patients = sorted(set(table["patient"]) - {""})
-    whose = f"; patients {', '.join(patients)}" if len(patients) > 1 else ""
+    whose = f"; patients {' and '.join(patients)}" if len(patients) > 1 else ""
     found = []
     labels = {disease: sorted(set(table[disease]) - {-1}) for disease in _DISEASES}
     differing = [
@@ -127,3 +152,23 @@ def _about(records: Records, group: Sequence[int], same_bytes: bool) -> list[Fin
     if len(parts) > 1:
         found.append(Finding("split-duplicate", images, f"{how} in {' and '.join(parts)}{whose}"))
     return found or [Finding("duplicate" if same_bytes else "near-duplicate", images, f"{how}{whose}")]
+
+
+def _one_eye(records: Records, pair: Pair) -> Finding:
+    table = records.table.iloc[[pair.row, pair.twin]]
+    told = []
+    if not (table["patient"] != "").all():
+        told.append("of unnamed patients")
+    elif table["patient"].nunique() > 1:
+        told.append("under patients " + " and ".join(table["patient"]))
+    if table["eye"].nunique() > 1 and (table["eye"] != "").all():
+        told.append("called " + " and ".join(table["eye"]))
+    if table["part"].nunique() > 1:
+        told.append("in " + " and ".join(part or "no part" for part in table["part"]))
+    for disease in _DISEASES:
+        grades = table.loc[table[disease] >= 0, disease].tolist()
+        if len(set(grades)) > 1:
+            told.append(f"{disease} {' and '.join(map(str, grades))}")
+    return Finding(
+        "same-eye", tuple(table["image"].astype(str)), f"two photographs of one eye, {', '.join(told)}"
+    )

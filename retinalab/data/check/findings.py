@@ -58,6 +58,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "near-duplicate": Kind(
             "near copies", "fault", "The same picture, saved again in another size, quality or crop."
         ),
+        "same-eye": Kind(
+            "one eye under two names",
+            "fault",
+            "Two photographs that the labels give to two patients or two sides show one eye: a split can part them.",
+        ),
         "overlap": Kind(
             "also in another set",
             "fault",

@@ -52,12 +52,13 @@ def overlaps(records: Records, seen: Sequence[Seen], other: Other) -> list[Findi
     if by_picture:
         for pair in exact_pairs(other.seen, seen):
             how.setdefault((pair[1], pair[0]), []).append("the same bytes")
-        for pair in confirmed_pairs(records, seen, other.records, other.seen):
-            how.setdefault(pair, []).append("the same picture")
+        for found in confirmed_pairs(records, seen, other.records, other.seen):
+            what = "the same picture" if found.picture else "the same eye"
+            how.setdefault((found.row, found.twin), []).append(what)
     mine, theirs = records.table["image"].tolist(), other.records.table["image"].tolist()
     return [
-        Finding("overlap", (mine[row], f"{other.name}:{theirs[twin]}"), _message(found, by_picture))
-        for (row, twin), found in sorted(how.items())
+        Finding("overlap", (mine[row], f"{other.name}:{theirs[twin]}"), _message(reasons, by_picture))
+        for (row, twin), reasons in sorted(how.items())
     ]
 
 

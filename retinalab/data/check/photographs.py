@@ -157,6 +157,8 @@ def working_image(path: Path) -> np.ndarray:
 
 def threaded(look: Callable[[_Job], _Result], jobs: Sequence[_Job], label: str) -> list[_Result]:
     """Results in the order of the jobs; decoding and hashing release the interpreter's lock."""
+    if not jobs:
+        return []
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
         with warnings.catch_warnings():
