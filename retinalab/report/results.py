@@ -25,7 +25,12 @@ __all__ = [
     "unit_of",
 ]
 
-BASELINES: Mapping[str, str] = {"majority": "majority class", "colour": "colour histograms"}
+BASELINES: Mapping[str, str] = {
+    "majority": "majority class",
+    "shortcut": "without the retina",
+    "colour": "colours alone",
+}
+"""Ending of a metric's key -> what stands beside it, in words."""
 
 _MEASURES = {
     "kappa": "quadratic weighted kappa",
@@ -48,7 +53,8 @@ class Headline:
 
     Attributes:
         strip: low, value and high for drawing, clipped to [0, 1]; None where the figure is undefined.
-        baselines: name -> (text, position against the interval); text "" where none was measured.
+        baselines: name -> (text, position against the interval, or why it is undefined); text "" where none
+            was measured.
     """
 
     key: str
@@ -201,7 +207,9 @@ def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -
 
 def _position(other: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
     value, low, high = other.get("value"), metric.get("low"), metric.get("high")
-    if not (known(value) and known(low) and known(high)):
+    if not known(value):
+        return str(other.get("note") or "")
+    if not (known(low) and known(high)):
         return ""
     if value < low:  # type: ignore[operator]
         return "below the interval"

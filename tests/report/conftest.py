@@ -60,6 +60,14 @@ def write_run(
     for disease, scale in scales.items():
         key = f"test/{disease}/{'auc' if scale.size == 2 else 'auc_referable'}"
         metrics[f"{key}_colour"] = {"value": 0.69, "low": 0.61, "high": 0.77, "n": 60, "n_groups": 30}
+        metrics[f"{key}_shortcut"] = {"value": 0.72, "low": 0.64, "high": 0.79, "n": 60, "n_groups": 30}
+        metrics[f"test/{disease}/kappa_shortcut"] = {
+            "value": 0.31,
+            "low": 0.2,
+            "high": 0.42,
+            "n": 60,
+            "n_groups": 30,
+        }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     content = {
         "name": "synthetic",

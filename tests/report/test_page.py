@@ -113,7 +113,7 @@ def test_every_metric_is_printed_with_its_interval(make_run: MakeRun) -> None:
     headline = {row[0]: row for row in page.rows if row}
     low, high = printed(kappa["low"]), printed(kappa["high"])
     assert headline["DR quadratic weighted kappa"][1] == f"{printed(kappa['value'])} [{low}, {high}]"
-    assert headline["DR AUC, referable"][4].startswith(f"{printed(area['value'])} [0.610, 0.770]")
+    assert headline["DR AUC, referable"][5].startswith(f"{printed(area['value'])} [0.610, 0.770]")
     assert "60 photographs, 30 patients" in headline["Joint accuracy (all diseases right)"]
 
 
@@ -367,4 +367,33 @@ def test_binary_scales_have_the_colour_baseline_beside_their_area(make_run: Make
     (folder / "metrics.json").write_text(json.dumps(content))
     write_report(folder)
     headline = {row[0]: row for row in Page(folder / "report.html").rows if row}
-    assert headline["DR AUC"][4].startswith("0.690 [0.610, 0.770]")
+    assert headline["DR AUC"][5].startswith("0.690 [0.610, 0.770]")
+
+
+def test_what_is_reached_without_the_retina_stands_beside_each_measure(make_run: MakeRun) -> None:
+    folder = make_run(diseases={"dr": "icdr5"})
+    write_report(folder)
+    headline = {row[0]: row for row in Page(folder / "report.html").rows if row}
+    columns = headline["Measure"]
+    assert [columns.index(name) for name in ("Majority class", "Without the retina", "Colours alone")] == [
+        3,
+        4,
+        5,
+    ]
+    assert headline["DR AUC, referable"][4].startswith("0.720 [0.640, 0.790]")
+    assert headline["DR quadratic weighted kappa"][4].startswith("0.310 [0.200, 0.420]")
+    assert headline["DR accuracy"][4] == "–"
+
+    content = metrics_of(folder)
+    why = "not measured: of 20 training photographs 3 have referable dr"
+    content["test/dr/auc_referable_shortcut"] = {
+        "value": None,
+        "low": None,
+        "high": None,
+        "n": 60,
+        "note": why,
+    }
+    (folder / "metrics.json").write_text(json.dumps(content))
+    write_report(folder)
+    headline = {row[0]: row for row in Page(folder / "report.html").rows if row}
+    assert headline["DR AUC, referable"][4] == f"undefined{why}"
