@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +16,9 @@ from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+
+    from retinalab.report.folder import RunFolder
 
     Picture = Callable[[str, str], np.ndarray | None]
 
@@ -79,50 +82,59 @@ def evaluate(known: argparse.Namespace) -> int:
 
 
 def compare(known: argparse.Namespace) -> int:
-    """Print the differences between two runs."""
+    """Print the differences between two runs, beside what is reached without looking at the retina."""
     from retinalab.experiment import resolve_model
+    from retinalab.metrics.baselines import above_lines, above_the_shortcut, beside, beside_lines
     from retinalab.metrics.comparable import check_fingerprints, common_scales
     from retinalab.metrics.compare import compare as differences
     from retinalab.metrics.compare import difference_lines
     from retinalab.protocol import Protocol
-    from retinalab.report.folder import read_run
 
     if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
         raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
-    tables, protocols, prints = [], [], []
-    labels: dict[str, None] = {}
-    graded: list[set[str]] = []
-    for folder in known.run:
-        if not folder.is_dir():
-            raise RetinalabError(f"No run folder {folder}. Give the folder of a finished run, below runs/.")
-        run = read_run(folder)
-        if run.predictions is None or not (run.predictions["part"] == "test").any():
-            raise RetinalabError(
-                f"{folder} has no test photographs with grades. Give a run that grades some."
-            )
-        graded.append(set(run.diseases))
-        tables.append(run.predictions[run.predictions["part"] == "test"])
-        protocols.append(resolve_model(Protocol, run.experiment.get("protocol") or {}, "protocol"))
-        sets = [entry for stage in run.provenance.get("data", {}).values() for entry in stage.items()]
-        prints.append({name: [e.get("fingerprint", "") for n, e in sets if n == name] for name, _ in sets})
-        labels.update(dict.fromkeys(run.provenance.get("labels", ())))
+    runs = [_graded_run(folder) for folder in known.run]
+    tables = [table for _, table in runs]
+    protocols = [resolve_model(Protocol, run.experiment.get("protocol") or {}, "protocol") for run, _ in runs]
     scales = common_scales(*protocols)
     if protocols[0].diseases == protocols[1].diseases:
-        check_fingerprints(*prints)
+        check_fingerprints(*(_fingerprints(run.provenance) for run, _ in runs))
     found = differences(tables[0], tables[1], scales)
+    shown = beside(found, runs[0][0].metrics, runs[1][0].metrics)
+    above = [above_the_shortcut(table, run.baselines, scales, shown) for run, table in runs]
     names = [str(folder.parent / folder.resolve().name) for folder in known.run]
+    labels = list(dict.fromkeys(label for run, _ in runs for label in run.provenance.get("labels", ())))
     on = ", ".join(f"{disease} on {scale.name}" for disease, scale in scales.items())
     print(f"a  {names[0]}\nb  {names[1]}\n   {protocols[0].split} split; {on}; test photographs")
-    for disease in sorted(graded[0] ^ graded[1]):
+    for disease in sorted(set(runs[0][0].diseases) ^ set(runs[1][0].diseases)):
         print(f"   {disease} is left out: only one of the two grades it")
     for label in labels:
         print(f"   {label}")
-    print("\n" + "\n".join(difference_lines(found)))
+    lines = difference_lines(found, lambda key: beside_lines(key, shown)) + above_lines(*above)
+    print("\n" + "\n".join(lines))
     if known.json is not None:
         content = {"a": names[0], "b": names[1], "protocol": protocols[0].model_dump(mode="json")}
-        content |= {"labels": list(labels), "differences": found}
+        content |= {"labels": labels, "differences": found}
+        content |= {"baselines": shown, "above_shortcut": {"a": above[0], "b": above[1]}}
         known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
+
+
+def _graded_run(folder: Path) -> tuple[RunFolder, pd.DataFrame]:
+    """A finished run and its predictions of the test parts."""
+    from retinalab.report.folder import read_run
+
+    if not folder.is_dir():
+        raise RetinalabError(f"No run folder {folder}. Give the folder of a finished run, below runs/.")
+    run = read_run(folder)
+    if run.predictions is None or not (run.predictions["part"] == "test").any():
+        raise RetinalabError(f"{folder} has no test photographs with grades. Give a run that grades some.")
+    return run, run.predictions[run.predictions["part"] == "test"]
+
+
+def _fingerprints(provenance: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Data set -> its fingerprint in every stage."""
+    sets = [entry for stage in provenance.get("data", {}).values() for entry in stage.items()]
+    return {name: [e.get("fingerprint", "") for n, e in sets if n == name] for name, _ in sets}
 
 
 def report(known: argparse.Namespace) -> int:

@@ -106,14 +106,21 @@ def compare(
     return out
 
 
-def difference_lines(found: Mapping[str, Difference]) -> list[str]:
-    """The comparison as text in 80 columns; spread between seeds in a table of its own."""
+def difference_lines(
+    found: Mapping[str, Difference], below: Callable[[str], Iterable[str]] = lambda key: ()
+) -> list[str]:
+    """The comparison as text in 80 columns; spread between seeds in a table of its own.
+
+    Args:
+        found: from :func:`compare`.
+        below: lines to stand below the figure of a key, such as what a baseline reaches there.
+    """
     lines = [f"{'metric':31s}{'a':>7s}{'b':>7s}{'a - b':>8s}  {'95 % interval':16s}{'n':>7s}"]
     for key, one in found.items():
         low, high = one["low"], one["high"]
         interval = "-" if low is None or high is None else f"[{low:+.3f}, {high:+.3f}]"
         numbers = f"{_text(one['a']):>7s}{_text(one['b']):>7s}{_text(one['difference'], '+'):>8s}"
-        lines += _line(key, f"{numbers}  {interval:16s}{one['n']:7d}")
+        lines += [*_line(key, f"{numbers}  {interval:16s}{one['n']:7d}"), *below(key)]
     lines += ["", "Intervals: other patients, the same networks; each figure on its own."]
     seeded = {key: one for key, one in found.items() if "seeds" in one}
     if seeded:

@@ -43,6 +43,7 @@ class RunFolder:
         metrics: ``part[@set]/target/name`` -> value, low, high, n, n_groups, note.
         predictions: a row per photograph; None where the run graded none.
         windows: a row per patch; None where the run classified none.
+        baselines: predictions of its baselines, told apart by a column ``baseline``; None where it left none.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class RunFolder:
     scales: Mapping[str, Scale]
     predictions: pd.DataFrame | None
     windows: pd.DataFrame | None
+    baselines: pd.DataFrame | None
     history: tuple[History, ...]
 
     @property
@@ -96,6 +98,7 @@ def read_run(folder: Path) -> RunFolder:
             raise unknown("grade scale", str(name), SCALES, f"Correct '{folder / 'experiment.yaml'}'.")
     predictions = folder / "predictions.parquet"
     windows = folder / "windows.parquet"
+    baselines = folder / "baselines.parquet"
     run = RunFolder(
         path=folder,
         experiment=experiment,
@@ -104,6 +107,7 @@ def read_run(folder: Path) -> RunFolder:
         scales={disease: SCALES[name] for disease, name in declared.items()},
         predictions=read_table(predictions, "predictions") if predictions.is_file() else None,
         windows=read_table(windows, "windows") if windows.is_file() else None,
+        baselines=read_table(baselines, "predictions") if baselines.is_file() else None,
         history=_histories(folder, list(_mapping(experiment.get("stages")))),
     )
     for disease in run.diseases:

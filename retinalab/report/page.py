@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from retinalab.metrics.baselines import BASELINES
 from retinalab.report.figures import learning_curves, reliability, roc
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.numbers import plain
 from retinalab.report.render import write_page
-from retinalab.report.results import BASELINES, confusions, headlines, lesion_grid, metric_rows, unit_of
+from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, unit_of
 from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
 __all__ = ["write_report"]

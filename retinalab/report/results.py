@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retinalab.metrics.baselines import BASELINES, figure_beside
 from retinalab.metrics.grading import confusion_matrix
 from retinalab.metrics.tables import probabilities_of
 from retinalab.report.folder import RunFolder
@@ -24,13 +25,6 @@ __all__ = [
     "metric_rows",
     "unit_of",
 ]
-
-BASELINES: Mapping[str, str] = {
-    "majority": "majority class",
-    "shortcut": "without the retina",
-    "colour": "colours alone",
-}
-"""Ending of a metric's key -> what stands beside it, in words."""
 
 _MEASURES = {
     "kappa": "quadratic weighted kappa",
@@ -189,9 +183,7 @@ def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -
     low, value, high = (metric.get(field) for field in ("low", "value", "high"))
     marks, beside = [], {}
     for baseline in BASELINES:
-        other = run.metrics.get(f"{key}_{baseline}")
-        if other is None and name == "auc":
-            other = run.metrics.get(f"{key}_referable_{baseline}")
+        other = figure_beside(run.metrics, key, baseline)
         beside[baseline] = (interval(other), _position(other, metric)) if other else ("", "")
         if other and known(other.get("value")):
             marks.append((baseline, _clip(other["value"])))
