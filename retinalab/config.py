@@ -13,6 +13,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializeAsAny,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -23,6 +25,7 @@ __all__ = [
     "DataConfig",
     "EarlyStopping",
     "Experiment",
+    "MixConfig",
     "Model",
     "Stage",
     "StartFrom",
@@ -110,12 +113,42 @@ class WindowConfig(Model):
     )
 
 
+def _as_mapping(value: Any) -> Any:
+    return {"sets": value} if isinstance(value, list | tuple) else value
+
+
+class MixConfig(Model):
+    """Data sets that train beside the primary one; a plain list names them."""
+
+    sets: tuple[SetName, ...] = Field(
+        (),
+        description="further data sets to train on, on the protocol's scales; their folders are in roots, their test "
+        "parts are tested apart",
+    )
+    options: dict[SetName, dict[str, Any]] = Field(
+        default_factory=dict, description="data set -> its own options"
+    )
+
+    @model_validator(mode="after")
+    def _once(self) -> MixConfig:
+        for name in self.sets:
+            if self.sets.count(name) > 1:
+                raise ValueError(f"names {name!r} twice; every set is mixed once")
+        for name in self.options:
+            if name not in self.sets:
+                raise ValueError(f"options are given for {name!r}, which is not mixed; sets: {[*self.sets]}")
+        return self
+
+
 class DataConfig(Model):
     """Which photographs, and how they reach the network."""
 
     set: SetName = Field("synthetic", description="data set; retinalab data sets lists them")
     root: Folder | None = Field(None, description="folder of the data set in its official layout")
     options: dict[str, Any] = Field(default_factory=dict, description="the data set's own options")
+    mix: Annotated[MixConfig, BeforeValidator(_as_mapping)] = Field(
+        MixConfig(), description="data sets that train beside this one"
+    )
     cache: Folder | None = Field(
         None, description="folder of prepared photographs; default: the user's cache folder"
     )
@@ -152,8 +185,10 @@ class DataConfig(Model):
         None, description="train and test on windows instead of whole photographs"
     )
     augment: AugmentConfig = AugmentConfig()
-    sampler: Literal["shuffle", "balanced"] = Field(
-        "shuffle", description="balanced: each grade of the first disease equally often, with replacement"
+    sampler: Literal["shuffle", "balanced", "sets"] = Field(
+        "shuffle",
+        description="balanced: each grade of the first disease equally often, with replacement; sets: each data set "
+        "of a mixture equally often, with replacement",
     )
     batch_size: int = Field(32, ge=1)
     drop_last: bool = Field(False, description="leave out a last, smaller training batch")
@@ -162,10 +197,31 @@ class DataConfig(Model):
         "error",
         description="a photograph that cannot be decoded or shows no field of view; exclude: left out, counted, listed",
     )
-    limit: int | None = Field(None, ge=2, description="use at most so many photographs of each part")
+    overlap: Literal["refuse", "exclude"] = Field(
+        "refuse",
+        description="photographs on two sides, such as trained on and tested; exclude: the side that learns is left "
+        "out with its patients, counted, listed; under as-published refuse labels the result as leaky instead",
+    )
+    limit: int | None = Field(
+        None, ge=2, description="use at most so many photographs of each part of each data set"
+    )
     strict: bool = Field(
         False, description="a difference from the published counts is an error, not a warning"
     )
+
+    @field_validator("mix")
+    @classmethod
+    def _not_with_itself(cls, mix: MixConfig, info: ValidationInfo) -> MixConfig:
+        if (primary := info.data.get("set")) in mix.sets:
+            raise ValueError(f"{primary!r} is the primary set (data.set) already; name others")
+        return mix
+
+    @field_validator("sampler")
+    @classmethod
+    def _of_a_mixture(cls, sampler: str, info: ValidationInfo) -> str:
+        if sampler == "sets" and "mix" in info.data and not info.data["mix"].sets:
+            raise ValueError("it balances the sets of a mixture; name them in data.mix, or use shuffle")
+        return sampler
 
     @property
     def input_size(self) -> int:
@@ -246,10 +302,6 @@ class Stage(Model):
         None,
         description="the protocol's diseases that this stage learns; default: all",
     )
-
-
-def _as_mapping(value: Any) -> Any:
-    return {"sets": value} if isinstance(value, list | tuple) else value
 
 
 class TestConfig(Model):

@@ -19,24 +19,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from retinalab.data import decode, fov, jpeg, outline
+from retinalab.data import decode, fov, jpeg, likeness, outline
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.home import default_cache
+from retinalab.data.likeness import likeness_hash
 from retinalab.data.sets import PhotographSet
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, Records
 
-__all__ = ["Cache", "prepare"]
+__all__ = ["Cache", "Prepared", "prepare"]
 
-FORMAT = 1
+FORMAT = 2
 SHARD = 64
 _PLANES = 2
+
+
+class Prepared(Protocol):
+    """Prepared photographs by row, of one data set or of several."""
+
+    @property
+    def size(self) -> int:
+        """Side of the working image, pixels."""
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """``(n, 3)`` float: the square cut from each file."""
+
+    @property
+    def likeness(self) -> np.ndarray:
+        """``(n, 4)`` uint64: perceptual hashes."""
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        """``(B, S, S, 3)`` uint8 RGB."""
+
+    def planes(self, rows: np.ndarray) -> np.ndarray:
+        """``(B, 2, S, S)`` uint8 lesion planes."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,7 @@ class Cache:
         usable: ``(n,)`` bool; False where a photograph could not be read or has no field of view.
         boxes: ``(n, 3)`` float: x, y of the upper left corner and side of the square cut from the file, in its pixels.
         reasons: row -> why it is not usable.
+        likeness: ``(n, 4)`` uint64: perceptual hashes (:mod:`retinalab.data.likeness`); 0 where not usable.
     """
 
     folder: Path
@@ -60,6 +84,7 @@ class Cache:
     usable: np.ndarray
     boxes: np.ndarray
     reasons: dict[int, str]
+    likeness: np.ndarray
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
@@ -182,7 +207,8 @@ def _fill(job: _Job, description: Path) -> None:
     images = np.zeros((len(job.records), job.size, job.size, 3), np.uint8)
     planes = np.zeros((len(job.records), _PLANES, job.size, job.size), np.uint8) if job.masks else None
     for row in range(len(job.records)):
-        entry: dict[str, Any] = {"image": str(job.records.table.at[row, "image"]), "box": None, "reason": ""}
+        name = str(job.records.table.at[row, "image"])
+        entry: dict[str, Any] = {"image": name, "box": None, "reason": "", "likeness": [0] * 4}
         try:
             image = job.source.photograph(job.records, row, job.size)
             field = field_of_view(image, entry["image"] if job.source.drawn else str(job.records.path(row)))
@@ -190,6 +216,7 @@ def _fill(job: _Job, description: Path) -> None:
             whole = job.source.size(job.records, row)
             full = field.rescale(*whole)
             entry["box"] = [full.x0, full.y0, full.side]
+            entry["likeness"] = likeness_hash(images[row]).tolist()
             if planes is not None:
                 planes[row] = _planes(job, row, field, image.shape[:2] if job.source.drawn else whole)
         except RetinalabError as error:
@@ -256,7 +283,7 @@ def _key(source: PhotographSet, records: Records, size: int, masks: bool, covera
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Digest of the modules that decide what a prepared photograph looks like: another decoder, another cache."""
-    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, outline))
+    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, likeness, outline))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -271,4 +298,5 @@ def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache
     usable = np.array([not entry["reason"] for entry in entries])
     boxes = np.array([entry["box"] or (np.nan,) * 3 for entry in entries], float)
     reasons = {row: entry["reason"] for row, entry in enumerate(entries) if entry["reason"]}
-    return Cache(place, size, masks, rows, usable, boxes, reasons)
+    hashes = np.array([entry["likeness"] for entry in entries], np.uint64).reshape(-1, 4)
+    return Cache(place, size, masks, rows, usable, boxes, reasons, hashes)

@@ -1,6 +1,37 @@
 """Is this the same picture? Perceptual hashes of working images, near pairs of them, and a closer look at each.
 
-Draft docstring: thresholds to be calibrated.
+A hash of 256 bits finds candidates among tens of thousands of photographs; :func:`same_picture` then looks at each.
+Both see the retina alone: the outline of the field of view is laid onto a fixed circle, so that neither the black
+outside nor where a copy was cut off matters, and local mean and contrast are taken out.
+
+Thresholds were chosen on photographs of DeepDRiD, dr600 and HEI-MED (working size 256) and tried on 52 photographs of
+other patients, of which copies were made:
+
+=======================================  ===================  ==========
+copy                                     bits (median, most)  recognised
+=======================================  ===================  ==========
+saved again as PNG, or at half the size  0 or 4, 12           104 of 104
+JPEG quality 95, 60, 45                  2, 10, 12; 30        156 of 156
+JPEG quality 30 of 512 pixels            16, 54               47 of 52
+2 % cut off all round                    3, 12                52 of 52
+5 % cut off all round                    4, 68                46 of 52
+5 % cut off on two sides                 4, 12                52 of 52
+darker (0.7), brighter (1.25)            4, 30                104 of 104
+contrast 1.3                             10, 64               49 of 52
+half size, cut, darker and quality 50    21, 48               42 of 52
+=======================================  ===================  ==========
+
+The twenty originals of dr600 (3872 x 2592) lie within 8 bits of their reduced copies and are all recognised. Of the
+1,600 photographs of DeepDRiD, 26 eyes have one picture as both views (at most 14 bits); the other 774 pairs of views
+have 22 to 148 bits, and one of them, taken in one fixation, is called the same. The two eyes of one person differ in
+60 bits and more; of all 2.4 million pairs 50 are candidates (56 bits) and 27 are called the same. Bits alone would not
+do: two photographs of one eye in one position have 22 to 56. What tells them from copies is that an eye turns and a
+copy does not: 0.8 of the patches (13 of 16) must lie in their places to 0.6 of 256 pixels, where the most of any other
+pair of views is 0.75 and a copy at JPEG quality 45 has 0.81. A reflex that sticks to the lens, the reason why
+correlation calls different patients of DeepDRiD alike, moves with nothing.
+
+Mirrored copies do not count: a mirrored left eye is what a right eye looks like, no owner publishes mirrored pictures,
+and whoever mirrors for training does so after the split.
 """
 
 from __future__ import annotations
@@ -18,8 +49,8 @@ __all__ = ["NEAR", "SAME", "likeness", "likeness_hash", "near_pairs", "same_pict
 NEAR = 56
 """Hashes that differ in at most so many of 256 bits are candidates."""
 
-SAME = 0.7
-"""Two photographs are one picture where at least this share of their patches lies where the others say."""
+SAME = 0.8
+"""Two photographs are one picture where at least this share of their patches lies in place."""
 
 _HASHED = 128
 _COMPARED = 256
@@ -171,7 +202,10 @@ def _vessels(image: np.ndarray) -> np.ndarray | None:
         return None
     green, inside = laid
     band = (_local_mean(green, inside, 1.5) - _local_mean(green, inside, 10)) * inside
-    spread = np.sqrt(_local_mean(band * band, inside, 30)) + 0.5
+    coarse = [
+        cv2.resize(of, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) for of in (band**2, inside)
+    ]
+    spread = cv2.resize(np.sqrt(_local_mean(coarse[0], coarse[1], 7.5)), band.shape[::-1]) + 0.5
     return np.asarray(np.clip(band / spread, -2, 2))
 
 

@@ -183,6 +183,10 @@ class FundusDataModule(LightningDataModule):
             self._parts = load_parts(self.data, self.protocol, self.roots, self.test, self.fold, self.folds)
         return self._parts
 
+    def use(self, parts: Parts) -> None:
+        """Take these parts instead, as where a later stage's test part takes photographs out of them."""
+        self._parts = parts
+
     def setup(self, stage: str) -> None:
         """Prepare photographs; every process may call it at once."""
         _ = self.parts
@@ -209,9 +213,8 @@ class FundusDataModule(LightningDataModule):
         return len(self._training_order(self.dataset(self.parts.train, training=True)))
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Validation photographs, in the order of the records; the test part where the protocol selects on it."""
-        chosen = self.parts.val if self.protocol.select_on == "val" else next(iter(self.parts.tests.values()))
-        return self._evaluation(chosen)
+        """Validation photographs, in the order of the records: the test part's where the protocol selects on it."""
+        return self._evaluation(self.parts.val)
 
     def test_dataloader(self) -> list[DataLoader[Batch]]:
         """One loader for each of :meth:`evaluation_parts`."""
@@ -237,7 +240,7 @@ class FundusDataModule(LightningDataModule):
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
 
     def _training_order(self, dataset: PartDataset) -> EpochBatches:
-        classes = self._classes(dataset) if self.data.sampler == "balanced" else None
+        classes = None if self.data.sampler == "shuffle" else self._classes(dataset)
         sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share())
         batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
         if not len(batches):
@@ -258,6 +261,9 @@ class FundusDataModule(LightningDataModule):
         )
 
     def _classes(self, dataset: PartDataset) -> np.ndarray:
+        if self.data.sampler == "sets":
+            sets = pd.factorize(dataset.part.records.table["set"])[0]
+            return sets if dataset.windows is None else sets[dataset.windows["photograph"].to_numpy()]
         if dataset.windows is not None and (dataset.windows["label"] >= 0).all():
             return dataset.windows["label"].to_numpy()
         return dataset.grades[self.diseases[0]]

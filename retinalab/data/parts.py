@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.cache import Cache, prepare
+from retinalab.data.overlap import settle
+from retinalab.data.part import Part, Parts, identity
+from retinalab.data.pool import pooled_part, pooled_split
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
@@ -23,46 +24,17 @@ from retinalab.transforms.draw import generator
 __all__ = ["Part", "Parts", "identity", "load_parts", "read_records"]
 
 _LIMIT = 0x11D1
-_TAKEN = re.compile(r"(dr|dme|lesion)(_|$)|(part|fold|seed|group|reason|label|p\d+)$")
 
 
 @dataclass(frozen=True)
-class Part:
-    """The photographs of one part of one data set.
-
-    Attributes:
-        name: train, val or test.
-        records: its rows, on the protocol's scale.
-        cache: where they lie prepared; rows: the cache's row of each record.
-    """
+class _Trained:
+    """One data set that trains: how it was split, its prepared parts, and what its results are called."""
 
     name: str
-    records: Records
-    cache: Cache
-    rows: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Everything that a stage trains on and is evaluated on.
-
-    Attributes:
-        train, val: parts of the primary set.
-        tests: data set -> its test part; the primary set first.
-        split: how the primary set was split.
-        notes: what was left out, repaired or leaks, for the report.
-        fingerprints: data set -> digest of names, sizes and labels.
-    """
-
-    train: Part
-    val: Part
-    tests: Mapping[str, Part]
     split: Split
-    notes: tuple[str, ...]
-    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Part]
+    notes: Sequence[str]
+    fingerprint: str
 
 
 def load_parts(
@@ -75,54 +47,37 @@ def load_parts(
 ) -> Parts:
     """Read, split and prepare; nothing is left out without a note.
 
+    Every set of a mixture is split on its own; training and validation parts are pooled, test parts kept apart.
+
     Raises:
-        RetinalabError: anything wrong with a data set, the labels, a part without photographs, or an unreadable
-            photograph where ``data.unreadable`` is ``error``.
+        RetinalabError: anything wrong with a data set, the labels, a part without photographs, an unreadable
+            photograph where ``data.unreadable`` is ``error``, or photographs on two sides where ``data.overlap``
+            is ``refuse``.
     """
-    source, records, notes = read_records(data, protocol, roots)
-    for disease in protocol.diseases:
-        if disease not in records.table:
-            raise unknown(
-                "disease", disease, ["dr", "dme"], f"Data set {data.set!r} has no column of that name."
-            )
-    assignment = split(records, protocol, fold=fold, folds=folds)
-    notes.extend(assignment.leaks)
-    chosen = {"train": assignment.train, "val": assignment.val, "test": assignment.test}
-    for name, rows in chosen.items():
-        if len(rows) == 0:
-            raise RetinalabError(
-                f"Data set {data.set!r} has no photograph in part {name} ({assignment.origin}). "
-                "Give more photographs, or another protocol.split."
-            )
-    primary = _prepared(source, records, chosen, data, notes)
-    tests = {data.set: primary["test"]}
-    fingerprints = {data.set: source.digest(records)}
     extra = test or TestConfig()
-    names = dict.fromkeys(records.info, data.set)
+    sections = _sections(data, protocol, extra)
+    called: dict[str, str] = {}
+    trained = [
+        _trained(name, section, protocol, roots, fold, folds, called) for name, section in sections.items()
+    ]
+    mixed = len(trained) > 1
+    notes = [_composition(trained)] if mixed else []
+    notes += [f"{one.name}: {note}" if mixed else note for one in trained for note in one.notes]
+    tests = {one.name: one.parts["test"] for one in trained}
+    fingerprints = {one.name: one.fingerprint for one in trained}
     for name in extra.sets:
-        if name == data.set:
-            raise RetinalabError(
-                f"test.sets names {name!r}, which is trained on: its own test part is tested anyway, and all of it "
-                "would hold training photographs. Remove it from test.sets."
-            )
-        own = {"set": name, "root": roots.get(name), "options": extra.options.get(name, {})}
-        other = data.model_copy(update=own)
-        other_source, other_records, other_notes = read_records(other, protocol, roots)
-        for called in other_records.info:
-            if called in names:
-                raise RetinalabError(
-                    f"Data sets {names[called]!r} and {name!r} are both called {called!r} in results. Name one "
-                    f"otherwise (test.options.{name}.name=NAME), or remove it from test.sets if it is the same."
-                )
-            names[called] = name
-        official = np.flatnonzero((other_records.table["part"] == "test").to_numpy())
-        rows = official if len(official) else np.arange(len(other_records))
-        tests[name] = _prepared(other_source, other_records, {"test": rows}, other, other_notes)["test"]
-        fingerprints[name] = other_source.digest(other_records)
-        notes.extend(f"{name}: {note}" for note in other_notes)
-    return Parts(
-        primary["train"], primary["val"], tests, assignment, tuple(dict.fromkeys(notes)), fingerprints
+        options = extra.options.get(name, {})
+        tests[name], fingerprints[name], found = _tested(name, options, data, protocol, roots, called)
+        notes += [f"{name}: {note}" for note in found]
+    parts = Parts(
+        pooled_part([one.parts["train"] for one in trained]),
+        pooled_part([one.parts["val"] for one in trained]),
+        tests,
+        pooled_split([(one.name, one.split) for one in trained]),
+        tuple(dict.fromkeys(notes)),
+        fingerprints,
     )
+    return settle(parts, data.overlap, protocol.split == "as-published")
 
 
 def read_records(
@@ -139,6 +94,91 @@ def read_records(
             notes.append(f"{(~keep).sum()} ungradable photographs of {data.set} left out")
             records = records.take(np.flatnonzero(keep))
     return source, records, notes
+
+
+def _sections(data: DataConfig, protocol: Protocol, test: TestConfig) -> dict[str, DataConfig]:
+    """Data set -> the data section that reads it alone; the primary one first."""
+    if data.mix.sets and protocol.lists is not None:
+        raise RetinalabError(
+            f"protocol.lists are the lists of one data set, and data.mix trains on {', '.join(data.mix.sets)} beside "
+            f"{data.set}. Use one of the two."
+        )
+    sections = {data.set: data}
+    for name in data.mix.sets:
+        own = {"set": name, "root": None, "options": data.mix.options.get(name, {})}
+        sections[name] = data.model_copy(update=own)
+    for name in test.sets:
+        if name in sections:
+            raise RetinalabError(
+                f"test.sets names {name!r}, which is trained on: its own test part is tested anyway, and all of it "
+                "would hold training photographs. Remove it from test.sets."
+            )
+    return sections
+
+
+def _trained(
+    name: str,
+    data: DataConfig,
+    protocol: Protocol,
+    roots: Mapping[str, Path],
+    fold: int | None,
+    folds: int,
+    called: dict[str, str],
+) -> _Trained:
+    source, records, notes = read_records(data, protocol, roots)
+    for disease in protocol.diseases:
+        if disease not in records.table:
+            raise unknown("disease", disease, ["dr", "dme"], f"Data set {name!r} has no column of that name.")
+    _call(name, records, called, "data.mix")
+    assignment = split(records, protocol, fold=fold, folds=folds)
+    notes.extend(assignment.leaks)
+    chosen = {"train": assignment.train, "val": assignment.val, "test": assignment.test}
+    for part, rows in chosen.items():
+        if len(rows) == 0:
+            raise RetinalabError(
+                f"Data set {name!r} has no photograph in part {part} ({assignment.origin}). "
+                "Give more photographs, or another protocol.split."
+            )
+    parts = _prepared(source, records, chosen, data, notes)
+    return _Trained(name, assignment, parts, notes, source.digest(records))
+
+
+def _tested(
+    name: str,
+    options: Mapping[str, object],
+    data: DataConfig,
+    protocol: Protocol,
+    roots: Mapping[str, Path],
+    called: dict[str, str],
+) -> tuple[Part, str, list[str]]:
+    """A further set's official test part, else all of it; its fingerprint; its notes."""
+    section = data.model_copy(update={"set": name, "root": roots.get(name), "options": dict(options)})
+    source, records, notes = read_records(section, protocol, roots)
+    _call(name, records, called, "test.sets")
+    official = np.flatnonzero((records.table["part"] == "test").to_numpy())
+    rows = official if len(official) else np.arange(len(records))
+    part = _prepared(source, records, {"test": rows}, section, notes)["test"]
+    return part, source.digest(records), notes
+
+
+def _call(name: str, records: Records, called: dict[str, str], where: str) -> None:
+    """Note what results call a set; two of one name could not be told apart."""
+    for own in records.info:
+        if own in called:
+            options = f"{where.replace('.sets', '')}.options.{name}.name"
+            raise RetinalabError(
+                f"Data sets {called[own]!r} and {name!r} are both called {own!r} in results. Name one "
+                f"otherwise ({options}=NAME), or remove it from {where} if it is the same."
+            )
+        called[own] = name
+
+
+def _composition(trained: Sequence[_Trained]) -> str:
+    counts = (
+        f"{one.name} {len(one.parts['train'])} train, {len(one.parts['val'])} val, {len(one.parts['test'])} test"
+        for one in trained
+    )
+    return f"mixture of {len(trained)} data sets (photographs): {'; '.join(counts)}"
 
 
 def _prepared(
@@ -185,17 +225,3 @@ def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: lis
     notes.append(
         f"{len(cache.reasons)} unusable photographs of {data.set} left out: {listed}; the first because: {reason}"
     )
-
-
-def identity(part: Part) -> pd.DataFrame:
-    """The columns of the predictions table that say which photograph a row is."""
-    table = part.records.table
-    frame = table[["image", "set", "patient", "eye", "view", "quality", *_further(part.records)]].copy()
-    frame["part"] = part.name
-    frame["group"] = part.records.groups
-    return frame
-
-
-def _further(records: Records) -> list[str]:
-    """Columns beyond the standard ones, kept for tables by subgroup; never one that a prediction could be taken for."""
-    return [name for name in records.further if not _TAKEN.match(name)]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from retinalab.config import WindowConfig
-from retinalab.data.cache import Cache
+from retinalab.data.cache import Prepared
 from retinalab.records import LESIONS
 from retinalab.transforms.draw import generator
 
@@ -22,7 +22,7 @@ __all__ = ["cut", "grid_windows", "lesion_windows", "window_table"]
 _NEGATIVES = 0x9E6A
 
 
-def window_table(config: WindowConfig, cache: Cache, rows: np.ndarray, seed: int) -> pd.DataFrame:
+def window_table(config: WindowConfig, cache: Prepared, rows: np.ndarray, seed: int) -> pd.DataFrame:
     """The windows of the given photographs; those of one photograph follow one another.
 
     Shape:

@@ -86,7 +86,8 @@ class PhotographSet:
     def _folder(cls, root: Path | str | None) -> Path:
         if root is None:
             raise RetinalabError(
-                f"Data set {cls.info.name!r} needs its folder. Give it as data.root=PATH (make: DATA=PATH); "
+                f"Data set {cls.info.name!r} needs its folder. Give it as data.root=PATH (make: DATA=PATH) or "
+                f"roots.{cls.info.name}=PATH; "
                 f"the set can be had from {cls.info.source}."
             )
         folder = Path(root)
