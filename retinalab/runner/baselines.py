@@ -165,16 +165,17 @@ def _features(part: Part, known: Features) -> np.ndarray:
     """Features of every photograph of a part, read in chunks where they are not known already."""
     keys = list(zip(part.records.table["set"], part.records.table["image"], strict=True))
     missing = [place for place, key in enumerate(keys) if key not in known]
+    boxes = part.cache.boxes[part.rows]
     for start in range(0, len(missing), _CHUNK):
         chunk = missing[start : start + _CHUNK]
         images = part.cache.images(part.rows[chunk])
         for place, image in zip(chunk, images, strict=True):
-            known[keys[place]] = _of(part, place, image)
+            known[keys[place]] = _of(part, place, boxes[place], image)
     return np.stack([known[key] for key in keys])
 
 
-def _of(part: Part, place: int, image: np.ndarray) -> np.ndarray:
-    x, y, side = (float(value) for value in part.cache.boxes[part.rows[place]])
+def _of(part: Part, place: int, box: np.ndarray, image: np.ndarray) -> np.ndarray:
+    x, y, side = (float(value) for value in box)
     path = part.records.path(place)
     if path.is_file():
         height, width = (float(value) for value in image_size(path))
