@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retinalab.data.check.duplicates import confirmed_pairs, exact_pairs
 from retinalab.data.check.findings import Finding
+from retinalab.data.check.pairs import Side, confirmed_pairs, exact_pairs
 from retinalab.data.check.photographs import Seen
 from retinalab.records import Records, SetInfo, photograph_name
 
@@ -52,7 +52,7 @@ def overlaps(records: Records, seen: Sequence[Seen], other: Other) -> list[Findi
     if by_picture:
         for pair in exact_pairs(other.seen, seen):
             how.setdefault((pair[1], pair[0]), []).append("the same bytes")
-        for found in confirmed_pairs(records, seen, other.records, other.seen):
+        for found in confirmed_pairs(Side(records, seen), Side(other.records, other.seen)):
             what = "the same picture" if found.picture else "the same eye"
             how.setdefault((found.row, found.twin), []).append(what)
     mine, theirs = records.table["image"].tolist(), other.records.table["image"].tolist()
