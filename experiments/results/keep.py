@@ -41,7 +41,7 @@ def table(name: str) -> str:
         "|---|---|---|---|---|",
     ]
     for key, metric in metrics.items():
-        if key.endswith(("_majority", "_colour")):
+        if key.endswith(("_majority", "_shortcut", "_colour")):
             continue
         room, _, last = key.rpartition("/")
         binary = last == "auc" and f"{room}/auc_referable" not in metrics
@@ -63,7 +63,7 @@ def cell(metric: dict[str, Any] | None) -> str:
 
 
 def _shown(key: str) -> bool:
-    last = key.rsplit("/", 1)[-1].removesuffix("_majority").removesuffix("_colour")
+    last = key.rsplit("/", 1)[-1].removesuffix("_majority").removesuffix("_shortcut").removesuffix("_colour")
     return last in WANTED or key.startswith(("test/lesion/mean", "test/joint"))
 
 

@@ -113,7 +113,7 @@ def prediction_columns(found: Array, disease: str, scale: Scale) -> pd.DataFrame
 
 
 def _model() -> Pipeline:
-    # C = 0.1: the bins of a histogram are strongly correlated; 0.03 to 1 move the AUC by less than 0.01
+    # C = 0.1: the bins of a histogram are strongly correlated; 0.03 to 1 move the AUC by 0.012 at most on real sets
     return make_pipeline(
         SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)
     )
