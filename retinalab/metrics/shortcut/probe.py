@@ -39,8 +39,8 @@ class Row(TypedDict):
 
     ``target`` is ``referable`` (the scale's referable grades) or ``any`` (grade 1 and above). ``low`` and ``high``
     bound ``auc`` at 95 % under another sample of patients. ``kappa`` is quadratic, of all grades of the scale.
-    ``n`` photographs of ``n_groups`` patients were predicted. ``strongest`` names single features. An AUC well below 0.5
-    is no finding: folds with fewer ill patients are judged by models that saw more of them, and the other way round.
+    ``n`` photographs of ``n_groups`` patients were predicted. ``strongest`` names single features. An AUC well below
+    0.5 is no finding: folds with fewer ill patients are judged by models that saw more, and the other way round.
     """
 
     disease: str
