@@ -112,10 +112,10 @@ def above_lines(a: Mapping[str, Difference], b: Mapping[str, Difference]) -> lis
         return []
     lines = [
         "",
-        f"{'run - without the retina':31s}{'a':7s}{'95 % interval':17s}{'b':7s}95 % interval",
+        f"{'run - without the retina':31s}{'a':7s}{'95 % interval':18s}{'b':7s}95 % interval",
     ]
     for key in keys:
-        numbers = " ".join(_interval(side.get(key)) for side in (a, b))
+        numbers = " ".join(_interval(side.get(key)) for side in (a, b)).rstrip()
         lines += [f"{key:31s}{numbers}"] if len(key) < 31 else [key, f"{'':31s}{numbers}"]
     return lines
 

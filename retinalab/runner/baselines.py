@@ -62,19 +62,22 @@ def baseline_predictions(
                     notes.setdefault(disease, why)
                 else:
                     found.setdefault(disease, []).append(_predict(split, fold, fit, disease, scale, features))
-    tables = []
-    for name in BASELINES:
-        table = base[[*(c for c in _IDENTITY if c in base), *graded]].assign(
-            seed=experiment.seed, baseline=name
-        )
-        for disease, each in found.items():
-            if disease not in notes:
-                every = pd.concat(each, ignore_index=True)
-                mine_only = every[every["baseline"] == name]
-                table = table.merge(mine_only, on=[*_KEYS, "baseline"], how="left", validate="one_to_one")
-                table[f"{disease}_grade"] = table[f"{disease}_grade"].fillna(-1).astype(np.int64)
-        tables.append(table)
-    return (pd.concat(tables, ignore_index=True) if set(found) - set(notes) else pd.DataFrame()), notes
+    fitted = {disease: each for disease, each in found.items() if disease not in notes}
+    if not fitted:
+        return pd.DataFrame(), notes
+    kept = base[[*(column for column in _IDENTITY if column in base), *graded]].assign(seed=experiment.seed)
+    return pd.concat([_beside(kept, name, fitted) for name in BASELINES], ignore_index=True), notes
+
+
+def _beside(base: pd.DataFrame, baseline: str, found: Mapping[str, list[pd.DataFrame]]) -> pd.DataFrame:
+    """One baseline's predictions of every disease, on exactly the rows of ``base``."""
+    table = base.assign(baseline=baseline)
+    for disease, each in found.items():
+        every = pd.concat(each, ignore_index=True)
+        mine = every[every["baseline"] == baseline]
+        table = table.merge(mine, on=[*_KEYS, "baseline"], how="left", validate="one_to_one")
+        table[f"{disease}_grade"] = table[f"{disease}_grade"].fillna(-1).astype(np.int64)
+    return table
 
 
 def baseline_figures(
