@@ -81,6 +81,8 @@ def _others(pairs: list[str], source: PhotographSet) -> dict[str, PhotographSet]
         if other.has_files and source.has_files and other.root.resolve() == source.root.resolve():
             raise RetinalabError(f"--against {pair}: that is the folder that is checked. Name another set.")
         called = name.replace("-", "_")
+        if called == source.info.name:
+            called = f"{called}@{Path(folder).name}"
         if called in others:
             raise RetinalabError(f"--against names {called!r} twice. Check against one copy at a time.")
         others[called] = other

@@ -178,7 +178,8 @@ def _probe(
 def _told(row: Mapping[str, Any]) -> str:
     interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
     features = "all features together" if row["features"] == "all" else f"{row['features']} alone"
-    return f"{row['disease']} ({row['target']}): AUC {row['auc']:.2f}{interval} from {features}; {row['strongest']}"
+    figure = f"{row['disease']} ({row['target']}): AUC {row['auc']:.2f}{interval}"
+    return f"{figure} from {features}; strongest {row['strongest']}"
 
 
 def _why_unopened(source: PhotographSet, quick: bool) -> str:
