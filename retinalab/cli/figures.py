@@ -11,20 +11,22 @@ _HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
 
 
 def print_headline(metrics: Mapping[str, Any]) -> None:
-    """The test figures that a paper would name, beside the majority grade and colours alone."""
-    print(f"\n{'':32s}{'value':>6s}  {'95 % interval':16s}{'majority':>9s}{'colours':>8s}{'n':>6s}")
+    """The test figures that a paper would name, beside the majority grade and what is reached without the retina."""
+    print(f"\n{'':31s}{'value':>6s}  {'95 % interval':16s}{'majority':>9s}{'no retina':>10s}{'n':>6s}")
     for key, metric in metrics.items():
         room, _, name = key.rpartition("/")
         headline = name in _HEADLINE or "/lesion/mean" in room
         if not key.startswith("test") or not headline or metric["value"] is None:
             continue
         # on a scale of two grades the AUC is that for referable disease
-        colour = f"{room}/auc_referable" if name == "auc" and f"{room}/auc_referable" not in metrics else key
-        beside = [metrics.get(f"{key}_majority"), metrics.get(f"{colour}_colour")]
-        majority, colours = (
-            f"{m['value']:8.3f}" if m and m["value"] is not None else " " * 8 for m in beside
+        shortcut = (
+            f"{room}/auc_referable" if name == "auc" and f"{room}/auc_referable" not in metrics else key
         )
-        print(f"{key:32s}{metric['value']:6.3f}  {_interval(metric):16s} {majority}{colours}{metric['n']:6d}")
+        beside = [metrics.get(f"{key}_majority"), metrics.get(f"{shortcut}_shortcut")]
+        majority, without = (
+            f"{m['value']:9.3f}" if m and m["value"] is not None else " " * 9 for m in beside
+        )
+        print(f"{key:31s}{metric['value']:6.3f}  {_interval(metric):16s}{majority} {without}{metric['n']:6d}")
 
 
 def print_figures(metrics: Mapping[str, Any]) -> None:
