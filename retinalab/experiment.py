@@ -82,11 +82,12 @@ def _primary(raw: Mapping[str, Any]) -> Any:
 
 
 def _data(own: Any, shared: Any, primary: Any) -> Any:
-    """A stage's data section; the shared folder and options are those of the primary set and of no other."""
+    """A stage's data section; the shared folder, options and mixture are those of the primary set and of no other."""
     if not isinstance(own, Mapping) or not isinstance(shared, Mapping):
         return own if own else shared
     foreign = own.get("set") not in (None, primary)
-    return merged({k: v for k, v in shared.items() if not (foreign and k in ("root", "options"))}, own)
+    of_the_primary = ("root", "options", "mix")
+    return merged({k: v for k, v in shared.items() if not (foreign and k in of_the_primary)}, own)
 
 
 def resolve_model(kind: type[M], raw: Mapping[str, Any], where: str) -> M:
@@ -116,6 +117,10 @@ def experiment_id(experiment: Experiment) -> str:
     for stage in mapping["stages"].values():
         for key in ("workers", "cache", "root"):
             stage["data"].pop(key)
+        if not stage["data"]["mix"]["sets"]:
+            stage["data"].pop("mix")
+        if stage["data"]["overlap"] == "refuse":  # changes no result
+            stage["data"].pop("overlap")
         for key in _ENVIRONMENT:
             stage["trainer"].pop(key)
     text = json.dumps(mapping, sort_keys=True)
@@ -141,6 +146,9 @@ def smoke(experiment: Experiment) -> Experiment:
             small["windows"] = data.windows.model_copy(update={"size": min(data.windows.size, size)})
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
+        elif "synthetic" in data.mix.sets:
+            options = {**data.mix.options.get("synthetic", {}), "photographs": 60}
+            small["mix"] = data.mix.model_copy(update={"options": {**data.mix.options, "synthetic": options}})
         trainer = {
             "max_epochs": 1,
             "limit_train_batches": 2,

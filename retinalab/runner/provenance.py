@@ -83,9 +83,15 @@ def _data(parts: Parts) -> dict[str, Any]:
             "photographs": {"test": len(part)},
             "patients_known": bool((part.records.table["patient"] != "").all()),
         }
-    primary = next(iter(described.values()))
-    primary["photographs"] = {"train": len(parts.train), "val": len(parts.val), **primary["photographs"]}
+        learned = {part.name: _share(part, parts.tests[name]) for part in (parts.train, parts.val)}
+        if any(learned.values()):
+            described[name]["photographs"] = {**learned, **described[name]["photographs"]}
     return described
+
+
+def _share(part: Part, own: Part) -> int:
+    """Photographs of a pooled part that come from the data set of one test part."""
+    return int(part.records.table["set"].isin(list(own.records.info)).sum())
 
 
 def _labels(experiment: Experiment, parts: dict[str, Parts]) -> list[str]:
@@ -93,13 +99,17 @@ def _labels(experiment: Experiment, parts: dict[str, Parts]) -> list[str]:
     tested = [parts[stage] for stage in experiment.evaluated]
     if any(_info(part).synthetic for p in tested for part in p.tests.values()):
         labels.append("synthetic: drawn photographs, not a result on patients")
-    elif drawn := [stage for stage, p in parts.items() if _info(p.train).synthetic]:
+    elif drawn := [stage for stage, p in parts.items() if _drawn(p.train)]:
         labels.append(f"trained on drawn photographs too (stage {', '.join(drawn)})")
     if any(p.split.leaks for p in parts.values()):
         labels.append(_LEAKY)
     if experiment.protocol.select_on == "test":
         labels.append("optimistic: the checkpoint was chosen on the test part")
     return labels
+
+
+def _drawn(part: Part) -> bool:
+    return any(part.records.info[name].synthetic for name in part.records.table["set"].unique())
 
 
 def _info(part: Part) -> SetInfo:

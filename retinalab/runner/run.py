@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from retinalab.config import Experiment, TestConfig
+from retinalab.config import Experiment
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Parts
 from retinalab.experiment import as_yaml
@@ -21,6 +21,7 @@ from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
+from retinalab.runner.modules import stage_modules
 from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import fingerprints, provenance, with_leaks
 from retinalab.runner.stage import run_stage
@@ -72,7 +73,7 @@ def run(experiment: Experiment) -> Result:
 
         require_wandb()
     children = _children(experiment)
-    modules = {name: _module(experiment, name, children[0]) for name in experiment.stages}
+    modules = stage_modules(experiment, children[0].fold, children[0].seed)
     parts = {name: module.parts for name, module in modules.items()}
     with claim(experiment, fingerprints(parts)) as folder:
         if folder.first:
@@ -109,39 +110,34 @@ def _children(experiment: Experiment) -> list[_Child]:
     return children
 
 
-def _module(experiment: Experiment, stage: str, child: _Child) -> FundusDataModule:
-    described = experiment.stages[stage]
-    return FundusDataModule(
-        described.data,
-        experiment.protocol,
-        described.diseases,
-        child.seed,
-        experiment.roots,
-        experiment.test if stage in experiment.evaluated else TestConfig(),
-        child.fold,
-        experiment.folds,
-    )
-
-
 def _run_child(
     experiment: Experiment, child: _Child, folder: RunFolder, modules: Mapping[str, FundusDataModule] | None
 ) -> None:
     place = child.folder(folder.path)
-    for name in experiment.stages:
-        label = f"{child.name}/{name}" if child.name else name
-        if label in folder.state()["stages"]:
-            continue
-        module = modules[name] if modules else _module(experiment, name, child)
+    labels = {name: f"{child.name}/{name}" if child.name else name for name in experiment.stages}
+    pending = [name for name, label in labels.items() if label not in folder.state()["stages"]]
+    if pending and modules is None:
+        modules = stage_modules(experiment, child.fold, child.seed)
+    for name in pending:
+        assert modules is not None
+        module, label = modules[name], labels[name]
         if folder.first:
             _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
             place.mkdir(exist_ok=True)
-            module.parts.split.frame().to_csv(place / f"split-{name}.csv", index=False)
-            if module.parts.split.leaks:
-                known = json.loads((folder.path / "provenance.json").read_text(encoding="utf-8"))
-                write_json(folder.path / "provenance.json", with_leaks(known, name, module.parts.split.leaks))
+            _note_split(module.parts, name, place, folder.path)
         run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)
+
+
+def _note_split(parts: Parts, stage: str, place: Path, top: Path) -> None:
+    """Write who is in which part and who stood in two; leaks of any fold label the whole result."""
+    parts.split.frame().to_csv(place / f"split-{stage}.csv", index=False)
+    if len(parts.overlaps):
+        parts.overlaps.to_csv(place / f"overlap-{stage}.csv", index=False)
+    if parts.split.leaks:
+        known = json.loads((top / "provenance.json").read_text(encoding="utf-8"))
+        write_json(top / "provenance.json", with_leaks(known, stage, parts.split.leaks))
 
 
 def _sizes(parts: Parts) -> tuple[int, int, int]:

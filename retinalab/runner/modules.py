@@ -1,0 +1,59 @@
+"""The photographs of every stage, with those of a later stage's test parts kept out of what it starts from."""
+
+from __future__ import annotations
+
+from retinalab.config import Experiment, TestConfig
+from retinalab.data.module import FundusDataModule
+from retinalab.data.overlap import settle
+from retinalab.errors import RetinalabError
+
+__all__ = ["stage_modules"]
+
+
+def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[str, FundusDataModule]:
+    """Stage -> its data module, read, split and prepared.
+
+    A network that starts from an earlier stage's weights has seen that stage's photographs: they count as trained on.
+
+    Raises:
+        RetinalabError: anything wrong with the data, or photographs on two sides.
+    """
+    modules = {name: _module(experiment, name, fold, seed) for name in experiment.stages}
+    published = experiment.protocol.split == "as-published"
+    for name in experiment.evaluated:
+        tested = list(modules[name].parts.tests.values())
+        for earlier in _before(experiment, name):
+            module = modules[earlier]
+            try:
+                module.use(settle(module.parts, module.data.overlap, published, tested))
+            except RetinalabError as error:
+                lines = str(error).splitlines()
+                where = f"Stage {earlier!r}, whose weights {name!r} starts from:"
+                raise RetinalabError(*(f"{where} {line}" for line in lines)) from error
+    for module in modules.values():
+        _ = module.parts
+    return modules
+
+
+def _before(experiment: Experiment, name: str) -> list[str]:
+    """The stages whose weights a stage descends from, the nearest first."""
+    found: list[str] = []
+    start = experiment.stages[name].start_from
+    while start is not None:
+        found.append(start.stage)
+        start = experiment.stages[start.stage].start_from
+    return found
+
+
+def _module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> FundusDataModule:
+    described = experiment.stages[stage]
+    return FundusDataModule(
+        described.data,
+        experiment.protocol,
+        described.diseases,
+        seed,
+        experiment.roots,
+        experiment.test if stage in experiment.evaluated else TestConfig(),
+        fold,
+        experiment.folds,
+    )
