@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
+from retinalab.data.sets.base import Labels
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.table import Table
+from retinalab.data.sets.table import Table, TableOptions
 from retinalab.records import SetInfo
 
-__all__ = ["Dr600"]
+__all__ = ["SAME_PERSON", "Dr600", "Dr600Options"]
+
+SAME_PERSON: Mapping[str, str] = {"87": "44", "155": "58", "237": "67"}
+"""Patients who are listed twice: both eyes show the same vessels, on another day or in another light
+(``retinalab data check dr600``). Their grades differ in four of the six eyes."""
+
+
+class Dr600Options(TableOptions):
+    """Options of a table, and whether patients who are listed twice count as one."""
+
+    same_person: bool = Field(
+        default=True,
+        description="patients who are listed under two numbers count as one, so that no split parts them",
+    )
 
 
 class Dr600(Table):
@@ -19,7 +36,8 @@ class Dr600(Table):
     Source: S. S. Rahim, 2025. Licence: free for academic use with attribution to its author. Scales: DR on
     ICDR 0-4; maculopathy yes or no (``dme`` on the scale ``binary``; unknown for six photographs). Counts of
     this copy: 480 photographs of 240 patients, DR 246/76/113/24/21, maculopathy 384/90. No official parts:
-    split by patient. Originals of 3872 x 2592 pixels lie in ``full`` for twenty of them and are not listed.
+    split by patient; three patients are listed twice (:data:`SAME_PERSON`). Originals of 3872 x 2592 pixels lie
+    in ``full`` for twenty photographs and are not listed.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -34,6 +52,24 @@ class Dr600(Table):
             "dme=0": 384, "dme=1": 90, "dme=-1": 6,
         },
     )  # fmt: skip
+
+    Options = Dr600Options
+    options: Dr600Options
+
+    def _labels(self) -> Labels:
+        labels = super()._labels()
+        listed = {str(row["patient"]) for row in labels.rows}
+        twice = {again: first for again, first in SAME_PERSON.items() if {again, first} <= listed}
+        if not self.options.same_person or not twice:
+            return labels
+        rows = [{**row, "patient": twice.get(str(row["patient"]), row["patient"])} for row in labels.rows]
+        named = ", ".join(f"{again} is {first}" for again, first in twice.items())
+        counts = {
+            **self.info.counts,
+            "photographs patients": self.info.counts["photographs patients"] - len(twice),
+        }
+        note = f"{len(twice)} patients are listed twice and count once: {named}"
+        return replace(labels, rows=rows, notes=(*labels.notes, note), info=replace(self.info, counts=counts))
 
     def _info(self, name: str, scales: Mapping[str, str], lesions: tuple[str, ...]) -> SetInfo:
         return self.info
