@@ -88,7 +88,9 @@ def check_set(
     if source.has_files and not quick:
         seen = _looked_at(records, absent, made, shortcut)
         made.findings += duplicates(records, seen)
-        made.findings += masks(source, records, seen, absent)
+        found, unjudged = masks(source, records, seen, absent)
+        made.findings += found
+        made.skipped += unjudged
         made.lesion_pixels = lesion_pixels(source, records, size)
         made.findings += vanishing(made.lesion_pixels, size)
         _probe(records, info, seen, shortcut, made)

@@ -15,12 +15,14 @@ from retinalab.data.sets.base import PhotographSet
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, Records
 
-__all__ = ["OUTSIDE", "mask_columns", "masks"]
+__all__ = ["OUTSIDE", "has_outline", "mask_columns", "masks", "share_outside"]
 
 OUTSIDE = 0.05
 """Share of a mask's pixels outside the field from which on it is a finding. Of the 143 masks of HEI-MED and of 16
 photographs of IDRiD not one has a pixel outside the fitted outline, of 440 drawn ones at 160 pixels one has 2 %: what
 is left is for lesions marked across the rim."""
+_LARGEST = 0.75
+"""Half axes over the side of the visible field: 0.5 of a whole circle, 0.71 of one that fills a square picture."""
 _MARGIN = 1.02  # the outline is fitted to about one per cent of the radius
 
 
@@ -37,7 +39,9 @@ def mask_columns(records: Records) -> list[str]:
     return [str(name) for name in records.table if str(name).startswith("mask_")]
 
 
-def masks(source: PhotographSet, records: Records, seen: Sequence[Seen], absent: set[str]) -> list[Finding]:
+def masks(
+    source: PhotographSet, records: Records, seen: Sequence[Seen], absent: set[str]
+) -> tuple[list[Finding], list[str]]:
     """Look at every mask file; one finding per file at most.
 
     Args:
@@ -45,6 +49,9 @@ def masks(source: PhotographSet, records: Records, seen: Sequence[Seen], absent:
         records: of it.
         seen: one per record: the size and field of view of the photograph, where it could be read.
         absent: mask files that are known to be missing.
+
+    Returns:
+        Findings, and a line on what could not be checked.
     """
     jobs = [
         _Job(row, column.removeprefix("mask_"), path, seen[row])
@@ -52,10 +59,16 @@ def masks(source: PhotographSet, records: Records, seen: Sequence[Seen], absent:
         for row, path in enumerate(records.table[column].fillna("").astype(str))
         if path and path not in absent
     ]
-    if not jobs:
-        return []
     found = threaded(lambda job: _looked_at(source, records, job), jobs, "masks")
-    return [finding for finding in found if finding is not None]
+    unjudged = sum(job.seen.field is None or not has_outline(job.seen.field) for job in jobs)
+    skipped = [f"{unjudged} of {len(jobs)} masks against the field of view: it has no visible outline"]
+    return [finding for finding in found if finding is not None], skipped if unjudged else []
+
+
+def has_outline(field: Fov) -> bool:
+    """Whether the outline is that of a camera's field: not the edge of a shadow, which is part of a larger circle."""
+    ellipse = field.ellipse
+    return ellipse is not None and max(ellipse.rx, ellipse.ry) <= _LARGEST * field.side
 
 
 def _looked_at(source: PhotographSet, records: Records, job: _Job) -> Finding | None:
@@ -75,28 +88,24 @@ def _looked_at(source: PhotographSet, records: Records, job: _Job) -> Finding | 
         return Finding("unreadable", (image,), f"mask {job.path}: {_reason(file, error)}")
     if not mask.any():
         return None if _may_be_empty(source, records, job) else Finding("mask-empty", (image,), job.path)
-    outside = share_outside(mask, job.seen.field) if job.seen.field else 0.0
-    if outside > OUTSIDE:
+    outside = share_outside(mask, job.seen.field) if job.seen.field else None
+    if outside is not None and outside > OUTSIDE:
         message = f"{outside:.0%} of the pixels of {job.path} lie outside the field of view"
         return Finding("mask-outside", (image,), message)
     return None
 
 
-def share_outside(mask: np.ndarray, field: Fov) -> float:
-    """Share of a mask's pixels that lie outside the outline of the field, or outside its box where it has none.
+def share_outside(mask: np.ndarray, field: Fov) -> float | None:
+    """Share of a mask's pixels that lie outside the outline of the field; None where it has none.
 
     Shape:
         - ``mask``: ``(H, W)``, bool, some pixel True.
     """
     height, width = mask.shape
-    fov = field.rescale(height, width)
-    if fov.ellipse is not None:
-        inside = fov.ellipse.draw(height, width, _MARGIN) > 0
-    else:
-        x0, y0, side = fov.box
-        inside = np.zeros((height, width), dtype=bool)
-        inside[max(0, y0) : y0 + side, max(0, x0) : x0 + side] = True
-    return float((mask & ~inside).sum() / mask.sum())
+    ellipse = field.rescale(height, width).ellipse
+    if ellipse is None or not has_outline(field):
+        return None
+    return float((mask & (ellipse.draw(height, width, _MARGIN) == 0)).sum() / mask.sum())
 
 
 def _may_be_empty(source: PhotographSet, records: Records, job: _Job) -> bool:

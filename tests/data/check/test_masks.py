@@ -27,13 +27,15 @@ def test_share_outside_of_a_half_plane() -> None:
     )
     assert share_outside(mask, FIELD) == pytest.approx(1 - 102 / 200, abs=0.01)
     assert share_outside(np.repeat(np.repeat(mask, 3, 0), 3, 1), FIELD) == pytest.approx(0.49, abs=0.01)
-    boxed = Fov(100, 200, 50.0, 0.0, 100.0, None, "none")
-    assert share_outside(mask, boxed) == pytest.approx(0.5)
+    shadow = Ellipse(-60.0, 50.0, 200.0, 200.0)
+    for ellipse in (None, shadow):
+        assert share_outside(mask, Fov(100, 200, 50.0, 0.0, 100.0, ellipse, "black")) is None
 
 
 def looked_at(source: PhotographSet, absent: tuple[str, ...] = ()) -> list[Finding]:
     records = source.records(check=False)
-    return masks(source, records, look_at_all(records), set(absent))
+    found, _ = masks(source, records, look_at_all(records), set(absent))
+    return found
 
 
 @pytest.fixture
