@@ -13,6 +13,7 @@ from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.experiments import exp
 from retinalab.cli.papers import papers, show
+from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import compare, evaluate, report
 from retinalab.cli.split import data_split
 from retinalab.errors import RetinalabError
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         "--strict", action="store_true", help="a difference from a set's published counts is an error"
     )
     _add_data(commands)
+    text = "grade photographs with the networks of a finished run"
+    add_predict_arguments(_add(commands, "predict", predict, text))
     evaluate_parser = _add(
         commands, "evaluate", evaluate, "figures with intervals from a table of predictions"
     )

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retinalab.tasks.base import Outputs, Task
+    from retinalab.tasks.cam import CamLayers
 
-__all__ = ["Outputs", "Task"]
+__all__ = ["CamLayers", "Outputs", "Task"]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when a task is asked for: entry points of light modules pass through this package."""
     if name in __all__:
-        from retinalab.tasks import base
+        from retinalab.tasks import base, cam
 
-        return getattr(base, name)
+        return getattr(cam if name == "CamLayers" else base, name)
     raise AttributeError(name)

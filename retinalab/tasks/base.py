@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
+from retinalab.errors import RetinalabError
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
+from retinalab.tasks.cam import CamLayers
 
 __all__ = ["Outputs", "Task"]
 
@@ -111,6 +113,17 @@ class Task(LightningModule):
     def outputs(self, batch: Batch) -> Outputs:
         """Run the network on a batch and compute its loss."""
         raise NotImplementedError
+
+    def cam_layers(self, disease: str) -> CamLayers:
+        """What a plain class activation map of a disease is made of, where the network has one.
+
+        Raises:
+            RetinalabError: it has none.
+        """
+        raise RetinalabError(
+            f"Task {self.config.name!r} has no plain class activation map: its network does not end in global average "
+            f"pooling and one linear layer for {disease}. Leave out --cam."
+        )
 
     def forward(self, images: Tensor) -> Any:
         """The network's own output for ``(B, 3, H, W)`` float32 normalised photographs."""

@@ -12,6 +12,7 @@ from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.config import BaselineConfig
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads
@@ -42,6 +43,16 @@ class BaselineTask(Task):
         if self.config.presence_weight > 0:
             outputs[_PRESENCE] = len(LESIONS)
         return LinearHeads(self.config.backbone, outputs, self.config.weights, self.config.dropout)
+
+    def cam_layers(self, disease: str) -> CamLayers:
+        """The backbone's last features, and the head of the disease."""
+        network: Any = self.network
+
+        def features(images: Tensor) -> Tensor:
+            given: Tensor = network.backbone.forward_features(self._ordered(images))
+            return given
+
+        return CamLayers(features, network.heads[disease])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Cross-entropy or squared error, summed over the diseases; what is unknown takes no part."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.optim import cosine
+from retinalab_canet.baselines import JointNetwork
 from retinalab_canet.build import build_network
 from retinalab_canet.config import CanetConfig
 from retinalab_canet.loss import joint_grading_loss
@@ -57,6 +59,22 @@ class CanetTask(Task):
                     f"the protocol grades {expected}. Give one weight per grade."
                 )
         return build_network(self.config, grades)
+
+    def cam_layers(self, disease: str) -> CamLayers:
+        """Of joint training, whose features are pooled and weighed; CANet's attention comes after the pooling.
+
+        Raises:
+            RetinalabError: any variant but joint training.
+        """
+        network: Any = self.network
+        if not isinstance(network, JointNetwork):
+            return super().cam_layers(disease)
+
+        def features(images: Tensor) -> Tensor:
+            given: Tensor = network.convolutions(network.backbone(self._ordered(images)))
+            return given
+
+        return CamLayers(features, network.head[disease])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 7, and the probabilities of the refined logits."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.optim import cosine
 from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
@@ -63,6 +64,19 @@ class ClpiTask(Task):
             config.shortcut,
             config.gradient,
         )
+
+    def cam_layers(self, disease: str) -> CamLayers:
+        """The features after the 1×1 integration, and the linear layer of the disease.
+
+        Reference: Figure 7; the released code reads its maps at the same place.
+        """
+        network: Any = self.network
+
+        def features(images: Tensor) -> Tensor:
+            given: Grades = self(images)
+            return given.features
+
+        return CamLayers(features, network.heads[disease])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 2 on the grades."""

@@ -1,0 +1,170 @@
+"""What ``retinalab predict`` prints, on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from retinalab.cli.figures import print_figures
+
+if TYPE_CHECKING:
+    from retinalab.predict.labels import Judged
+    from retinalab.predict.predictor import Answer, Prediction, Predictor
+    from retinalab.protocol import Scale
+
+__all__ = ["Tally", "print_agreement", "print_header"]
+
+WIDTH = 80
+_FEW = 20
+_REASONS = 5
+_HEADLINE = ("kappa", "auc_referable", "auc", "accuracy")
+
+
+@dataclass
+class Tally:
+    """Counts of all predictions, and the first of them.
+
+    Attributes:
+        scales: disease -> its scale.
+        judged: those that have a label, where labels were given.
+    """
+
+    scales: Mapping[str, Scale]
+    judged: Judged | None = None
+    first: list[Prediction] = field(default_factory=list)
+    grades: dict[str, Counter[int]] = field(default_factory=dict)
+    total: int = 0
+    refused: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one photograph."""
+        self.total += 1
+        if len(self.first) <= _FEW:
+            self.first.append(prediction)
+        if prediction.reason:
+            self.refused += 1
+            if len(self.reasons) < _REASONS:
+                self.reasons.append(prediction.reason)
+        for disease, answer in prediction.answers.items():
+            self.grades.setdefault(disease, Counter())[answer.grade] += 1
+        if self.judged is not None:
+            self.judged.add(prediction)
+
+    def show(self) -> None:
+        """Print a row for each of a few photographs, or how many have each grade."""
+        print()
+        if self.total <= _FEW:
+            self._table()
+        else:
+            self._summary()
+        if self.refused:
+            print(f"\nnot graded: {self.refused} of {self.total}")
+            for reason in self.reasons:
+                print(_wrapped(reason))
+            if self.refused > len(self.reasons):
+                print(
+                    f"  … and {self.refused - len(self.reasons)} more, each with its reason in predictions.csv"
+                )
+
+    def _table(self) -> None:
+        cell = max(14, min(26, (WIDTH - 24) // len(self.scales) - 2))
+        image = WIDTH - (cell + 2) * len(self.scales)
+        print("image".ljust(image) + "".join("  " + disease.ljust(cell) for disease in self.scales))
+        for prediction in self.first:
+            cells = (_cell(prediction.answers.get(d), scale, cell) for d, scale in self.scales.items())
+            print(
+                _end(prediction.photograph.image, image).ljust(image) + "".join("  " + text for text in cells)
+            )
+
+    def _summary(self) -> None:
+        for disease, scale in self.scales.items():
+            counts = self.grades.get(disease, Counter())
+            print(f"{disease + ' on ' + scale.name:44s}{'photographs':>12s}{'share':>10s}")
+            for grade, level in enumerate(scale.levels):
+                share = counts[grade] / max(1, counts.total())
+                print(f"  {grade} {level:40s}{counts[grade]:12d}{share:10.1%}")
+
+
+def print_header(predictor: Predictor, which: str, survey: Any, flattered: int) -> list[str]:
+    """Print which networks are applied to what; the same lines go beside the table."""
+    run = predictor.run
+    experiment = run.experiment
+    count = len(predictor.networks)
+    several = len(run.children)
+    networks = f"{count} networks" if count > 1 else "1 network"
+    kinds = ", ".join(f"{disease} on {scale.name}" for disease, scale in predictor.scales.items())
+    lines = [
+        f"run {run.path} ({experiment.paper} {experiment.name}), {networks}, {which} checkpoint; {kinds}"
+    ]
+    if several > 1:
+        lines.append(
+            f"an ensemble of {several} ({run.children[0]} to {run.children[-1]}): their "
+            f"{'severities' if predictor.regressed else 'probabilities'} are averaged"
+        )
+    if which == "last":
+        lines.append("the last checkpoint is not the one that the run's figures were measured with")
+    for stage, recorded in run.precision.items():
+        used = {network.precision for network in predictor.networks if network.member.stage == stage}
+        if used - {recorded}:
+            lines.append(
+                f"computed in {used.pop()} on {predictor.device.type}; the run was evaluated in {recorded}"
+            )
+    lines.append(
+        f"{survey.count} photographs" + f"; {survey.passed} other files passed over" * (survey.passed > 0)
+    )
+    if flattered:
+        lines.append(
+            f"{flattered} of them bear the name of one that the run was trained on or chosen by: figures on them would "
+            "flatter it"
+        )
+    for line in lines:
+        print("\n".join(textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)))
+    return lines
+
+
+def print_agreement(judged: Judged, figures: Mapping[str, Any], matched: int, total: int) -> None:
+    """Print kappa and the area under the curve on the photographs that have a label."""
+    labels = judged.labels
+    used = ", ".join(f"{disease} from column {column!r}" for disease, column in labels.columns.items())
+    unit = "patients" if labels.patients else "photographs, each taken as independent (no column of patients)"
+    left = len(labels) - matched
+    text = f"Against {labels.path} ({used}): {matched} of {total} photographs have a label"
+    text += f", of which {judged.ungraded} were not graded" * (judged.ungraded > 0)
+    text += f"; {left} labels belong to no photograph given" * (left > 0)
+    print("\n" + "\n".join(textwrap.wrap(f"{text}. Intervals resample {unit}.", WIDTH)))
+    chosen = {key.removeprefix("test/"): metric for key, metric in figures.items() if _headline(key, figures)}
+    if any(metric["value"] is not None for metric in chosen.values()):
+        print_figures(chosen)
+    for key, metric in chosen.items():
+        if metric["value"] is None:
+            print(f"{key}: {metric.get('note', 'undefined')}")
+    if not chosen:
+        print("No photograph has both a label and a grade of one disease.")
+
+
+def _headline(key: str, figures: Mapping[str, Any]) -> bool:
+    room, _, name = key.rpartition("/")
+    return name in _HEADLINE and not (name == "auc" and f"{room}/auc_referable" in figures)
+
+
+def _cell(answer: Answer | None, scale: Scale, width: int) -> str:
+    if answer is None:
+        return "not graded".ljust(width)
+    number = answer.score if answer.score is not None else answer.confidence
+    level = f"{answer.grade} {scale.levels[answer.grade]}"
+    room = width - 5
+    return (level if len(level) <= room else level[: room - 1] + "…").ljust(room) + f"{number:5.2f}"
+
+
+def _end(text: str, width: int) -> str:
+    """The end of a path, which tells photographs apart, where the whole does not fit."""
+    return text if len(text) <= width else "…" + text[1 - width :]
+
+
+def _wrapped(text: str) -> str:
+    lines = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"  {line}" for line in lines)

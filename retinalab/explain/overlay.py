@@ -1,0 +1,74 @@
+"""A map laid over its photograph, as a picture for the eye."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["enlarged", "min_max", "overlay"]
+
+_OPACITY = 0.6
+_GAP, _LINE, _TEXT = 8, 22, 15
+
+
+def min_max(values: np.ndarray) -> np.ndarray:
+    """A map scaled so that its least value is 0 and its greatest 1; a constant map is 0 throughout.
+
+    Shape:
+        - ``values``: ``(h, w)`` float. Returns: ``(h, w)`` float32.
+
+    Example:
+        >>> min_max(np.array([[-1.0, 1.0, 3.0]])).tolist()
+        [[0.0, 0.5, 1.0]]
+    """
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return np.zeros(values.shape, np.float32)
+    return ((values - low) / (high - low)).astype(np.float32)
+
+
+def enlarged(values: np.ndarray, side: int) -> np.ndarray:
+    """A map in [0, 1] brought to the size of the network's input by Lanczos' filter, cut to [0, 1].
+
+    Shape:
+        - ``values``: ``(h, w)`` float32. Returns: ``(side, side)`` float32.
+    """
+    picture = Image.fromarray(values.astype(np.float32))
+    return np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS)).clip(0, 1)
+
+
+def overlay(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, captions: list[str]) -> Image.Image:
+    """The photograph, and beside it the same photograph under the map: blue low, red high.
+
+    Args:
+        photograph: RGB.
+        values: the map in [0, 1], on the photograph's pixels.
+        seen: where the network looked; elsewhere the photograph is darkened.
+        captions: lines below the pictures.
+
+    Shape:
+        - ``photograph``: ``(H, W, 3)`` uint8. ``values``: ``(H, W)`` float32. ``seen``: ``(H, W)`` bool.
+    """
+    height, width = photograph.shape[:2]
+    levels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    mixed = (1 - _OPACITY) * photograph + _OPACITY * colours
+    covered = np.where(seen[..., None], mixed, 0.5 * photograph).round().astype(np.uint8)
+    sheet = Image.new("RGB", (2 * width + _GAP, height + _LINE * len(captions) + _GAP), "white")
+    sheet.paste(Image.fromarray(np.ascontiguousarray(photograph)), (0, 0))
+    sheet.paste(Image.fromarray(covered), (width + _GAP, 0))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
+    for number, line in enumerate(captions):
+        pen.text((4, height + 4 + number * _LINE), _fitting(line, pen, font, sheet.width - 8), "black", font)
+    return sheet
+
+
+def _fitting(
+    line: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> str:
+    """The line, its beginning left out where it is longer than the sheet is wide."""
+    shown = line
+    while len(shown) > 1 and pen.textlength(shown, font) > width:
+        shown = "…" + shown[max(2, len(shown) // 20) :]
+    return shown

@@ -1,0 +1,1 @@
+"""A finished run's networks applied to photographs that nobody has graded."""

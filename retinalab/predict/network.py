@@ -1,0 +1,154 @@
+"""One trained network of a run, loaded from its checkpoint, and what it answers on a batch."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from retinalab.config import TaskConfig, TrainerConfig
+from retinalab.data.batch import Batch
+from retinalab.errors import RetinalabError
+from retinalab.explain.cam import check_cam, class_activation_map
+from retinalab.predict.finished import FinishedRun, Member
+from retinalab.predict.prepare import Batches
+from retinalab.registry import task_class
+from retinalab.runner.trainer import resolved_precision
+from retinalab.tasks.base import Outputs, Task
+
+__all__ = ["Network", "load_task"]
+
+_BEGINNING: Mapping[str, Any] = {"weights": "none", "checkpoint": None}
+"""Options of tasks that say where training began; the checkpoint of a finished run holds what it came to."""
+
+_DTYPES: Mapping[str, torch.dtype] = {
+    "64-true": torch.float64,
+    "32-true": torch.float32,
+    "16-true": torch.float16,
+    "16-mixed": torch.float16,
+    "bf16-true": torch.bfloat16,
+    "bf16-mixed": torch.bfloat16,
+}
+
+
+class Network:
+    """A trained network on its device, in the precision that its run was evaluated with.
+
+    Args:
+        run: that it belongs to.
+        member: which of its networks.
+        batches: makes the batches of its stage.
+
+    Attributes:
+        diseases: that it grades.
+        regressed: those of them whose severity it gives as one number.
+
+    Raises:
+        RetinalabError: the checkpoint cannot be loaded, or the network fails on the noise that it is tried with.
+    """
+
+    def __init__(self, run: FinishedRun, member: Member, batches: Batches) -> None:
+        self.member = member
+        self.data = batches.data
+        self.device = batches.device
+        self.precision = _precision(run.precision.get(member.stage, "32-true"), self.device)
+        task = load_task(member.checkpoint, run.experiment.stages[member.stage].task.name).to(self.device)
+        self.task = task.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else task
+        self._probe = batches.make(_noise(self.data.size))
+        self._tried = self._outputs(self._probe)
+        self.regressed = frozenset(self._tried.severity)
+        self.diseases = tuple(d for d in task.scales if d in self._tried.grades or d in self.regressed)
+
+    def answers(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity."""
+        given = self._outputs(batch)
+        return {
+            d: (given.severity[d][:, None] if d in self.regressed else given.grades[d]).float().cpu().numpy()
+            for d in self.diseases
+        }
+
+    def check_maps(self) -> None:
+        """Refuse at once where the network has no class activation map.
+
+        Raises:
+            RetinalabError: it has none.
+        """
+        with torch.inference_mode(), self._cast():
+            for disease in self.diseases:
+                check_cam(self.task, disease, self._images(self._probe), self._tried)
+
+    def maps(self, batch: Batch, disease: str, grades: np.ndarray) -> np.ndarray:
+        """``(B, h, w)`` float32: the class activation map of one grade for each photograph of a batch."""
+        wanted: Tensor = torch.from_numpy(grades.astype(np.int64)).to(self.device)
+        with torch.inference_mode(), self._cast():
+            maps = class_activation_map(self.task, disease, self._images(batch), wanted)
+        return np.asarray(maps.float().cpu().numpy())
+
+    def _images(self, batch: Batch) -> Tensor:
+        images = batch["image"]
+        return images.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else images
+
+    def _outputs(self, batch: Batch) -> Outputs:
+        with torch.inference_mode(), self._cast():
+            return self.task.outputs(Batch(**{**batch, "image": self._images(batch)}))
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        mixed = self.precision.endswith("-mixed")
+        return torch.autocast(self.device.type, _DTYPES[self.precision]) if mixed else nullcontext()
+
+
+def load_task(checkpoint: Path, name: str) -> Task:
+    """A task with the weights and options of a checkpoint, ready to predict.
+
+    Args:
+        checkpoint: a run's; read as plain data, so that nothing in it is executed.
+        name: of the task.
+
+    Raises:
+        RetinalabError: the file holds something else, or the weights do not fit the task.
+    """
+    kind = task_class(name)
+    try:
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        options = dict(stored["hyper_parameters"])
+        options["config"] = _trained(kind.config_class, options["config"])
+        task: Task = kind(**options)
+        task.load_state_dict(stored["state_dict"])
+    except pickle.UnpicklingError as error:
+        raise RetinalabError(
+            f"{checkpoint} holds more than plain data and is not read, since it could run code. Use the checkpoint "
+            "that the run wrote."
+        ) from error
+    except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RetinalabError(
+            f"{checkpoint} cannot be used by task {name!r} ({reason}). Use the checkpoint that the run wrote, with the "
+            "version of the plugin that wrote it, or run the experiment again."
+        ) from error
+    return task.eval().requires_grad_(False)
+
+
+def _trained(kind: type[TaskConfig], options: Any) -> TaskConfig:
+    """The task's options without the weights that training began with."""
+    config = kind.model_validate(options)
+    return config.model_copy(update={k: v for k, v in _BEGINNING.items() if k in type(config).model_fields})
+
+
+def _precision(recorded: str, device: torch.device) -> str:
+    """The precision of the run's evaluation; single precision where this machine computes it slowly or not at all."""
+    here = resolved_precision(TrainerConfig(accelerator="cpu" if device.type == "cpu" else "auto"))
+    slow = (recorded == "bf16-mixed" and here != recorded) or (
+        recorded == "16-mixed" and device.type == "cpu"
+    )
+    return "32-true" if slow or recorded not in _DTYPES else recorded
+
+
+def _noise(size: int) -> np.ndarray:
+    """Two working images of noise, on which a network is tried before any photograph is read."""
+    return np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)

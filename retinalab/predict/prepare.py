@@ -1,0 +1,110 @@
+"""Photographs prepared for a network exactly as those that it was trained and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.fabric.utilities import move_data_to_device
+
+from retinalab.config import Stage
+from retinalab.data.batch import Batch
+from retinalab.data.decode import decode
+from retinalab.data.fov import Fov, crop_to_square, field_of_view
+from retinalab.data.module import FundusDataModule, PartDataset
+from retinalab.data.part import Part
+from retinalab.protocol import Protocol
+from retinalab.records import LESIONS, Records, SetInfo, make_records
+
+__all__ = ["Batches", "Working", "read_working"]
+
+
+@dataclass(frozen=True)
+class Working:
+    """A photograph at the working size.
+
+    Attributes:
+        pixels: ``(S, S, 3)`` uint8 RGB, cut to the field of view.
+        fov: field of view, in pixels of the photograph as it was decoded.
+    """
+
+    pixels: np.ndarray
+    fov: Fov
+
+
+def read_working(path: Path, size: int) -> Working:
+    """Decode a photograph, find its field of view and bring it to the working size.
+
+    Raises:
+        RetinalabError: it cannot be decoded, or shows no field of view.
+    """
+    image = decode(path, size)
+    fov = field_of_view(image, str(path))
+    return Working(crop_to_square(image, fov, size), fov)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Prepared photographs in memory, where a data set's lie in a cache; none of their lesions is to be judged."""
+
+    pixels: np.ndarray
+
+    @property
+    def size(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def boxes(self) -> np.ndarray:
+        return np.full((len(self.pixels), 3), np.nan)
+
+    @property
+    def likeness(self) -> np.ndarray:
+        return np.zeros((len(self.pixels), 4), np.uint64)
+
+    def images(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.pixels[rows])
+
+    def planes(self, rows: np.ndarray) -> np.ndarray:
+        planes = np.zeros((len(rows), 2, self.size, self.size), np.uint8)
+        planes[:, 1] = (1 << len(LESIONS)) - 1
+        return planes
+
+
+class Batches:
+    """Batches of working images as a stage's task takes them: evaluation warp, background and normalisation applied.
+
+    Args:
+        stage: whose data section says how.
+        protocol: names the diseases.
+        device: that the network is on.
+    """
+
+    def __init__(self, stage: Stage, protocol: Protocol, device: torch.device) -> None:
+        self.data = stage.data
+        self.device = device
+        self._module = FundusDataModule(stage.data, protocol, stage.diseases)
+        self._diseases = self._module.diseases
+        self._records: dict[int, Records] = {}
+
+    def make(self, pixels: np.ndarray) -> Batch:
+        """The batch of some working images; nothing is known of their grades and lesions.
+
+        Shape:
+            - ``pixels``: ``(B, S, S, 3)`` uint8 RGB.
+        """
+        count = len(pixels)
+        part = Part("test", self._unknown(count), _Held(pixels), np.arange(count))
+        dataset = PartDataset(part, self.data, self._diseases, 0, False, self.device.type == "cuda")
+        batch = dataset.__getitems__([(0, row, row) for row in range(count)])
+        moved: Batch = move_data_to_device(batch, self.device)
+        return self._module.on_after_batch_transfer(moved, 0)
+
+    def _unknown(self, count: int) -> Records:
+        """Records of so many photographs of which nothing is known."""
+        if count not in self._records:
+            info = SetInfo("photographs", "Photographs to be graded", "", "")
+            rows = [{"image": str(row), **dict.fromkeys(self._diseases, -1)} for row in range(count)]
+            self._records[count] = make_records(rows, info, Path(), "the batch")
+        return self._records[count]
