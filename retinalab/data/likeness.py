@@ -221,23 +221,28 @@ def _local_mean(values: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndar
 
 
 def _laid(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray] | None:
-    if image.shape[0] > side:
-        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    """The green channel, and where the field is, its outline on the circle inscribed in the square; float32."""
+    image = _resized(image, _COMPARED)
     try:
         ellipse = field_of_view(image).ellipse
     except RetinalabError:
         return None
-    size = image.shape[0]
-    cx, cy, rx, ry = (
-        (ellipse.cx, ellipse.cy, ellipse.rx, ellipse.ry)
-        if ellipse
-        else (size / 2, size / 2, size / 2, size / 2)
-    )
-    fx, fy = side / (2 * rx), side / (2 * ry)
-    matrix = np.array([[fx, 0, side / 2 - cx * fx], [0, fy, side / 2 - cy * fy]])
+    half = _COMPARED / 2
+    cx, cy, rx, ry = (ellipse.cx, ellipse.cy, ellipse.rx, ellipse.ry) if ellipse else (half,) * 4
+    factor = side / _COMPARED
+    image = _resized(image, side)
+    fx, fy = half / rx, half / ry
+    matrix = np.array([[fx, 0, (half - cx * fx) * factor], [0, fy, (half - cy * fy) * factor]])
     green = image[..., 1].astype(np.float32)
     inside = (image.max(-1) > _FIELD).astype(np.float32)
     return cv2.warpAffine(green, matrix, (side, side)), cv2.warpAffine(inside, matrix, (side, side))
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    if image.shape[0] == side:
+        return image
+    method = cv2.INTER_AREA if image.shape[0] > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method))
 
 
 def _square(detail: np.ndarray) -> np.ndarray:

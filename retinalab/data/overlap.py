@@ -21,6 +21,7 @@ from retinalab.records import photograph_name
 __all__ = ["Overlap", "find_overlap", "settle"]
 
 _LISTED = 10
+_WAYS = ("file", "name", "picture", "patient")
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Overlap:
 
     def line(self) -> str:
         """What was found, in a line."""
-        row, other, by = self.pairs[["row", "other", "by"]].iloc[0]
+        surest = self.pairs.sort_values("by", key=lambda by: by.map(_WAYS.index), kind="stable")
+        each = surest.drop_duplicates("row")
+        row, other, by = each[["row", "other", "by"]].iloc[0]
         one, two = (f"{_name(part, at)!r}" for part, at in ((self.first, row), (self.second, other)))
         sets = [part.records.table["set"].iloc[at] for part, at in ((self.first, row), (self.second, other))]
         counted = f"{len(self)} photograph{'s' * (len(self) != 1)}"
-        ways = ", ".join(f"{n} by {way}" for way, n in self.pairs["by"].value_counts().items())
+        ways = ", ".join(f"{n} by {way}" for way, n in each["by"].value_counts(sort=False).items())
         return (
             f"{counted} of {self.first.name} ({self.first.sets}) {'are' if len(self) != 1 else 'is'} in "
             f"{self.second.name} ({self.second.sets}) too, {ways}; the first: {sets[0]}:{one} is {sets[1]}:{two} "
