@@ -14,15 +14,14 @@ def patients_on_two_sides(records: Records) -> list[Finding]:
     """One finding per named patient whose photographs lie in several official parts."""
     table = _named(records)
     table = table[table["part"] != ""]
-    sides = table.groupby("patient", sort=False)["part"].nunique()
+    sides = table.groupby("patient")["part"].nunique()
+    both = table[table["patient"].isin(sides.index[sides > 1])]
     found = []
-    for patient in sides.index[sides > 1]:
-        mine = table[table["patient"] == patient]
+    for patient, mine in both.groupby("patient", sort=False):
         counts = mine["part"].value_counts(sort=False)
         listed = ", ".join(f"{count} in {part}" for part, count in counts.items())
-        found.append(
-            Finding("patient-split", tuple(mine["image"].astype(str)), f"patient {patient}: {listed}")
-        )
+        images = tuple(mine["image"].astype(str))
+        found.append(Finding("patient-split", images, f"patient {patient}: {listed}"))
     return found
 
 
