@@ -14,7 +14,6 @@ __all__ = ["print_check"]
 
 _WIDTH = 80
 _EXAMPLES = 3
-_WARN_ABOVE = 0.65
 
 
 def print_check(check: Check) -> None:
@@ -99,16 +98,20 @@ def _cell(row: Mapping[str, Any] | None, beside: bool) -> str:
 
 
 def _print_lesions(rows: Sequence[Mapping[str, Any]]) -> None:
+    from retinalab.data.check.lesion_size import FEWEST_PIXELS
+
     if not rows:
         return
     print("\nDiameter of a microaneurysm in pixels, by input size (under 2: !)")
     print("  " + "".join(f"{row['size']:>9}" for row in rows))
-    shown = (f"{row['pixels']:.1f}" + ("!" if row["pixels"] < 2 else " ") for row in rows)
+    shown = (f"{row['pixels']:.1f}" + ("!" if row["pixels"] < FEWEST_PIXELS else " ") for row in rows)
     print("  " + "".join(f"{cell:>10}" for cell in shown).removeprefix(" "))
     _wrapped(str(rows[0]["source"]), "  ")
 
 
 def _print_probe(rows: Sequence[Mapping[str, Any]]) -> None:
+    from retinalab.metrics.shortcut import WARN_ABOVE
+
     if not rows:
         return
     print("\nLabels predicted without looking at the retina")
@@ -119,7 +122,7 @@ def _print_probe(rows: Sequence[Mapping[str, Any]]) -> None:
             _wrapped(f"{what}: {row['note']}", "  ")
             continue
         interval = "" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]"
-        mark = "  warning" if row["auc"] > _WARN_ABOVE else ""
+        mark = "  warning" if row["auc"] > WARN_ABOVE else ""
         print(f"  {what:24}{row['auc']:6.3f}  {interval:16}{row['n']:>7}{row['n_groups']:>10}{mark}")
         if row["features"] == "all":
             _wrapped(row["strongest"], "    ")
