@@ -74,7 +74,8 @@ def pooled_records(several: Sequence[Records]) -> Records:
     """Records of several sets, one below the other; text that a set has no column for is empty."""
     table = pd.concat([records.table for records in several], ignore_index=True)
     for name in table:
-        if table[name].isna().any() and all(isinstance(value, str) for value in table[name].dropna()):
+        known = table[name].dropna()
+        if len(known) < len(table) and len(known) and all(isinstance(value, str) for value in known):
             table[name] = table[name].fillna("")
     return Records(
         table,
