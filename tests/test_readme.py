@@ -51,6 +51,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     write_fake_set("idrid", folder / "FOLDER", 40)
     write_fake_set("dr600", folder / "dr600", 40)
+    write_fake_set("deepdrid", folder / "deepdrid", 40)
     write_fake_set("folders", folder / "graded", 40)
     write_fake_set("table", folder / "photographs", 40)
     records = pd.read_csv(folder / "photographs/records.csv")
@@ -103,7 +104,7 @@ def as_words(line: str) -> list[str]:
         dry = ["make", "-n", "-C", str(REPOSITORY), "--no-print-directory", *words[1:]]
         recipe = subprocess.run(dry, capture_output=True, text=True, check=True).stdout
         words = shlex.split(recipe.strip().splitlines()[-1])
-        words = [word.replace("../shared/data/dr600", "dr600") for word in words]
+    words = [word.replace("../shared/data/", "") for word in words]
     assert Path(words[0]).name == "retinalab"
     return words[1:]
 
@@ -122,7 +123,8 @@ def test_a_command_runs(line: str, at_work: Callable[[list[str]], int]) -> None:
         assert at_work(["exp", "canet", "synthetic"]) == 0
     if words[0] == "compare":
         assert at_work(["exp", "baseline", "synthetic"]) == 0
-    assert at_work(words) == 0
+    found_faults = {1} if words[:2] == ["data", "check"] else set()
+    assert at_work(words) in {0} | found_faults
 
 
 @pytest.mark.parametrize(("line", "expected"), MESSAGES, ids=[line for line, _ in MESSAGES])

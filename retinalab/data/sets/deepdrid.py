@@ -98,11 +98,10 @@ class DeepDrid(PhotographSet):
             base = folder / "regular_fundus_images" / _PARTS[part]
             rows = []
             for patient in numbers:
-                for eye, view in (("l", 1), ("l", 2), ("r", 1), ("r", 2)):
+                for number, (eye, view) in enumerate((("l", 1), ("l", 2), ("r", 1), ("r", 2))):
                     name, grade = f"{patient}_{eye}{view}", (patient + (eye == "r")) % 5
-                    fake_photograph(
-                        base / "Images" / str(patient) / f"{name}.jpg", seed + patient, grade, (64, 68)
-                    )
+                    path = base / "Images" / str(patient) / f"{name}.jpg"
+                    fake_photograph(path, seed + 4 * patient + number, grade, (64, 68))
                     levels = {_LEFT: grade if eye == "l" else "", _RIGHT: grade if eye == "r" else ""}
                     place = f"\\{base.name}\\{patient}\\{name}.jpg"
                     row = {

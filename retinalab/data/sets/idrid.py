@@ -149,16 +149,15 @@ class Idrid(PhotographSet):
             rows = []
             for number in numbers:
                 name, grade = f"IDRiD_{number:03d}", number % 5
-                fake_photograph(
-                    folder / _GRADING / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + number, grade
-                )
+                drawn = seed + number + (len(grading["train"]) if part == "test" else 0)
+                fake_photograph(folder / _GRADING / _IMAGES / _PARTS[part] / f"{name}.jpg", drawn, grade)
                 rows.append({_NAME: name, _DR: grade, f"{_DME} ": number % 3, "": ""})
             write_csv(folder / _GRADING / _LABELS / _LABEL_FILES[part], rows)
         for part, numbers in {"train": range(1, 5), "test": range(5, 7)}.items():
             for number in numbers:
                 name = f"IDRiD_{number:02d}"
                 fake_photograph(
-                    folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + number, 2
+                    folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + 1000 + number, 2
                 )
                 place = folder / _SEGMENTATION / _MASKS / _PARTS[part]
                 for lesion, subfolder in _LESION_FOLDERS.items():

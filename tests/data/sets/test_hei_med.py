@@ -135,7 +135,7 @@ def test_a_check_finds_nothing_wrong_with_the_maps(root: Path) -> None:
     opened = open_set("hei_med", root)
     records = opened.records()
     seen = [look_at(records.path(row), str(records.table.at[row, "image"])) for row in range(len(records))]
-    assert look_at_masks(opened, records, seen, set()) == []
+    assert look_at_masks(opened, records, seen, set()) == ([], [])
 
 
 def test_unpacked_map_is_read(root: Path) -> None:
