@@ -313,7 +313,9 @@ class TestConfig(Model):
         (), description="further data sets to test on; their folders are in roots"
     )
     options: dict[SetName, dict[str, Any]] = Field(
-        default_factory=dict, description="data set -> its own options"
+        default_factory=dict,
+        description="data set -> its own options; with an option 'set' the entry is that set under a name of its own, "
+        "such as the same world seen by another camera",
     )
     stages: tuple[str, ...] = Field(
         (), description="stages whose predictions are joined into one table; default: the last"

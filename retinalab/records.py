@@ -109,6 +109,17 @@ class Records:
         """The records at the given positions, renumbered from 0."""
         return replace(self, table=self.table.iloc[np.asarray(rows)].reset_index(drop=True))
 
+    def named(self, name: str) -> Records:
+        """The records of one set under another name, such as one world seen by another camera."""
+        (info,) = self.info.values()
+        (root,) = self.roots.values()
+        return replace(
+            self,
+            table=self.table.assign(set=name),
+            info={name: replace(info, name=name)},
+            roots={name: root},
+        )
+
     def path(self, row: int) -> Path:
         """Path of the photograph's file."""
         return self.roots[str(self.table.at[row, "set"])] / str(self.table.at[row, "image"])

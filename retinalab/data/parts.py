@@ -152,8 +152,13 @@ def _tested(
     called: dict[str, str],
 ) -> tuple[Part, str, list[str]]:
     """A further set's official test part, else all of it; its fingerprint; its notes."""
-    section = data.model_copy(update={"set": name, "root": roots.get(name), "options": dict(options)})
+    own = {key: value for key, value in options.items() if key != "set"}
+    adapter = str(options.get("set", name))
+    root = roots.get(name, roots.get(adapter))
+    section = data.model_copy(update={"set": adapter, "root": root, "options": own})
     source, records, notes = read_records(section, protocol, roots)
+    if "set" in options:
+        records = records.named(name)
     _call(name, records, called, "test.sets")
     official = np.flatnonzero((records.table["part"] == "test").to_numpy())
     rows = official if len(official) else np.arange(len(records))
