@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from retinalab.cli.figures import print_figures
 
 if TYPE_CHECKING:
+    from retinalab.predict.inputs import Survey
     from retinalab.predict.labels import Judged
     from retinalab.predict.predictor import Answer, Prediction, Predictor
     from retinalab.protocol import Scale
@@ -89,33 +90,14 @@ class Tally:
                 print(f"  {grade} {level:40s}{counts[grade]:12d}{share:10.1%}")
 
 
-def print_header(predictor: Predictor, which: str, survey: Any, flattered: int) -> list[str]:
+def print_header(predictor: Predictor, which: str, survey: Survey, flattered: int) -> list[str]:
     """Print which networks are applied to what; the same lines go beside the table."""
-    run = predictor.run
-    experiment = run.experiment
-    count = len(predictor.networks)
-    several = len(run.children)
-    networks = f"{count} networks" if count > 1 else "1 network"
-    kinds = ", ".join(f"{disease} on {scale.name}" for disease, scale in predictor.scales.items())
     lines = [
-        f"run {run.path} ({experiment.paper} {experiment.name}), {networks}, {which} checkpoint; {kinds}"
+        *_networks(predictor, which),
+        *(f"the run is labelled {label!r}" for label in predictor.run.labels),
     ]
-    if several > 1:
-        lines.append(
-            f"an ensemble of {several} ({run.children[0]} to {run.children[-1]}): their "
-            f"{'severities' if predictor.regressed else 'probabilities'} are averaged"
-        )
-    if which == "last":
-        lines.append("the last checkpoint is not the one that the run's figures were measured with")
-    for stage, recorded in run.precision.items():
-        used = {network.precision for network in predictor.networks if network.member.stage == stage}
-        if used - {recorded}:
-            lines.append(
-                f"computed in {used.pop()} on {predictor.device.type}; the run was evaluated in {recorded}"
-            )
-    lines.append(
-        f"{survey.count} photographs" + f"; {survey.passed} other files passed over" * (survey.passed > 0)
-    )
+    passed = f"; {_counted(survey.passed, 'other file')} passed over" * (survey.passed > 0)
+    lines.append(_counted(survey.count, "photograph") + passed)
     if flattered:
         lines.append(
             f"{flattered} of them bear the name of one that the run was trained on or chosen by: figures on them would "
@@ -126,15 +108,41 @@ def print_header(predictor: Predictor, which: str, survey: Any, flattered: int) 
     return lines
 
 
+def _networks(predictor: Predictor, which: str) -> list[str]:
+    run = predictor.run
+    name = f"{run.experiment.paper} {run.experiment.name}"
+    count = _counted(len(predictor.networks), "network")
+    graded = ", ".join(f"{disease} on {scale.name}" for disease, scale in predictor.scales.items())
+    lines = [f"run {run.path} ({name}), {count}, {which} checkpoint; {graded}"]
+    if len(run.children) > 1:
+        what = "severities" if predictor.regressed else "probabilities"
+        lines.append(
+            f"an ensemble of {len(run.children)} ({run.children[0]} to {run.children[-1]}): their {what} are averaged"
+        )
+    if which == "last":
+        lines.append("the last checkpoint is not the one that the run's figures were measured with")
+    for stage, recorded in run.precision.items():
+        used = {network.precision for network in predictor.networks if network.member.stage == stage}
+        if used - {recorded}:
+            lines.append(
+                f"computed in {used.pop()} on {predictor.device.type}; the run was evaluated in {recorded}"
+            )
+    return lines
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def print_agreement(judged: Judged, figures: Mapping[str, Any], matched: int, total: int) -> None:
     """Print kappa and the area under the curve on the photographs that have a label."""
     labels = judged.labels
     used = ", ".join(f"{disease} from column {column!r}" for disease, column in labels.columns.items())
     unit = "patients" if labels.patients else "photographs, each taken as independent (no column of patients)"
     left = len(labels) - matched
-    text = f"Against {labels.path} ({used}): {matched} of {total} photographs have a label"
+    text = f"Against {labels.path} ({used}): {matched} of {_counted(total, 'photograph')} with a label"
     text += f", of which {judged.ungraded} were not graded" * (judged.ungraded > 0)
-    text += f"; {left} labels belong to no photograph given" * (left > 0)
+    text += f"; {_counted(left, 'label')} of no photograph given" * (left > 0)
     print("\n" + "\n".join(textwrap.wrap(f"{text}. Intervals resample {unit}.", WIDTH)))
     chosen = {key.removeprefix("test/"): metric for key, metric in figures.items() if _headline(key, figures)}
     if any(metric["value"] is not None for metric in chosen.values()):

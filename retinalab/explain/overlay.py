@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 __all__ = ["enlarged", "min_max", "overlay"]
 
-_OPACITY = 0.6
+_OPACITY = 0.45
 _GAP, _LINE, _TEXT = 8, 22, 15
 
 

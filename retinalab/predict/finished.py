@@ -46,6 +46,7 @@ class FinishedRun:
         children: folds and seeds; "" alone where the run has neither.
         members: one network for each child and stage that grades whole photographs.
         precision: stage -> the precision that its photographs were evaluated with.
+        labels: what its result must be read with, such as that it learned from drawn photographs.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class FinishedRun:
     children: tuple[str, ...]
     members: tuple[Member, ...]
     precision: Mapping[str, str]
+    labels: tuple[str, ...]
 
     def learned_from(self) -> frozenset[str]:
         """Names of the photographs that any of its networks was trained on or chosen by.
@@ -98,10 +100,10 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
             f"Run {folder} lacks {absent[0].relative_to(folder)} ({len(absent)} of {len(members)} checkpoints are "
             "absent). Restore it, or run the experiment again."
         )
-    precision = _mapping(_json(folder / "provenance.json").get("precision"))
-    return FinishedRun(
-        folder, experiment, children, tuple(members), {k: str(v) for k, v in precision.items()}
-    )
+    known = _json(folder / "provenance.json")
+    precision = {stage: str(value) for stage, value in _mapping(known.get("precision")).items()}
+    labels = tuple(map(str, known.get("labels", ())))
+    return FinishedRun(folder, experiment, children, tuple(members), precision, labels)
 
 
 def _experiment(folder: Path) -> Experiment:

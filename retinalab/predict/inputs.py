@@ -103,8 +103,8 @@ class Inputs:
                 )
         named = ["; ".join(found) for found in places.values() if len(found) > 1]
         raise RetinalabError(
-            f"{len(named)} photographs are named more than once: {' | '.join(named[:_SHOWN])}"
-            f"{' | …' * (len(named) > _SHOWN)}. Keep one of each."
+            f"Photographs are named more than once: {' | '.join(named[:_SHOWN])}"
+            f"{' | …' * (len(named) > _SHOWN)} ({len(named)} in all). Keep one of each."
         )
 
 

@@ -69,7 +69,7 @@ class ListFile:
     def _layout(self) -> tuple[int, bool]:
         """The column of the paths, and whether the first line is a header."""
         rows = [cells for _, cells in zip(range(2), self._rows(), strict=False)]
-        if not rows:
+        if not rows or (len(rows) == 1 and _with_suffix(rows[0][1]) is None):
             raise RetinalabError(f"{self.path} lists no photograph. Write one relative path per line.")
         first = rows[0][1]
         if (column := _with_suffix(first)) is not None:
@@ -133,8 +133,9 @@ class ListFile:
         if best.absent:
             tried = " and ".join(str(base.path.resolve()) for base in bases)
             raise RetinalabError(
-                f"{self.path} lists {best.absent} photographs that are absent: {', '.join(best.shown)}"
-                f"{' …' * (best.absent > len(best.shown))} (looked in {tried}). Complete the copy or remove the lines."
+                f"{self.path} lists photographs that are absent: {', '.join(best.shown)}"
+                f"{' …' * (best.absent > len(best.shown))} ({best.absent} in all; looked in {tried}). Complete the "
+                "copy or remove the lines."
             )
         return best.path
 
@@ -147,8 +148,8 @@ class ListFile:
             f"lines {', '.join(map(str, lines))} {name!r}" for name, lines in found.items() if len(lines) > 1
         ]
         raise RetinalabError(
-            f"{self.path} lists {len(twice)} photographs more than once: {'; '.join(twice[:_SHOWN])}"
-            f"{' …' * (len(twice) > _SHOWN)}. Keep one line for each."
+            f"{self.path} lists photographs more than once: {'; '.join(twice[:_SHOWN])}"
+            f"{' …' * (len(twice) > _SHOWN)} ({len(twice)} in all). Keep one line for each."
         )
 
 

@@ -74,7 +74,7 @@ def write_maps(prediction: Prediction, scales: dict[str, Scale], folder: Path, r
     return written
 
 
-_LEGEND = "class activation map, blue least, red most"
+_LEGEND = "class activation map, blue least to red most of this photograph"
 
 
 def _said(disease: str, answer: Answer, scale: Scale) -> str:

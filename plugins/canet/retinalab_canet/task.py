@@ -66,9 +66,9 @@ class CanetTask(Task):
         Raises:
             RetinalabError: any variant but joint training.
         """
-        network: Any = self.network
-        if not isinstance(network, JointNetwork):
+        if not isinstance(self.network, JointNetwork):
             return super().cam_layers(disease)
+        network: Any = self.network
 
         def features(images: Tensor) -> Tensor:
             given: Tensor = network.convolutions(network.backbone(self._ordered(images)))

@@ -1,0 +1,103 @@
+"""Files, folders and globs: every photograph once, in a fixed order, and a clear line where there is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from retinalab.errors import RetinalabError
+from retinalab.predict.inputs import Inputs
+
+TREE = (
+    "b/2.PNG",
+    "b/10.jpg",
+    "a.tif",
+    "c/d/x.jpeg",
+    "c/y.webp",
+    "notes.txt",
+    "c/labels.csv",
+    ".hidden/z.jpg",
+    "._a.tif",
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in TREE:
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def images(*words: str) -> list[str]:
+    return [photograph.image for photograph in Inputs(words)]
+
+
+def refused(*words: str) -> str:
+    with pytest.raises(RetinalabError) as error:
+        Inputs(words).survey()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_folder_with_everything_below_it(tree: Path) -> None:
+    expected = ["set/a.tif", "set/b/10.jpg", "set/b/2.PNG", "set/c/d/x.jpeg", "set/c/y.webp"]
+    assert images("set") == expected
+    assert images("set") == images("set")
+    survey = Inputs(["set"]).survey()
+    assert (survey.count, survey.passed) == (5, 2)
+    assert survey.data == (tree / "set",)
+    assert {folder.name for folder in survey.folders} == {"set", "b", "c", "d"}
+
+
+def test_files_and_globs_in_the_order_of_the_words(tree: Path) -> None:
+    assert images("set/c/y.webp", "set/b/*") == ["set/c/y.webp", "set/b/10.jpg", "set/b/2.PNG"]
+    assert images("set/**/*.jp*g") == ["set/b/10.jpg", "set/c/d/x.jpeg"]
+    assert images(str(tree / "set/b")) == [str(tree / "set/b/10.jpg"), str(tree / "set/b/2.PNG")]
+    assert Inputs(["set/*", "set/b/2.PNG"]).survey().passed == 1  # the glob's notes.txt
+
+
+def test_brackets_in_a_name_are_no_pattern_where_the_file_is_there(tree: Path) -> None:
+    Path("set/[1].jpg").touch()
+    assert images("set/[1].jpg") == ["set/[1].jpg"]
+
+
+def test_links_are_followed_once(tree: Path) -> None:
+    os.symlink(tree / "set", "set/c/loop")
+    os.symlink(tree / "set/b", "elsewhere")
+    assert [name for name in images("set") if "loop" in name] == []
+    assert images("elsewhere") == ["elsewhere/10.jpg", "elsewhere/2.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["sett"], ["Unknown file or folder 'sett'", "Did you mean 'set'?"]),
+        (["no/such/a.jpg"], ["No file or folder no/such/a.jpg", "no folder no/such"]),
+        (["set/*.xyz"], ["'set/*.xyz' matches no photograph (0 other files)"]),
+        (["set/c/*.csv"], ["matches no photograph (1 other files)"]),
+        (["set/.hidden/none"], ["Unknown file or folder 'none'"]),
+        (
+            ["set/a.tif", "set"],
+            ["Photographs are named more than once: 'set/a.tif'", "(1 in all)", "Keep one"],
+        ),
+        (["set/b", "set/b/../b/*.jpg"], ["named more than once", "'set/b/10.jpg'"]),
+        (["set", "set"], ["named more than once", "(5 in all)"]),
+    ],
+)
+def test_words_that_name_nothing_or_something_twice(
+    tree: Path, words: list[str], expected: list[str]
+) -> None:
+    said = refused(*words)
+    for part in expected:
+        assert part in said
+
+
+def test_a_folder_without_photographs(tree: Path) -> None:
+    Path("empty/below").mkdir(parents=True)
+    assert "Folder empty holds no photograph" in refused("empty")
+    assert "Folder empty holds no photograph" in refused("set", "empty")
