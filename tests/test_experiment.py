@@ -223,7 +223,9 @@ OTHER = {
     "data.size": st.integers(65, 128),
     "data.batch_size": st.integers(9, 64),
     "data.limit": st.integers(2, 9),
-    "data.mix": st.sampled_from(["[dr600]", "[dr600, hei_med]", "{sets: [dr600], options: {dr600: {suffix: .jpg}}}"]),
+    "data.mix": st.sampled_from(
+        ["[dr600]", "[dr600, hei_med]", "{sets: [dr600], options: {dr600: {suffix: .jpg}}}"]
+    ),
     "data.overlap": st.just("exclude"),
     "first.task.dropout": st.floats(0.01, 0.9),
     "second.task.learning_rate": st.floats(1e-3, 1.0),
