@@ -156,7 +156,8 @@ def test_every_experiment_file_validates_and_runs(
     path: Path, roots: dict[str, Path], cache: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     experiment: Experiment = load_experiment(path.parent.name, path.stem)
-    named = {stage.data.set for stage in experiment.stages.values()} | set(experiment.test.sets)
+    tested = {experiment.test.options.get(name, {}).get("set", name) for name in experiment.test.sets}
+    named = {stage.data.set for stage in experiment.stages.values()} | tested
     for name in named - {"synthetic"}:
         if name not in roots:
             roots[name] = write_fake_set(name, tmp_path_factory.mktemp("fake") / name, 48)

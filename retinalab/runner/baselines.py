@@ -51,6 +51,8 @@ def baseline_predictions(
     found: dict[str, list[pd.DataFrame]] = {}
     notes: dict[str, str] = {}
     for stage in experiment.evaluated:
+        if experiment.stages[stage].data.windows is not None:
+            continue  # it judges windows, not photographs
         features: Features = {}
         mine = [d for d in experiment.stages[stage].diseases or experiment.protocol.diseases if d in graded]
         for fold, split in _folds(experiment, stage, parts[stage]):

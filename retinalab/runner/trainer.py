@@ -84,7 +84,7 @@ def build_trainer(
     if config.checkpoint_every_n_steps:
         steps = config.checkpoint_every_n_steps
         callbacks.append(
-            ModelCheckpoint(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False)
+            _BetweenValidations(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False)
         )
     if config.early_stopping:
         stop = config.early_stopping
@@ -169,6 +169,19 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
+
+
+class _BetweenValidations(ModelCheckpoint):
+    """Saves within an epoch, but not before a validation: resumed there, the trainer would go on without validating."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save, unless a validation follows."""
+        every = trainer.val_check_batch
+        follows = trainer.is_last_batch or (isinstance(every, int) and (batch_idx + 1) % every == 0)
+        if not follows:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class _Bar(TQDMProgressBar):

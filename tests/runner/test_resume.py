@@ -107,7 +107,11 @@ def undisturbed(
         (Breaker("batch", 1, 3), None, 10),  # from the end of the first epoch
         (Breaker("batch", 1, 3), 1, 7),  # within the second epoch
         (Breaker("batch", 0, 3), 2, 13),
-        (Breaker("validation", 1), 1, 5),  # trained, but not yet validated
+        (
+            Breaker("validation", 1),
+            1,
+            6,
+        ),  # trained, but not yet validated: the last step again, then validation
         (Breaker("epoch", 1), 1, 10),
         (Breaker("epoch", 2), None, 5),
         (Breaker("test", 0), None, 0),  # trained and validated to the end

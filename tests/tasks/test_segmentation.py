@@ -217,7 +217,7 @@ def test_the_experiment_leaves_a_table_of_lesions(tmp_path: Path) -> None:
     assert rows.groupby("part")["image"].nunique().to_dict() == photographs.to_dict()
     assert set(rows["lesion"]) == set(LESIONS)
     assert not rows.duplicated(["image", "part", "lesion"]).any()
-    side = 96
+    side = 128
     assert (rows["hist_in"].map(sum) + rows["hist_out"].map(sum) == side * side).all()
     present = result.predictions.set_index(["part", "image"])
     shown = rows[rows["tp"] + rows["fn"] > 0]
