@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["enlarged", "min_max", "overlay"]
 
 _OPACITY = 0.45
+_LEAST, _MOST = 26, 235
+"""Of the colour scale, whose ends are both dark and hard to tell apart."""
 _GAP, _LINE, _TEXT = 8, 22, 15
 
 
@@ -39,7 +41,7 @@ def enlarged(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def overlay(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, captions: list[str]) -> Image.Image:
-    """The photograph, and beside it the same photograph under the map: blue low, red high.
+    """The photograph, and beside it the same in grey under the map: blue low, red high.
 
     Args:
         photograph: RGB.
@@ -51,10 +53,11 @@ def overlay(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, captio
         - ``photograph``: ``(H, W, 3)`` uint8. ``values``: ``(H, W)`` float32. ``seen``: ``(H, W)`` bool.
     """
     height, width = photograph.shape[:2]
-    levels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+    levels = (_LEAST + values.clip(0, 1) * (_MOST - _LEAST)).round().astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    mixed = (1 - _OPACITY) * photograph + _OPACITY * colours
-    covered = np.where(seen[..., None], mixed, 0.5 * photograph).round().astype(np.uint8)
+    grey = cv2.cvtColor(np.ascontiguousarray(photograph), cv2.COLOR_RGB2GRAY)[..., None]
+    mixed = (1 - _OPACITY) * grey + _OPACITY * colours
+    covered = np.where(seen[..., None], mixed, 0.5 * grey).round().astype(np.uint8)
     sheet = Image.new("RGB", (2 * width + _GAP, height + _LINE * len(captions) + _GAP), "white")
     sheet.paste(Image.fromarray(np.ascontiguousarray(photograph)), (0, 0))
     sheet.paste(Image.fromarray(covered), (width + _GAP, 0))
