@@ -149,7 +149,8 @@ def print_agreement(judged: Judged, figures: Mapping[str, Any], matched: int, to
         print_figures(chosen)
     for key, metric in chosen.items():
         if metric["value"] is None:
-            print(f"{key}: {metric.get('note', 'undefined')}")
+            said = f"{key}: {metric.get('note', 'undefined')}"
+            print("\n".join(textwrap.wrap(said, WIDTH, subsequent_indent="  ")))
     if not chosen:
         print("No photograph has both a label and a grade of one disease.")
 
