@@ -160,7 +160,7 @@ def test_every_experiment_file_validates_and_runs(
     named = {stage.data.set for stage in experiment.stages.values()} | tested
     for name in named - {"synthetic"}:
         if name not in roots:
-            roots[name] = write_fake_set(name, tmp_path_factory.mktemp("fake") / name, 48)
+            roots[name] = write_fake_set(name, tmp_path_factory.mktemp("fake") / name, 48, 1000 * len(roots))
     folders = [f"roots.{name}={roots[name]}" for name in named if name in roots]
     small = smoke(
         load_experiment(path.parent.name, path.stem, [*folders, f"data.cache={cache}", f"output={tmp_path}"])
