@@ -139,7 +139,7 @@ def smoke(experiment: Experiment) -> Experiment:
         small: dict[str, Any] = {
             "size": size,
             "crop": crop,
-            "batch_size": min(data.batch_size, 4),
+            "batch_size": min(data.batch_size, 4 if data.windows is None else 2),
             "limit": 12,
         }
         if data.windows is not None:
