@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from retinalab.data.sets.base import Labels, PhotographSet
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, integers, read_csv
+from retinalab.data.sets.files import as_rows, integers, need_folder, read_csv
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 
@@ -58,11 +58,8 @@ class DeepDrid(PhotographSet):
         if not (self.root / base).is_dir():
             base = Path()
         if not any((self.root / base / folder).is_dir() for folder in _PARTS.values()):
-            raise RetinalabError(
-                f"{self.root} holds neither records.csv nor 'regular_fundus_images/{_PARTS['train']}' "
-                "of DeepDRiD. "
-                f"Give the root of a checkout of {self.info.source}."
-            )
+            wanted = f"regular_fundus_images/{_PARTS['train']}"
+            need_folder(self.root, wanted, f"{self.info.title} (nor records.csv of the copy)")
         rows: list[dict[str, Any]] = []
         crossed = 0
         for part, folder in _PARTS.items():

@@ -12,6 +12,7 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels
 from retinalab.data.sets.fake import fake_photograph, write_csv
 from retinalab.data.sets.table import Table, TableOptions
+from retinalab.errors import unknown
 from retinalab.records import SetInfo
 
 __all__ = ["SAME_PERSON", "Dr600", "Dr600Options"]
@@ -58,6 +59,12 @@ class Dr600(Table):
 
     def _labels(self) -> Labels:
         labels = super()._labels()
+        for column in ("patient", "eye", "dr", "dme"):
+            if labels.rows and column not in labels.rows[0]:
+                raise unknown(
+                    "column", {"dme": "maculopathy"}.get(column, column), labels.rows[0],
+                    f"{labels.source} must have it; is it the file of another set?", label="Read from it",
+                )  # fmt: skip
         listed = {str(row["patient"]) for row in labels.rows}
         twice = {again: first for again, first in SAME_PERSON.items() if {again, first} <= listed}
         if not self.options.same_person or not twice:

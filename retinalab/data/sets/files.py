@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import warnings
@@ -130,17 +131,22 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
                 skipinitialspace=True,
                 index_col=False,
             )
+        header = _header(path)
+    except OSError as error:
+        raise RetinalabError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
     except (
         pd.errors.EmptyDataError,
         pd.errors.ParserError,
         pd.errors.ParserWarning,
         UnicodeDecodeError,
+        csv.Error,
     ) as error:
         reason = " ".join(str(error).split())
         raise RetinalabError(
             f"{path} is no readable CSV ({reason}). Write it in UTF-8, with commas, every row as long as "
             "the header; or fetch it again from its source."
         ) from None
+    _check_header(header, path)
     table.columns = [str(column).strip() for column in table.columns]
     named = [column for column in table.columns if column and not column.startswith("Unnamed")]
     table = pd.DataFrame({column: table[column].str.strip() for column in named})
@@ -151,6 +157,29 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
                 "column", column, table.columns, f"{path} must have it.", label=f"Columns of {path.name}"
             )
     return table.reset_index(drop=True)
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = ([cell.strip() for cell in row] for row in csv.reader(lines, skipinitialspace=True))
+        return next((row for row in rows if any(row)), [])
+
+
+def _check_header(header: Sequence[str], path: Path) -> None:
+    """Refuse columns that are not separated by commas, and a name (no number: there is no header) that two bear."""
+    other = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        raise RetinalabError(
+            f"{path} separates its columns with {other!r}, not with commas (its header: {header[0]!r}). "
+            "Write it with commas."
+        )
+    twice = next(
+        (name for name in header if header.count(name) > 1 and not (name.isdigit() or name == "")), None
+    )
+    if twice is not None:
+        raise RetinalabError(
+            f"{path} has {header.count(twice)} columns {twice!r}. Remove or rename all but the one that is meant."
+        )
 
 
 def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -169,11 +198,15 @@ def need(path: Path) -> None:
         return
     if not path.parent.is_dir():
         raise RetinalabError(f"No folder {path.parent}, which should hold {path.name!r}. Complete the copy.")
+    there = list_files(path.parent)
+    around = [*(path.parent / name for name in _folders(path.parent)), path.parent.resolve().parent]
+    place = next((folder for folder in around if os.path.isfile(folder / path.name)), None)
+    remedy = "complete the copy" if place is None else f"one of that name lies in {place}"
     raise unknown(
         "file",
         path.name,
-        list_files(path.parent)[:20],
-        f"{path} is needed; complete the copy.",
+        there[:20],
+        f"{path} is needed; {remedy}.",
         label="There",
     )
 

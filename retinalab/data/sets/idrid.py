@@ -14,7 +14,7 @@ from pydantic import Field
 from retinalab.data.decode import read_mask
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_mask, fake_photograph, write_csv
-from retinalab.data.sets.files import integers, list_files, read_csv
+from retinalab.data.sets.files import IMAGE_SUFFIXES, integers, list_files, need_folder, read_csv
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 
@@ -74,8 +74,14 @@ class Idrid(PhotographSet):
         },
     )  # fmt: skip
     segmentation_info: ClassVar[SetInfo] = replace(
-        info, scales={}, lesions=tuple(_LESION_FOLDERS), counts={"photographs": 81, "train": 54, "test": 27}
-    )
+        info,
+        scales={},
+        lesions=tuple(_LESION_FOLDERS),
+        counts={
+            "photographs": 81, "train": 54, "test": 27,
+            **{f"present_{lesion}=1": n for lesion, n in zip(_LESION_FOLDERS, (81, 80, 81, 40), strict=True)},
+        },
+    )  # fmt: skip
     Options = IdridOptions
     options: IdridOptions
 
@@ -85,13 +91,10 @@ class Idrid(PhotographSet):
         return self._grading(self._within(_GRADING, _LABELS))
 
     def _within(self, folder: str, marker: str) -> Path:
-        for candidate in (Path(folder), Path()):
-            if (self.root / candidate / marker).is_dir():
-                return candidate
-        raise RetinalabError(
-            f"{self.root} holds no '{folder}/{marker}' of IDRiD. Unpack the official archive "
-            f"'{folder}.zip' there, or give the folder that holds it."
-        )
+        if (self.root / marker).is_dir():
+            return Path()
+        need_folder(self.root, f"{folder}/{marker}", self.info.title)
+        return Path(folder)
 
     def _grading(self, base: Path) -> Labels:
         rows = []
@@ -113,13 +116,20 @@ class Idrid(PhotographSet):
         return Labels(rows, str(self.root / base / _MASKS), info=self.segmentation_info)
 
     def _photographs(self, base: Path, part: str) -> Iterator[dict[str, Any]]:
+        images = _images(self.root / base / _IMAGES / _PARTS[part])
+        if (
+            images
+        ):  # a lesion without a mask file is absent, so a folder that is missing must not pass for that
+            within = need_folder(self.root / base / _MASKS, _PARTS[part], self.info.title)
+            for folder in _LESION_FOLDERS.values():
+                need_folder(within, folder, self.info.title)
         folders = {**_LESION_FOLDERS, "OD": "5. Optic Disc"}
         masks = {}
         for lesion, folder in folders.items():
             place = base / _MASKS / _PARTS[part] / folder
-            for name in list_files(self.root / place):
+            for name in _images(self.root / place):
                 masks[name.rsplit(".", 1)[0]] = (lesion, (place / name).as_posix())
-        for name in list_files(self.root / base / _IMAGES / _PARTS[part]):
+        for name in images:
             stem = name.rsplit(".", 1)[0]
             found = dict(masks.pop(f"{stem}_{lesion}", ("", "")) for lesion in folders)
             found.pop("", None)
@@ -165,3 +175,8 @@ class Idrid(PhotographSet):
                         fake_mask(place / subfolder / f"{name}_{lesion}.tif", (40 + number, 30))
                 fake_mask(place / "5. Optic Disc" / f"{name}_OD.tif", (60, 36), radius=4)
         return folder
+
+
+def _images(folder: Path) -> list[str]:
+    names = list_files(folder)
+    return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from retinalab.data.sets import open_set
 from retinalab.data.sets.dr600 import SAME_PERSON
 from retinalab.data.sets.fake import fake_photograph, write_csv
+from retinalab.errors import RetinalabError
 
 
 def copy(folder: Path, patients: list[int]) -> Path:
@@ -45,3 +47,11 @@ def test_the_real_set_keeps_its_published_counts_either_way(shared_data: Path) -
         assert records.table["patient"].nunique() == patients
     listed = pd.read_csv(shared_data / "dr600/records.csv")["patient"].astype(str)
     assert set(SAME_PERSON) | set(SAME_PERSON.values()) <= set(listed)
+
+
+def test_a_table_of_another_set_is_refused(tmp_path: Path) -> None:
+    write_csv(
+        tmp_path / "records.csv", [{"image": "a.jpg", "patient": 87, "eye": "left", "view": 1, "dr": 0}]
+    )
+    with pytest.raises(RetinalabError, match=r"Unknown column 'maculopathy'.*the file of another set"):
+        open_set("dr600", tmp_path).records()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,40 @@ def test_idrid_mask_without_photograph(tmp_path: Path) -> None:
     (root / "A. Segmentation/1. Original Images/a. Training Set/IDRiD_02.jpg").unlink()
     with pytest.raises(RetinalabError, match=r"IDRiD_02_\w+\.tif belongs to no photograph"):
         open_set("idrid", root, {"task": "segmentation"}).records()
+
+
+def test_idrid_folder_of_a_lesion_that_is_missing_is_no_absent_lesion(tmp_path: Path) -> None:
+    root = write_fake_set("idrid", tmp_path)
+    masks = root / "A. Segmentation/2. All Segmentation Groundtruths/b. Testing Set"
+    shutil.rmtree(masks / "3. Hard Exudates")
+    with pytest.raises(RetinalabError, match=r"no folder '3\. Hard Exudates'.*found there: '1\. Micro"):
+        open_set("idrid", root, {"task": "segmentation"}).records()
+    shutil.rmtree(masks)
+    with pytest.raises(RetinalabError, match=r"no folder 'b\. Testing Set'.*found there: 'a\. Training"):
+        open_set("idrid", root, {"task": "segmentation"}).records()
+
+
+def test_idrid_masks_are_held_to_the_published_number(tmp_path: Path) -> None:
+    root = write_fake_set("idrid", tmp_path)
+    (note,) = open_set("idrid", root, {"task": "segmentation"}).records().notes
+    assert "present_MA=1 6 instead of 81, present_HE=1 6 instead of 80" in note
+    assert "present_EX=1 6 instead of 81, present_SE=1 3 instead of 40" in note
+
+
+def test_idrid_stray_files_are_no_photographs(tmp_path: Path) -> None:
+    root = write_fake_set("idrid", tmp_path)
+    for folder in (root / "A. Segmentation").rglob("*"):
+        if folder.is_dir():
+            (folder / "Thumbs.db").write_bytes(b"")
+            (folder / "._IDRiD_01.jpg").write_bytes(b"")
+    assert len(open_set("idrid", root, {"task": "segmentation"}).records()) == 6
+
+
+@pytest.mark.parametrize("name", ["idrid", "deepdrid"])
+def test_one_level_too_high_names_the_folder(tmp_path: Path, name: str) -> None:
+    root = write_fake_set(name, tmp_path / "copy")
+    with pytest.raises(RetinalabError, match=f"found there: 'copy/'. It lies in {root}: give that folder"):
+        open_set(name, tmp_path).records()
 
 
 def test_idrid_labels_without_photographs(shared_data: Path) -> None:
