@@ -263,7 +263,9 @@ def test_a_table_is_written_beside_a_data_set_never_over_it(
 ) -> None:
     before = (root / "records.csv").read_bytes()
     words = ["data", action, "table", "--root", str(root), "--out"]
-    assert "never written to" in said(capsys, [*words, str(root / "records.csv")])[0]
+    for name in ("records.csv", "split.csv"):
+        assert "never written to" in said(capsys, [*words, str(root / name)])[0]
+    assert not (root / "split.csv").exists()
     assert "Cannot write" in said(capsys, [*words, str(tmp_path / "absent" / "x.csv")])[0]
     assert (root / "records.csv").read_bytes() == before
     assert main([*words, str(tmp_path / "x.csv")]) == 0

@@ -80,10 +80,10 @@ def _print_cross(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = {(row["dr"], row["dme"]): row for row in rows}
     columns = sorted({row["dr"] for row in rows}, key=str)
     print("\nDR across, DME down" + (" (published in brackets)" if beside else ""))
-    print(" " * 13 + "".join(f"{_grade('DR', dr):>12}" for dr in columns))
+    print(" " * 13 + "".join(f"{_grade('DR', dr):>11}" for dr in columns))
     for dme in sorted({row["dme"] for row in rows}, key=str):
         shown = [_cell(cells.get((dr, dme)), beside) for dr in columns]
-        print(f"  {_grade('DME', dme):11}" + "".join(f"{cell:>12}" for cell in shown))
+        print(f"  {_grade('DME', dme):11}" + "".join(f"{cell:>11}" for cell in shown))
 
 
 def _grade(disease: str, grade: object) -> str:

@@ -52,11 +52,11 @@ def write_csv(table: pd.DataFrame, path: Path, root: Path | None) -> None:
     """Write a table outside the data set's folder.
 
     Raises:
-        RetinalabError: it would overwrite a file of the data set, or cannot be written.
+        RetinalabError: it lies in the folder of the data set, or cannot be written.
     """
-    if root is not None and path.exists() and path.resolve().is_relative_to(root.resolve()):
+    if root is not None and path.resolve().is_relative_to(root.resolve()):
         raise RetinalabError(
-            f"{path} is a file of the data set, which is never written to. Name another file."
+            f"{path} lies in the folder of the data set, which is never written to. Name another file."
         )
     try:
         table.to_csv(path, index=False)

@@ -172,3 +172,12 @@ def test_a_write_protected_folder_is_refused_before_anything_is_read(
     monkeypatch.setattr("retinalab.cli.check.os.access", lambda path, mode: False)
     line = refused(capsys, "table", "--root", small_set, "--out", tmp_path / "report")
     assert "write-protected" in line
+
+
+def test_the_cross_table_fits_where_a_grade_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_fake_set("messidor2", tmp_path / "messidor2")
+    _, out, _ = run(capsys, "messidor2", "--root", root, "--quick")
+    assert "DR unknown" in out
+    assert max(map(len, out.splitlines())) <= 80
