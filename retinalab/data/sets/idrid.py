@@ -93,7 +93,7 @@ class Idrid(PhotographSet):
     def _within(self, folder: str, marker: str) -> Path:
         if (self.root / marker).is_dir():
             return Path()
-        need_folder(self.root, f"{folder}/{marker}", self.info.title)
+        need_folder(self.root, f"{folder}/{marker}", "IDRiD")
         return Path(folder)
 
     def _grading(self, base: Path) -> Labels:
@@ -120,9 +120,9 @@ class Idrid(PhotographSet):
         if (
             images
         ):  # a lesion without a mask file is absent, so a folder that is missing must not pass for that
-            within = need_folder(self.root / base / _MASKS, _PARTS[part], self.info.title)
+            within = need_folder(self.root / base / _MASKS, _PARTS[part], "IDRiD")
             for folder in _LESION_FOLDERS.values():
-                need_folder(within, folder, self.info.title)
+                need_folder(within, folder, "IDRiD")
         folders = {**_LESION_FOLDERS, "OD": "5. Optic Disc"}
         masks = {}
         for lesion, folder in folders.items():
