@@ -44,7 +44,8 @@ def lesion_centres(planes: np.ndarray) -> np.ndarray:
         - ``planes``: ``(2, S, S)`` uint8, as :meth:`retinalab.data.cache.Cache.planes`.
         - Returns: ``(n, 3)`` int64: x, y, class from 1.
     """
-    return lesion_windows(planes, _POSITIVES, 0, 0).to_numpy(np.int64).reshape(-1, 3)
+    windows = lesion_windows(planes, _POSITIVES, 0, 0)
+    return np.array(windows[["x", "y", "label"]], np.int64)
 
 
 def lesion_boxes(centres: np.ndarray, size: int) -> Boxes:

@@ -1,0 +1,62 @@
+"""Real layouts: lesions of the masks, healthy by grade, one size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from retinalab_clpi.detection import lesion_centres, read_photographs
+
+from retinalab.config import DataConfig
+from retinalab.data.parts import Parts, load_parts
+from retinalab.errors import RetinalabError
+from retinalab.protocol import Protocol
+
+WORLD = {"photographs": 16, "views": 1}
+
+
+def parts(folder: Path, size: int) -> Parts:
+    data = DataConfig(set="synthetic", options=WORLD, size=size, masks=True, cache=folder)
+    return load_parts(data, Protocol(diseases={}, test=0.25), {})
+
+
+def test_drawn_photographs(tmp_path: Path) -> None:
+    loaded = parts(tmp_path, 128)
+    train = read_photographs([loaded.train, loaded.val])
+    assert len(train) == len(loaded.train) + len(loaded.val)
+    assert train.images.shape == (len(train), 128, 128, 3)
+    table = pd.concat([part.records.table for part in (loaded.train, loaded.val)])
+    none = (table["dr"] == 0).to_numpy()
+    clear = none & (table[["present_EX", "present_HE", "present_MA"]] == 0).all(axis=1).to_numpy()
+    assert clear.any()
+    assert train.healthy[clear].all()
+    assert not train.healthy[~none].any()
+    assert not np.array(train.lesions)[train.healthy].any()
+    planes = loaded.train.cache.planes(loaded.train.rows[:1])[0]
+    assert (train.centres[0] == lesion_centres(planes)).all()
+    assert sum(train.counts().values()) == sum(train.lesions) == sum(len(b["labels"]) for b in train.truth())
+    plain = read_photographs([loaded.train], None)
+    assert (plain.images[0] == loaded.train.cache.images(loaded.train.rows[:1])[0]).all()
+    assert (train.images[0] != plain.images[0]).any()
+    kept = [np.zeros(n, bool) for n in train.lesions]
+    assert set(train.counts(kept).values()) == {0}
+
+
+def test_a_size_that_units_do_not_divide(tmp_path: Path) -> None:
+    with pytest.raises(RetinalabError, match="multiple of 64 pixels, got 96"):
+        read_photographs([parts(tmp_path, 96).train])
+
+
+def test_idrid(shared_data: Path, tmp_path: Path) -> None:
+    data = DataConfig(
+        set="idrid", root=shared_data / "idrid", options={"task": "segmentation"}, size=256, masks=True, limit=2,
+        cache=tmp_path,
+    )  # fmt: skip
+    loaded = load_parts(data, Protocol(diseases={}, split="folds"), {}, folds=4)
+    found = read_photographs([loaded.tests["idrid"]])
+    assert not found.healthy.any()
+    assert all(count > 0 for count in found.counts().values())
+    for centres, lesion in zip(found.centres, found.lesion, strict=True):
+        assert lesion[centres[:, 1], centres[:, 0]].all()
