@@ -45,7 +45,7 @@ bench: $(STAMP) ## run the benchmarks; prints tables, writes JSON below runs/ben
 
 lock: ## write requirements.lock again from the bounds in pyproject.toml
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet \
-	  --no-emit-package retinalab pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) --extra dev -o requirements.lock
+	  --no-emit-package retinalab pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) --extra dev --extra detection -o requirements.lock
 
 clean: ## remove the environment and build leftovers; runs and prepared photographs stay
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
