@@ -87,8 +87,9 @@ def build_detector(
 ) -> nn.Module:
     """A detector of the three lesions: torchvision's interface, so losses in training mode and boxes in evaluation.
 
-    ``paper`` takes ResNet-50, VGG-16 or ResNeXt-101 and torchvision's own anchors and heads; ``small`` takes
-    networks that two processors can train, and one square anchor of the truth's side.
+    ``paper`` takes ResNet-50, VGG-16 or ResNeXt-101 and torchvision's own anchors and heads (SSD's scaled so that the
+    smallest is the truth's side); ``small`` takes residual networks of one block a stage, which two processors can
+    train, and one square anchor of the truth's side.
 
     Reference: section V, Figure 8.
 
@@ -120,7 +121,7 @@ def _faster_rcnn(size: int, scale: DetectorScale, weights: bool) -> FasterRCNN:
 
 def _faster_rcnn_deformable(size: int, scale: DetectorScale, weights: bool) -> FasterRCNN:
     if scale == "small":
-        body = ResNet(Bottleneck, _SHALLOW, groups=16, width_per_group=4)
+        body = ResNet(Bottleneck, _SHALLOW, groups=8, width_per_group=4)
         return _small_faster_rcnn(deform(body, ("layer3", "layer4")), size)
     return _paper_faster_rcnn(deform(resnext101_64x4d(**_imagenet(weights))), size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from retinalab_clpi.detection import lesion_centres, read_photographs
 
 from retinalab.config import DataConfig
+from retinalab.data.cache import Cache
 from retinalab.data.parts import Parts, load_parts
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
+from tests.plugins.clpi.detection.conftest import BIT
 
 WORLD = {"photographs": 16, "views": 1}
 
@@ -60,3 +63,30 @@ def test_idrid(shared_data: Path, tmp_path: Path) -> None:
     assert all(count > 0 for count in found.counts().values())
     for centres, lesion in zip(found.centres, found.lesion, strict=True):
         assert lesion[centres[:, 1], centres[:, 0]].all()
+
+
+def test_what_is_not_annotated_is_left_out_unless_it_is_healthy(tmp_path: Path) -> None:
+    """One of the lesions not annotated anywhere: only photographs without retinopathy can be told apart from it."""
+    part = parts(tmp_path, 128).train
+    hidden = _Hidden(**{name: getattr(part.cache, name) for name in part.cache.__dataclass_fields__})
+    partly = replace(part, cache=hidden)
+    found = read_photographs([partly])
+    everything = read_photographs([part])
+    assert everything.left_out == 0
+    assert found.left_out == len(part) - everything.healthy.sum() > 0
+    assert found.healthy.all()
+    assert not found.lesion.any()
+    ill = np.flatnonzero(~everything.healthy)
+    only = replace(partly, records=part.records.take(ill), rows=part.rows[ill])
+    with pytest.raises(RetinalabError, match=f"None of {len(ill)} photographs is annotated for EX, HE, MA"):
+        read_photographs([only])
+
+
+class _Hidden(Cache):
+    """A cache whose microaneurysms nobody looked for."""
+
+    def planes(self, rows: np.ndarray) -> np.ndarray:
+        planes = super().planes(rows)
+        planes[:, 0] &= np.uint8(~BIT["MA"] & 0xFF)
+        planes[:, 1] |= BIT["MA"]
+        return planes
