@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializeAsAny,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
+    WrapSerializer,
     field_validator,
     model_validator,
 )
@@ -22,6 +25,7 @@ from retinalab.protocol import Protocol
 
 __all__ = [
     "AugmentConfig",
+    "BackgroundConfig",
     "DataConfig",
     "EarlyStopping",
     "Experiment",
@@ -93,6 +97,63 @@ class AugmentConfig(Model):
         return self
 
 
+class BackgroundConfig(Model):
+    """Subtraction of the local average colour; a plain number is the deviation of the Gaussian."""
+
+    kind: Literal["gaussian", "median"] = Field(
+        "gaussian",
+        description="the average: a Gaussian over the field of view, or the median over a square; median alone means "
+        "scale 0.05, circle 0.9, outside black",
+    )
+    scale: float = Field(
+        1 / 60,
+        gt=0,
+        le=1,
+        description="as a share of the side: deviation of the Gaussian, or half the square's side, at most 0.25",
+    )
+    gain: float = Field(4.0, gt=0, description="factor on the difference from the average")
+    circle: float | None = Field(
+        None,
+        gt=0,
+        le=1.5,
+        description="radius of the circle that is kept, as a share of half the side; null: the field of view",
+    )
+    outside: Literal["mid", "black"] = Field("mid", description="what stands outside: mid grey or black")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_kind(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("kind") == "median":
+            return {"scale": 0.05, "circle": 0.9, "outside": "black", **given}
+        return given
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> BackgroundConfig:
+        if self.kind == "median" and self.scale > 0.25:
+            raise ValueError(f"scale is at most 0.25 where kind is median, got {self.scale}")
+        return self
+
+
+def _as_background(given: Any) -> Any:
+    if isinstance(given, str):
+        try:
+            return {"scale": float(given)}
+        except ValueError:
+            raise ValueError(
+                "is a number (deviation of the Gaussian), a mapping of kind, scale, gain, circle and outside, or null"
+            ) from None
+    return {"scale": given} if isinstance(given, int | float) else given
+
+
+def _as_number(background: BackgroundConfig | None, dump: SerializerFunctionWrapHandler) -> Any:
+    if background is not None and background == BackgroundConfig(scale=background.scale):
+        return background.scale
+    return dump(background)
+
+
+Background = Annotated[BackgroundConfig | None, BeforeValidator(_as_background), WrapSerializer(_as_number)]
+
+
 class WindowConfig(Model):
     """Windows cut from the working image instead of whole photographs (patches, crops and tiles alike)."""
 
@@ -109,7 +170,21 @@ class WindowConfig(Model):
         description="lesion classes 1, 2, ... of a lesion window, in the order of precedence; 0 is none",
     )
     negatives: int = Field(
-        4, ge=0, description="windows without a lesion per photograph, where kind is lesions"
+        4,
+        ge=0,
+        description="windows without a lesion for each photograph of a set, whichever of them they are cut from",
+    )
+    negatives_from: Literal["auto", "healthy", "same"] = Field(
+        "auto",
+        description="photographs that windows without a lesion are cut from: healthy, those without retinopathy; "
+        "same, all of them, where no lesion is marked; auto, healthy where a set has such photographs, else same",
+    )
+    discard: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="share of the training lesions whose annotation is lost; what is lost at one share is lost at "
+        "every higher one",
     )
 
 
@@ -167,12 +242,10 @@ class DataConfig(Model):
     normalise: Literal["imagenet", "unit", "none"] = Field(
         "imagenet", description="imagenet mean and deviation; unit: [0, 1]; none: [0, 255]"
     )
-    background: float | None = Field(
+    background: Background = Field(
         None,
-        gt=0,
-        le=1,
-        description="subtract the local average colour: deviation of the Gaussian as a share of the input's side "
-        "(Graham: 1/60); null: not at all",
+        description="subtract the local average colour: deviation of the Gaussian as a share of the side (Graham: "
+        "1/60), or a mapping of kind, scale, gain, circle and outside; null: not at all",
     )
     masks: bool = Field(False, description="whether batches carry lesion masks")
     mask_coverage: float = Field(

@@ -22,6 +22,9 @@ class Batch(TypedDict, total=False):
         - ``label``: ``(B,)`` int64 class of a window; only where windows are cut.
         - ``index``: ``(B,)`` int64 row of the data module's table for this part (records, or windows).
         - ``warp``: ``(B, 2, 3)`` and ``colour``: ``(B, 3, 4)`` float32, only on the way to the device.
+        - ``average``: ``(B, 3, h, w)`` float32, pieces of reduced local averages, and ``average_warp``: ``(B, 2, 3)``,
+          input pixel -> pixel of the piece; ``place``: ``(B, 2, 3)``, input pixel -> working image. Only on the way
+          to the subtraction of the background, where it needs them.
     """
 
     image: Tensor
@@ -32,3 +35,6 @@ class Batch(TypedDict, total=False):
     index: Tensor
     warp: Tensor
     colour: Tensor
+    average: Tensor
+    average_warp: Tensor
+    place: Tensor

@@ -25,11 +25,14 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from retinalab.config import BackgroundConfig
 from retinalab.data import decode, fov, jpeg, likeness, outline
+from retinalab.data.averages import prepare_averages, read_averages
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.home import default_cache
 from retinalab.data.likeness import likeness_hash
 from retinalab.data.sets import PhotographSet
+from retinalab.data.shards import Layout, read_whole, read_windows, write_file
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, Records
 
@@ -38,6 +41,7 @@ __all__ = ["Cache", "Prepared", "prepare"]
 FORMAT = 2
 SHARD = 64
 _PLANES = 2
+_EVERYWHERE = 255
 
 
 class Prepared(Protocol):
@@ -60,6 +64,20 @@ class Prepared(Protocol):
 
     def planes(self, rows: np.ndarray) -> np.ndarray:
         """``(B, 2, S, S)`` uint8 lesion planes."""
+
+    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
+
+    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
+
+    def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
+        """Compute what is missing of these photographs' local average colours."""
+
+    def average_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, background: BackgroundConfig
+    ) -> np.ndarray:
+        """``(B, side, side, 3)`` float32 in [0, 1]: pieces of reduced averages, within them."""
 
 
 @dataclass(frozen=True)
@@ -88,28 +106,39 @@ class Cache:
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
-        return self._gather("images", rows, (self.size, self.size, 3))
+        return read_whole(self.folder, self._image_layout, rows)[:, 0]
 
     def planes(self, rows: np.ndarray) -> np.ndarray:
         """``(B, 2, S, S)`` uint8: bit i of plane 0 is lesion i; of plane 1, that lesion i is not to be judged there."""
+        return read_whole(self.folder, self._plane_layout, rows)[..., 0]
+
+    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
+        return read_windows(self.folder, self._image_layout, rows, corners, side)[:, 0]
+
+    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
+        return read_windows(self.folder, self._plane_layout, rows, corners, side)[..., 0]
+
+    def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
+        """Compute what is missing of these photographs' local average colours."""
+        prepare_averages(self.folder, self._image_layout, rows, background)
+
+    def average_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, background: BackgroundConfig
+    ) -> np.ndarray:
+        """``(B, side, side, 3)`` float32 in [0, 1]: pieces of reduced averages, within them."""
+        return read_averages(self.folder, self._image_layout, rows, corners, side, background)
+
+    @property
+    def _image_layout(self) -> Layout:
+        return Layout("images", SHARD, 1, self.size, 3)
+
+    @property
+    def _plane_layout(self) -> Layout:
         if not self.masks:
             raise RetinalabError("These photographs were prepared without lesion masks. Set data.masks=true.")
-        return self._gather("planes", rows, (_PLANES, self.size, self.size))
-
-    def _gather(self, kind: str, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        out = np.empty((len(rows), *shape), np.uint8)
-        for position, row in enumerate(rows):
-            shard, place = divmod(int(row), SHARD)
-            count = int(np.prod(shape))
-            with (self.folder / f"{shard:05d}.{kind}").open("rb") as file:
-                file.seek(place * count)
-                read = file.readinto(memoryview(out[position]).cast("B"))
-            if read != count:
-                raise RetinalabError(
-                    f"{self.folder / f'{shard:05d}.{kind}'} is shorter than it was written. Remove "
-                    f"{self.folder} and try again."
-                )
-        return out
+        return Layout("planes", SHARD, _PLANES, self.size, 1, outside=(0, _EVERYWHERE))
 
 
 def prepare(
@@ -224,10 +253,10 @@ def _fill(job: _Job, description: Path) -> None:
                 raise  # permissions may be mended without a trace in the key
             entry["reason"] = str(error)
         entries.append(entry)
-    _write(description.with_suffix(".images"), images.tobytes())
+    write_file(description.with_suffix(".images"), images.tobytes())
     if planes is not None:
-        _write(description.with_suffix(".planes"), planes.tobytes())
-    _write(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
+        write_file(description.with_suffix(".planes"), planes.tobytes())
+    write_file(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
 
 
 def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
@@ -245,18 +274,6 @@ def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarr
                 crop_mask(found[lesion], field, job.size, job.coverage).astype(np.uint8) << bit
             ).astype(np.uint8)
     return planes
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _reserve(place: Path, needed: int) -> None:

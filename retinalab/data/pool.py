@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from retinalab.config import BackgroundConfig
 from retinalab.data.cache import Prepared
 from retinalab.data.part import Part
 from retinalab.data.splits import Split
@@ -58,6 +59,34 @@ class PooledCache:
         out = np.empty((len(rows), 2, self.size, self.size), np.uint8)
         for cache, places, own in self._shares(rows):
             out[places] = cache.planes(own)
+        return out
+
+    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
+        out = np.empty((len(rows), side, side, 3), np.uint8)
+        for cache, places, own in self._shares(rows):
+            out[places] = cache.image_windows(own, corners[places], side)
+        return out
+
+    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
+        out = np.empty((len(rows), 2, side, side), np.uint8)
+        for cache, places, own in self._shares(rows):
+            out[places] = cache.plane_windows(own, corners[places], side)
+        return out
+
+    def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
+        """Compute what is missing of these photographs' local average colours."""
+        for cache, _, own in self._shares(rows):
+            cache.prepare_averages(own, background)
+
+    def average_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, background: BackgroundConfig
+    ) -> np.ndarray:
+        """``(B, side, side, 3)`` float32 in [0, 1]: pieces of reduced averages, within them."""
+        out = np.empty((len(rows), side, side, 3), np.float32)
+        for cache, places, own in self._shares(rows):
+            out[places] = cache.average_windows(own, corners[places], side, background)
         return out
 
     def _shares(self, rows: np.ndarray) -> list[tuple[Prepared, np.ndarray, np.ndarray]]:

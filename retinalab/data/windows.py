@@ -2,38 +2,47 @@
 
 One row a window: ``photograph`` (row of the records), ``x`` and ``y`` (its centre, pixels of the working image, pixel
 centres at integers) and ``label``. A window of side s covers the pixels from x - s//2 to x - s//2 + s - 1.
-Near the border
-it is not moved, so that its centre stays in its lesion: what lies outside the photograph is black there.
+Near the border it is not moved, so that its centre stays in its lesion: what lies outside the photograph is black
+there, and of its masks not to be judged.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from retinalab.config import WindowConfig
-from retinalab.data.cache import Prepared
 from retinalab.records import LESIONS
 from retinalab.transforms.draw import generator
 
-__all__ = ["cut", "grid_windows", "lesion_windows", "window_table"]
+__all__ = ["Lesion", "cut", "cut_at", "find_lesions", "free_windows", "grid_windows", "lesion_windows"]
 
 _NEGATIVES = 0x9E6A
+_TRIES = 20
 
 
-def window_table(config: WindowConfig, cache: Prepared, rows: np.ndarray, seed: int) -> pd.DataFrame:
-    """The windows of the given photographs; those of one photograph follow one another.
+@dataclass(frozen=True)
+class Lesion:
+    """What one window is cut round: a connected lesion, or several that share a centre.
 
-    Shape:
-        - ``rows``: ``(n,)`` int, rows of the cache.
-        - Returns: columns ``photograph`` (position in ``rows``), ``x``, ``y``, ``label`` (-1 where the kind has none).
+    Attributes:
+        x, y: the centre, in the lesion.
+        label: class of the lesion there, from 1.
+        pieces: of each connected component its bit, the rows and columns of its box, and its pixels in it.
     """
-    if config.kind == "grid":
-        return grid_windows(len(rows), cache.size, config.size, config.stride or config.size)
-    tables = [lesion_windows(cache.planes(np.array([row]))[0], config, seed, int(row)) for row in rows]
-    table = pd.concat([t.assign(photograph=i) for i, t in enumerate(tables)], ignore_index=True)
-    return table[["photograph", "x", "y", "label"]]
+
+    x: int
+    y: int
+    label: int
+    pieces: tuple[tuple[int, slice, slice, np.ndarray], ...]
+
+    def erased(self, marked: np.ndarray) -> None:
+        """Take its annotation out of a plane of lesion bits, in place."""
+        for bit, rows, columns, pixels in self.pieces:
+            marked[rows, columns][pixels] &= np.uint8(~bit & 0xFF)
 
 
 def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.DataFrame:
@@ -51,34 +60,101 @@ def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.Data
 
 
 def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> pd.DataFrame:
-    """One window for each connected lesion, and negatives whose whole window is known to be free of lesions.
+    """One window for each connected lesion, and windows known to be free of lesions, of one photograph.
 
     A window is labelled by the lesion at its centre, the earlier of ``config.classes`` first.
 
+    Args:
+        planes: lesion planes of the photograph.
+        config: classes, size, and how many windows without a lesion.
+        seed, row: what the places of those follow from.
+
     Shape:
         - ``planes``: ``(2, S, S)`` uint8, as :meth:`retinalab.data.cache.Cache.planes`.
+        - Returns: columns ``x``, ``y``, ``label``.
     """
-    bits = {lesion: 1 << LESIONS.index(lesion) for lesion in config.classes}
-    found: list[tuple[int, int, int]] = []
-    for lesion in config.classes:
-        count, labels = cv2.connectedComponents(
-            ((planes[0] & bits[lesion]) > 0).astype(np.uint8), connectivity=8
-        )
+    found = [(lesion.x, lesion.y, lesion.label) for lesion in find_lesions(planes[0], config.classes)]
+    free = free_windows(planes, config, config.negatives, seed, row)
+    return pd.DataFrame([*found, *((x, y, 0) for x, y in free)], columns=["x", "y", "label"])
+
+
+def find_lesions(marked: np.ndarray, classes: tuple[str, ...]) -> list[Lesion]:
+    """The connected lesions of some classes, each with the pixel of it nearest its centroid.
+
+    Lesions of several classes whose windows would coincide are one.
+
+    Shape:
+        - ``marked``: ``(S, S)`` uint8, bit i of a pixel is lesion i.
+    """
+    bits = {lesion: 1 << LESIONS.index(lesion) for lesion in classes}
+    found: dict[tuple[int, int], Lesion] = {}
+    for bit in bits.values():
+        mask = ((marked & bit) > 0).astype(np.uint8)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for component in range(1, count):
-            y, x = _inner_point(labels == component)
-            found.append((x, y, _label(int(planes[0, y, x]), config.classes, bits)))
-    found.extend(_negatives(planes, config, seed, row))
-    return pd.DataFrame(found, columns=["x", "y", "label"]).drop_duplicates(["x", "y"], ignore_index=True)
+            left, top, width, height = (int(value) for value in boxes[component][:4])
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            pixels = labels[rows, columns] == component
+            y, x = _inner_point(pixels)
+            centre, piece = (left + x, top + y), (bit, rows, columns, pixels)
+            label = _label(int(marked[top + y, left + x]), classes, bits)
+            before = found[centre].pieces if centre in found else ()
+            found[centre] = Lesion(*centre, label, (*before, piece))
+    return list(found.values())
+
+
+def free_windows(
+    planes: np.ndarray, config: WindowConfig, count: int, seed: int, row: int, healthy: bool = False
+) -> list[tuple[int, int]]:
+    """Centres of random windows that lie in the photograph and hold no pixel of a lesion, whatever its class.
+
+    They lie anywhere in the square, also beyond the field of view, which a network that was trained on windows
+    sees as well. Where a lesion asked for was not annotated, nothing is known to be free of it, unless the photograph
+    is ``healthy``.
+
+    Args:
+        planes: lesion planes of the photograph.
+        config: size and classes.
+        count: how many are wanted; fewer are found where there is little room.
+        seed, row: what their places follow from.
+        healthy: whether the photograph is known to show no lesion.
+
+    Shape:
+        - ``planes``: ``(2, S, S)`` uint8.
+    """
+    side, half = planes.shape[1], config.size // 2
+    if side < config.size:
+        return []
+    asked = sum(1 << LESIONS.index(lesion) for lesion in config.classes)
+    if healthy:
+        asked &= ~int(np.bitwise_and.reduce(planes[1], axis=None))
+    centres = generator(seed, row, _NEGATIVES).integers(
+        half, side - config.size + half + 1, (_TRIES * count, 2)
+    )
+    summed = cv2.integral(((planes[0] > 0) | ((planes[1] & asked) > 0)).astype(np.uint8))
+    left, top = centres[:, 0] - half, centres[:, 1] - half
+    right, bottom = left + config.size, top + config.size
+    inside = summed[bottom, right] - summed[top, right] - summed[bottom, left] + summed[top, left]
+    free = dict.fromkeys((int(x), int(y)) for x, y in centres[inside == 0])
+    return list(free)[:count]
 
 
 def cut(image: np.ndarray, x: int, y: int, size: int) -> np.ndarray:
-    """Cut one window; black (0) where it leaves the image.
+    """Cut one window about its centre; black (0) where it leaves the image.
 
     Shape:
         - ``image``: ``(S, S)`` or ``(S, S, C)``. Returns: ``(size, size)`` or ``(size, size, C)``.
     """
+    return cut_at(image, x - size // 2, y - size // 2, size)
+
+
+def cut_at(image: np.ndarray, left: int, top: int, size: int) -> np.ndarray:
+    """Cut one window from its upper left corner; black (0) where it leaves the image.
+
+    Shape:
+        - as :func:`cut`.
+    """
     out = np.zeros((size, size, *image.shape[2:]), image.dtype)
-    top, left = y - size // 2, x - size // 2
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + size, image.shape[0]), min(left + size, image.shape[1])
     if y1 > y0 and x1 > x0:
@@ -95,19 +171,3 @@ def _inner_point(component: np.ndarray) -> tuple[int, int]:
 
 def _label(present: int, classes: tuple[str, ...], bits: dict[str, int]) -> int:
     return next(number for number, lesion in enumerate(classes, start=1) if present & bits[lesion])
-
-
-def _negatives(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> list[tuple[int, int, int]]:
-    side, half = planes.shape[1], config.size // 2
-    rng = generator(seed, row, _NEGATIVES)
-    asked = sum(1 << LESIONS.index(lesion) for lesion in config.classes)
-    summed = cv2.integral(((planes[0] > 0) | ((planes[1] & asked) > 0)).astype(np.uint8))
-    chosen: list[tuple[int, int, int]] = []
-    for x, y in rng.integers(half, max(side - half, half + 1), (20 * config.negatives, 2)):
-        top, left = max(y - half, 0), max(x - half, 0)
-        bottom, right = min(y - half + config.size, side), min(x - half + config.size, side)
-        inside = summed[bottom, right] - summed[top, right] - summed[bottom, left] + summed[top, left]
-        in_circle = (x - side / 2) ** 2 + (y - side / 2) ** 2 < (side / 2 - half / 2) ** 2
-        if len(chosen) < config.negatives and inside == 0 and in_circle:
-            chosen.append((int(x), int(y), 0))
-    return chosen

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 
-from retinalab.config import Stage
+from retinalab.config import BackgroundConfig, Stage
+from retinalab.data.averages import average_pixels
 from retinalab.data.batch import Batch
 from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
 from retinalab.data.part import Part
+from retinalab.data.windows import cut_at
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
@@ -70,6 +72,25 @@ class _Held:
         planes = np.zeros((len(rows), 2, self.size, self.size), np.uint8)
         planes[:, 1] = (1 << len(LESIONS)) - 1
         return planes
+
+    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        return np.stack(
+            [cut_at(self.pixels[row], x, y, side) for row, (x, y) in zip(rows, corners, strict=True)]
+        )
+
+    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+        planes = np.zeros((len(rows), 2, side, side), np.uint8)
+        planes[:, 1] = (1 << len(LESIONS)) - 1
+        return planes
+
+    def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
+        """Nothing is kept of them."""
+
+    def average_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, background: BackgroundConfig
+    ) -> np.ndarray:
+        averages = average_pixels(self.pixels[rows], background)
+        return np.stack([cut_at(one, x, y, side) for one, (x, y) in zip(averages, corners, strict=True)])
 
 
 class Batches:

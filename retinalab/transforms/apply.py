@@ -10,7 +10,7 @@ from torch import Tensor
 
 from retinalab.transforms.draw import IDENTITY_COLOUR
 
-__all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "normalise"]
+__all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "colour_of", "normalise"]
 
 _BLACK = 0.5 / 255
 _MEAN = {"imagenet": (0.485, 0.456, 0.406)}
@@ -69,8 +69,18 @@ def apply_colour(images: Tensor, colour: Tensor) -> Tensor:
     Shape:
         - ``images``: ``(B, 3, H, W)``, float32 in [0, 1]. ``colour``: ``(B, 3, 4)``. Returns: as ``images``.
     """
-    mixed = torch.einsum("bij,bjhw->bihw", colour[:, :, :3], images) + colour[:, :, 3, None, None]
-    return torch.where(images.amax(1, keepdim=True) < _BLACK, torch.zeros_like(mixed), mixed.clamp(0, 1))
+    mixed = colour_of(images, colour)
+    return torch.where(images.amax(1, keepdim=True) < _BLACK, torch.zeros_like(mixed), mixed)
+
+
+def colour_of(pixels: Tensor, colour: Tensor) -> Tensor:
+    """Apply each photograph's colour matrix to every pixel, black ones too, and clamp once.
+
+    Shape:
+        - as :func:`apply_colour`.
+    """
+    mixed = torch.einsum("bij,bjhw->bihw", colour[:, :, :3], pixels) + colour[:, :, 3, None, None]
+    return mixed.clamp(0, 1)
 
 
 def normalise(images: Tensor, how: str) -> Tensor:

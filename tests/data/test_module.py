@@ -164,9 +164,11 @@ def test_balanced_windows_bring_each_class_equally_often(module: Any) -> None:
 def test_no_training_batch_or_window_is_said(module: Any) -> None:
     with pytest.raises(RetinalabError, match=r"20 photographs or windows make no training batch of 64"):
         module(batch_size=64, drop_last=True).train_dataloader()
-    windows = {"kind": "lesions", "classes": ["NV"], "negatives": 0}
+    windows = {"kind": "lesions", "size": 16, "classes": ["NV"], "negatives": 0}
     made = module("idrid", options={"task": "segmentation"}, windows=windows)
-    with pytest.raises(RetinalabError, match=r"No window can be cut from the 3 photographs of part train"):
+    with pytest.raises(
+        RetinalabError, match=r"Part train of idrid has no window of class NV: 3 photographs, 0 of"
+    ):
         made.train_dataloader()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from retinalab.config import WindowConfig
-from retinalab.data.windows import cut, grid_windows, lesion_windows
+from retinalab.data.windows import cut, cut_at, find_lesions, free_windows, grid_windows, lesion_windows
 from retinalab.records import LESIONS
 
 BIT = {lesion: 1 << i for i, lesion in enumerate(LESIONS)}
@@ -74,7 +74,7 @@ def test_a_window_of_a_lesion_of_no_asked_class_is_not_made() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**31), st.integers(8, 24), st.integers(0, 6))
-def test_negatives_are_free_of_lesions_and_lie_in_the_field(seed: int, size: int, spots: int) -> None:
+def test_negatives_are_free_of_lesions_and_lie_in_the_photograph(seed: int, size: int, spots: int) -> None:
     rng = np.random.default_rng(seed)
     mask = np.zeros((96, 96), np.uint8)
     for x, y in rng.integers(0, 96, (spots, 2)):
@@ -87,7 +87,8 @@ def test_negatives_are_free_of_lesions_and_lie_in_the_field(seed: int, size: int
     for x, y, label in found[["x", "y", "label"]].to_numpy():
         assert label == 0
         assert cut(planes[0], x, y, size).max() == 0
-        assert np.hypot(x - 48, y - 48) < 48
+        assert 0 <= x - size // 2 <= x - size // 2 + size <= 96
+        assert 0 <= y - size // 2 <= y - size // 2 + size <= 96
     again = lesion_windows(planes, config(size=size, negatives=5), seed, 0)
     pd.testing.assert_frame_equal(found, again)
 
@@ -98,6 +99,38 @@ def test_where_lesions_were_not_annotated_nothing_counts_as_free_of_them() -> No
     assert len(lesion_windows(planes, config(negatives=5), 0, 0)) == 0
     planes[1] = BIT["NV"]  # of no asked class
     assert len(lesion_windows(planes, config(negatives=5), 0, 0)) == 5
+
+
+def test_a_photograph_without_retinopathy_needs_no_annotation_but_what_is_not_to_be_judged_stays_out() -> (
+    None
+):
+    planes = np.zeros((2, 96, 96), np.uint8)
+    planes[1] |= BIT["HE"]
+    found = free_windows(planes, config(), 5, 0, 0, healthy=True)
+    assert len(set(found)) == 5
+    planes[1, :, :60] |= BIT["EX"]  # of a class that is annotated elsewhere
+    for x, _ in free_windows(planes, config(), 5, 0, 0, healthy=True):
+        assert x - 8 >= 60
+
+
+def test_negatives_reach_the_photographs_border() -> None:
+    planes = np.zeros((2, 40, 40), np.uint8)
+    found = np.array(free_windows(planes, config(size=16), 400, 0, 0))
+    assert found.min(0).tolist() == [8, 8]
+    assert found.max(0).tolist() == [32, 32]
+    assert free_windows(planes, config(size=48), 4, 0, 0) == []
+
+
+def test_a_lost_annotation_takes_its_lesion_and_no_other() -> None:
+    he, ma = disc(64, 20, 20, 6), disc(64, 44, 44, 2) | disc(64, 20, 20, 3)
+    planes = lesions(HE=he, MA=ma)
+    found = {(one.x, one.y): one for one in find_lesions(planes[0], ("EX", "HE", "MA"))}
+    assert {at: one.label for at, one in found.items()} == {(20, 20): 2, (44, 44): 3}
+    assert len(found[20, 20].pieces) == 2  # both share a centre, and one window
+    found[20, 20].erased(planes[0])
+    assert np.array_equal(planes[0] > 0, disc(64, 44, 44, 2) > 0)
+    found[44, 44].erased(planes[0])
+    assert not planes[0].any()
 
 
 @settings(deadline=None, max_examples=40)
@@ -128,6 +161,7 @@ def test_a_cut_is_the_padded_image_about_its_centre(size: int, at: tuple[int, in
     top, left = y + 30 - size // 2, x + 30 - size // 2
     assert np.array_equal(cut(image, x, y, size), padded[top : top + size, left : left + size])
     assert np.array_equal(cut(image[..., 0], x, y, size), padded[top : top + size, left : left + size, 0])
+    assert np.array_equal(cut_at(image, left - 30, top - 30, size), cut(image, x, y, size))
 
 
 def test_windows_of_drawn_lesions_match_scipys_components() -> None:

@@ -170,9 +170,9 @@ class Idrid(PhotographSet):
                     folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + 1000 + number, 2
                 )
                 place = folder / _SEGMENTATION / _MASKS / _PARTS[part]
-                for lesion, subfolder in _LESION_FOLDERS.items():
+                for row, (lesion, subfolder) in enumerate(_LESION_FOLDERS.items()):
                     if lesion != "SE" or number % 2:
-                        fake_mask(place / subfolder / f"{name}_{lesion}.tif", (40 + number, 30))
+                        fake_mask(place / subfolder / f"{name}_{lesion}.tif", (40 + number, 30 + 9 * row))
                 fake_mask(place / "5. Optic Disc" / f"{name}_OD.tif", (60, 36), radius=4)
         return folder
 

@@ -1,0 +1,74 @@
+"""Windows of files against padded arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retinalab.data.shards import Layout, read_whole, read_windows, write_file
+from retinalab.errors import RetinalabError
+
+PHOTOGRAPHS, PLANES, SIDE, CHANNELS = 7, 2, 12, 3
+OUTSIDE = (9, 255)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, Layout]:
+    """Seven photographs of two planes in files of three."""
+    folder = tmp_path_factory.mktemp("shards")
+    pixels = np.random.default_rng(0).integers(0, 60_000, (PHOTOGRAPHS, PLANES, SIDE, SIDE, CHANNELS))
+    pixels = pixels.astype(np.uint16)
+    for shard in range(3):
+        write_file(folder / f"{shard:05d}.sort", pixels[shard * 3 : shard * 3 + 3].tobytes())
+    return folder, pixels, Layout("sort", 3, PLANES, SIDE, CHANNELS, np.uint16, OUTSIDE)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, PHOTOGRAPHS - 1), st.integers(-20, 20), st.integers(-20, 20)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(1, 2 * SIDE),
+)
+def test_a_window_is_the_padded_photograph_from_its_corner(
+    stored: tuple[Path, np.ndarray, Layout], wanted: list[tuple[int, int, int]], side: int
+) -> None:
+    folder, pixels, layout = stored
+    rows, corners = np.array([w[0] for w in wanted]), np.array([w[1:] for w in wanted])
+    found = read_windows(folder, layout, rows, corners, side)
+    assert found.dtype == np.uint16
+    for window, row, (left, top) in zip(found, rows, corners, strict=True):
+        for plane, value in enumerate(OUTSIDE):
+            padded = np.pad(pixels[row, plane], ((50, 50), (50, 50), (0, 0)), constant_values=value)
+            assert np.array_equal(window[plane], padded[top + 50 :, left + 50 :][:side, :side])
+
+
+def test_whole_photographs(stored: tuple[Path, np.ndarray, Layout]) -> None:
+    folder, pixels, layout = stored
+    assert np.array_equal(read_whole(folder, layout, np.array([6, 0, 3])), pixels[[6, 0, 3]])
+    assert read_whole(folder, layout, np.array([], int)).shape == (0, PLANES, SIDE, SIDE, CHANNELS)
+
+
+def test_a_cut_file_is_said_and_a_broken_write_leaves_none(
+    stored: tuple[Path, np.ndarray, Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, pixels, layout = stored
+    content = pixels[:3].tobytes()
+    write_file(tmp_path / "00000.sort", content[:-1])
+    assert np.array_equal(read_whole(tmp_path, layout, np.array([1])), pixels[[1]])
+    with pytest.raises(RetinalabError, match=r"00000\.sort is shorter than it was written\. Remove"):
+        read_whole(tmp_path, layout, np.array([2]))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_file(tmp_path / "00001.sort", content)
+    assert [path.name for path in tmp_path.iterdir()] == ["00000.sort"]
