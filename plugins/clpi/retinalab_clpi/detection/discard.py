@@ -6,19 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from retinalab.data.window_table import discarded
 from retinalab.errors import RetinalabError
-from retinalab.transforms.draw import generator
 
 __all__ = ["annotated"]
-
-_DISCARD = 0xD15C
 
 
 def annotated(lesions: Sequence[int], rate: float, seed: int) -> tuple[np.ndarray, ...]:
     """Which lesions keep their annotation.
 
     Lesions are drawn from all photographs together. What is lost at one rate is lost at every higher rate of the same
-    seed, so that two rates differ by the loss alone.
+    seed, so that two rates differ by the loss alone. The same lesions are lost as by ``data.windows.discard``.
 
     Reference: section V, Figure 8.
 
@@ -43,6 +41,4 @@ def annotated(lesions: Sequence[int], rate: float, seed: int) -> tuple[np.ndarra
         raise RetinalabError(
             f"Cannot discard a share of {rate} of the lesions. Give a rate of 0 or more and below 1, such as 0.3."
         )
-    total = int(sum(lesions))
-    rank = generator(seed, _DISCARD).permutation(total)
-    return tuple(np.split(rank >= round(rate * total), np.cumsum(lesions)[:-1]))
+    return tuple(~lost for lost in discarded(lesions, rate, seed))

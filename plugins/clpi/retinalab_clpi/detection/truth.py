@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from retinalab.config import WindowConfig
-from retinalab.data.windows import lesion_windows
+from retinalab.data.windows import find_lesions
 from retinalab.transforms.draw import generator
 from retinalab_clpi.generator import FIELD, LESION_CLASSES, STRIDE
 
@@ -29,7 +28,6 @@ int64: 1, 2, ... as ``LESION_CLASSES``; of detections also ``scores`` (n,) float
 _HALF = FIELD // 2
 _BEFORE = (FIELD - STRIDE) // 2
 _CHANCE = 0xC4A2
-_POSITIVES = WindowConfig(size=FIELD, kind="lesions", classes=LESION_CLASSES, negatives=0)
 
 
 def lesion_centres(planes: np.ndarray) -> np.ndarray:
@@ -44,8 +42,8 @@ def lesion_centres(planes: np.ndarray) -> np.ndarray:
         - ``planes``: ``(2, S, S)`` uint8, as :meth:`retinalab.data.cache.Cache.planes`.
         - Returns: ``(n, 3)`` int64: x, y, class from 1.
     """
-    windows = lesion_windows(planes, _POSITIVES, 0, 0)
-    return np.array(windows[["x", "y", "label"]], np.int64)
+    found = find_lesions(planes[0], LESION_CLASSES)
+    return np.array([(lesion.x, lesion.y, lesion.label) for lesion in found], np.int64).reshape(-1, 3)
 
 
 def lesion_boxes(centres: np.ndarray, size: int) -> Boxes:
