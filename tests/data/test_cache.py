@@ -206,8 +206,8 @@ def test_masks_become_planes_of_present_and_of_unjudged(tmp_path: Path) -> None:
     number = int(records.table["image"][row].removesuffix(".jpg")[-2:])
     x, y, side = cache.boxes[row]
     ys, xs = np.nonzero(planes[row, 0] & 1)
-    assert xs.mean() == pytest.approx((40 + number - x) * 66 / side, abs=1)
-    assert ys.mean() == pytest.approx((30 - y) * 66 / side, abs=1)
+    assert xs.mean() == pytest.approx((60 + number - x) * 66 / side, abs=1)
+    assert ys.mean() == pytest.approx((45 - y) * 66 / side, abs=1)
 
 
 def test_planes_that_were_not_prepared_are_refused(root: Path, tmp_path: Path) -> None:

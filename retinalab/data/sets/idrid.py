@@ -34,6 +34,8 @@ _LESION_FOLDERS = {
 _GRADING, _SEGMENTATION = "B. Disease Grading", "A. Segmentation"
 _IMAGES, _LABELS, _MASKS = "1. Original Images", "2. Groundtruths", "2. All Segmentation Groundtruths"
 _NAME, _DR, _DME = "Image name", "Retinopathy grade", "Risk of macular edema"
+_FAKE_SHAPE = (108, 144)
+"""Of drawn photographs: their field of view holds a window of 68 pixels with room to spare."""
 
 
 class IdridOptions(SetOptions):
@@ -160,20 +162,21 @@ class Idrid(PhotographSet):
             for number in numbers:
                 name, grade = f"IDRiD_{number:03d}", number % 5
                 drawn = seed + number + (len(grading["train"]) if part == "test" else 0)
-                fake_photograph(folder / _GRADING / _IMAGES / _PARTS[part] / f"{name}.jpg", drawn, grade)
+                path = folder / _GRADING / _IMAGES / _PARTS[part] / f"{name}.jpg"
+                fake_photograph(path, drawn, grade, _FAKE_SHAPE)
                 rows.append({_NAME: name, _DR: grade, f"{_DME} ": number % 3, "": ""})
             write_csv(folder / _GRADING / _LABELS / _LABEL_FILES[part], rows)
         for part, numbers in {"train": range(1, 5), "test": range(5, 7)}.items():
             for number in numbers:
                 name = f"IDRiD_{number:02d}"
-                fake_photograph(
-                    folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg", seed + 1000 + number, 2
-                )
+                path = folder / _SEGMENTATION / _IMAGES / _PARTS[part] / f"{name}.jpg"
+                fake_photograph(path, seed + 1000 + number, 2, _FAKE_SHAPE)
                 place = folder / _SEGMENTATION / _MASKS / _PARTS[part]
                 for row, (lesion, subfolder) in enumerate(_LESION_FOLDERS.items()):
                     if lesion != "SE" or number % 2:
-                        fake_mask(place / subfolder / f"{name}_{lesion}.tif", (40 + number, 30 + 9 * row))
-                fake_mask(place / "5. Optic Disc" / f"{name}_OD.tif", (60, 36), radius=4)
+                        path = place / subfolder / f"{name}_{lesion}.tif"
+                        fake_mask(path, (60 + number, 45 + 13 * row), 4, _FAKE_SHAPE)
+                fake_mask(place / "5. Optic Disc" / f"{name}_OD.tif", (90, 54), 6, _FAKE_SHAPE)
         return folder
 
 

@@ -41,10 +41,10 @@ def test_idrid_masks_disc_and_absent_lesions(tmp_path: Path) -> None:
         "test/IDRiD_05": 1, "test/IDRiD_06": 0,
     }  # fmt: skip
     assert (table["present_NV"] == -1).all()
-    assert (table[["disc_x", "disc_y"]] == [60, 36]).all(axis=None)
+    assert (table[["disc_x", "disc_y"]] == [90, 54]).all(axis=None)
     masks = opened.masks(records, 1)
     assert sorted(masks) == ["EX", "HE", "MA", "SE"]
-    assert masks["MA"][30, 42]
+    assert masks["MA"][45, 62]
     assert not masks["SE"].any()
 
 
