@@ -22,12 +22,15 @@ class Scale:
         levels: the meaning of grade 0, 1, ... in order.
         referable: the lowest grade that counts as referable (for a binary scale: 1).
         ordinal: whether distances between grades mean something (quadratic kappa).
+        unacceptable: (low, high): a grade up to ``low`` taken for one from ``high`` on, or the reverse, is an
+            unacceptable error; None where the scale knows none.
     """
 
     name: str
     levels: tuple[str, ...]
     referable: int
     ordinal: bool = True
+    unacceptable: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
@@ -39,7 +42,12 @@ SCALES: MappingProxyType[str, Scale] = MappingProxyType(
     {
         scale.name: scale
         for scale in (
-            Scale("icdr5", ("none", "mild", "moderate", "severe", "proliferative"), referable=2),
+            Scale(
+                "icdr5",
+                ("none", "mild", "moderate", "severe", "proliferative"),
+                referable=2,
+                unacceptable=(1, 3),
+            ),
             Scale("messidor4", ("grade 0", "grade 1", "grade 2", "grade 3"), referable=2),
             Scale("referable", ("not referable", "referable"), referable=1),
             Scale("any", ("no retinopathy", "retinopathy"), referable=1),

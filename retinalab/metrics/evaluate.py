@@ -17,6 +17,7 @@ from retinalab.metrics.figures import (
     presence_figures,
     window_figures,
 )
+from retinalab.metrics.grading import confusion_matrix, unacceptable_errors
 from retinalab.metrics.measure import Build, Measure, Metric
 from retinalab.metrics.statistics import Clusters
 from retinalab.metrics.tables import complete_predictions, diseases_of, lesions_of, probabilities_of
@@ -77,6 +78,7 @@ def evaluate(
             out |= measure(
                 f"{prefix}/{disease}", known, _on(disease_figures, disease, scales[disease]), disease
             )
+            _count_errors(out, f"{prefix}/{disease}/unacceptable", known, disease, scales[disease])
         if len(graded) > 1:
             known = rows[(rows[list(graded)] >= 0).all(axis=1)]
             out |= measure(f"{prefix}/joint", known, _on(joint_figures, graded), graded[0])
@@ -129,6 +131,14 @@ def majority(
             scored = measure(f"{prefix}/{name}", rows, _on(joint_figures, columns))
             out |= {f"{key}_majority": metric for key, metric in scored.items()}
     return out
+
+
+def _count_errors(out: dict[str, Metric], key: str, rows: pd.DataFrame, disease: str, scale: Scale) -> None:
+    if key in out:
+        confusion = confusion_matrix(rows[disease], rows[f"{disease}_grade"], scale.size)
+        errors = unacceptable_errors(confusion, scale)
+        out[key]["counts"] = {way: int(count) for way, count in errors.items()}
+        out[key]["of"] = int(confusion.sum())
 
 
 def _presence(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Metric]:

@@ -28,8 +28,10 @@ __all__ = [
     "precision_recall_f1",
     "ratio",
     "referable_score",
+    "score_from",
     "sensitivity",
     "summary",
+    "unacceptable_errors",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -129,6 +131,34 @@ def grade_error(confusion: Array) -> Array:
     return ratio((confusion * distance).sum(axis=(-2, -1)), confusion.sum(axis=(-2, -1)))
 
 
+def unacceptable_errors(confusion: Array, scale: Scale) -> dict[str, Array]:
+    """Photographs graded low though severe, or severe though low, by which way they were mistaken.
+
+    On the ICDR scale: none or mild (0-1) taken for severe or proliferative (3-4), and the reverse.
+
+    Reference: CLPI, section IV-D, Table VII (the corners of the confusion matrices).
+
+    Shape:
+        - ``confusion``: ``(..., K, K)``, K grades of ``scale``.
+        - Returns: the two ways in words to counts ``(...)``; empty where the scale knows no such errors.
+
+    Example:
+        >>> from retinalab.protocol import SCALES
+        >>> found = unacceptable_errors(np.arange(25.0).reshape(5, 5), SCALES["icdr5"])
+        >>> {way: float(count) for way, count in found.items()}
+        {'0-1 as 3-4': 24.0, '3-4 as 0-1': 72.0}
+    """
+    if scale.unacceptable is None:
+        return {}
+    low, high = scale.unacceptable
+    last = scale.size - 1
+    mild, severe = (f"{a}-{b}" if a < b else f"{a}" for a, b in ((0, low), (high, last)))
+    return {
+        f"{mild} as {severe}": confusion[..., : low + 1, high:].sum(axis=(-2, -1)),
+        f"{severe} as {mild}": confusion[..., high:, : low + 1].sum(axis=(-2, -1)),
+    }
+
+
 def summary(confusion: Array, scale: Scale) -> dict[str, Array]:
     """Every figure that a confusion matrix alone gives, by its name in the metric keys.
 
@@ -145,6 +175,8 @@ def summary(confusion: Array, scale: Scale) -> dict[str, Array]:
             "mae": grade_error(confusion),
         }
     figures |= {"precision": precision, "recall": recall, "f1": f1}
+    if errors := list(unacceptable_errors(confusion, scale).values()):
+        figures["unacceptable"] = ratio(sum(errors), confusion.sum(axis=(-2, -1)))
     each = sensitivity(confusion)
     return figures | {f"sensitivity_{grade}": each[..., grade] for grade in range(scale.size)}
 
@@ -210,7 +242,12 @@ def one_vs_rest_auc(
 
 def referable_score(probabilities: npt.ArrayLike, scale: Scale) -> npt.NDArray[np.floating]:
     """Probability of referable disease, the sum from ``scale.referable`` up; ``(n, K)`` to ``(n,)``."""
-    total: npt.NDArray[np.floating] = np.asarray(probabilities)[:, scale.referable :].sum(axis=1)
+    return score_from(probabilities, scale.referable)
+
+
+def score_from(probabilities: npt.ArrayLike, lowest: int) -> npt.NDArray[np.floating]:
+    """Probability of grade ``lowest`` or any above it; ``(n, K)`` to ``(n,)``."""
+    total: npt.NDArray[np.floating] = np.asarray(probabilities)[:, lowest:].sum(axis=1)
     return total
 
 

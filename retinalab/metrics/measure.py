@@ -20,6 +20,7 @@ class Metric(TypedDict):
     ``n`` photographs (patches for windows) and ``n_groups`` units of independence. Over several seeds
     ``value`` is the mean, ``low`` and ``high`` are the interval of that mean under another sample of
     patients, ``sd_seeds`` is the standard deviation between seeds (n - 1) and ``seeds`` are their values.
+    A share of errors has their ``counts`` by kind, among ``of`` predictions of all folds and seeds.
     """
 
     value: float | None
@@ -30,6 +31,8 @@ class Metric(TypedDict):
     note: NotRequired[str]
     sd_seeds: NotRequired[float | None]
     seeds: NotRequired[list[float | None]]
+    counts: NotRequired[dict[str, int]]
+    of: NotRequired[int]
 
 
 Build = Callable[[pd.DataFrame, Clusters], Figures]

@@ -31,10 +31,11 @@ __all__ = [
 SCHEMA_VERSION = 1
 """Version of the columns below; a file of a later version is refused, an earlier one is read."""
 
-TableKind = Literal["predictions", "lesions", "windows"]
+TableKind = Literal["predictions", "lesions", "windows", "maps"]
 
 _KEY = b"retinalab"
 _TEXT, _WHOLE, _REAL, _HISTOGRAM = pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64())
+_BYTES = pa.binary()
 _COUNTS = ("tp", "fp", "fn", "hits", "misses", "false_components")
 _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
     "predictions": {
@@ -56,6 +57,14 @@ _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(("x", "y", "size", "label"), _WHOLE),
         "p0": _REAL,
         "grade": _WHOLE,
+    },
+    "maps": {
+        **dict.fromkeys(("image", "set", "part"), _TEXT),
+        **dict.fromkeys(("fold", "seed"), _WHOLE),
+        "map": _TEXT,
+        **dict.fromkeys(("height", "width", "native_height", "native_width"), _WHOLE),
+        **dict.fromkeys(("extent", "peak"), _REAL),
+        "values": _BYTES,
     },
 }
 _DEFAULTS: Mapping[str, str | int] = {
@@ -127,8 +136,8 @@ def write_table(
     Predictions are completed (:func:`complete_predictions`); columns beyond the schema are kept.
 
     Args:
-        table: one row per photograph (``predictions``), photograph and lesion (``lesions``) or patch
-            (``windows``).
+        table: one row per photograph (``predictions``), photograph and lesion (``lesions``), patch
+            (``windows``) or photograph and map (``maps``: :mod:`retinalab.runner.maps`).
         path: the Parquet file; its folder must exist.
         kind: which schema.
         meta: JSON-ready facts about the run, kept in the file (:func:`read_meta`).

@@ -58,6 +58,9 @@ def test_every_figure_of_two_diseases() -> None:
         "test/dr/f1": sk.f1_score(*dr, average="macro"),
         "test/dr/auc": sk.roc_auc_score(table["dr"], probabilities, multi_class="ovr"),
         "test/dr/auc_referable": sk.roc_auc_score(table["dr"] >= 2, probabilities[:, 2:].sum(axis=1)),
+        "test/dr/unacceptable": np.mean(
+            ((table["dr"] <= 1) & (table["dr_grade"] >= 3)) | ((table["dr"] >= 3) & (table["dr_grade"] <= 1))
+        ),
         "test/dme/accuracy": sk.accuracy_score(*dme),
         "test/dme/kappa": sk.cohen_kappa_score(*dme),
         "test/dme/kappa_linear": sk.cohen_kappa_score(*dme),
@@ -140,6 +143,21 @@ def test_folds_are_pooled_and_seeds_are_averaged() -> None:
     single = evaluate(first, SCALES_OF, resamples=300)["test/dr/kappa"]
     assert same["sd_seeds"] == pytest.approx(0)
     assert (same["low"], same["high"]) == pytest.approx((single["low"], single["high"]))
+
+
+def test_unacceptable_errors_have_their_counts_over_all_seeds() -> None:
+    table = photographs(50).assign(dr=[0, 1, 3, 4, 2] * 10)
+    first = table.assign(dr_grade=[3, 1, 3, 0, 0] + [0, 1, 3, 4, 2] * 9, seed=0)
+    second = table.assign(dr_grade=[0, 4, 0, 1, 4] + [0, 1, 3, 4, 2] * 9, seed=1)
+    one = evaluate(first, {"dr": SCALES["icdr5"], "dme": SCALES["binary"]}, resamples=100)
+    assert one["test/dr/unacceptable"]["counts"] == {"0-1 as 3-4": 1, "3-4 as 0-1": 1}
+    assert one["test/dr/unacceptable"]["of"] == 50
+    assert one["test/dr/unacceptable"]["value"] == pytest.approx(2 / 50)
+    both = evaluate(pd.concat([first, second]), SCALES_OF, resamples=100)["test/dr/unacceptable"]
+    assert both["counts"] == {"0-1 as 3-4": 2, "3-4 as 0-1": 3}
+    assert both["of"] == 100
+    assert both["value"] == pytest.approx(5 / 100)
+    assert "test/dme/unacceptable" not in one
 
 
 def test_a_regression_ranks_by_its_score() -> None:

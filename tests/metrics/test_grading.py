@@ -26,6 +26,7 @@ PUBLISHED = (
         ],
         0.8858,
         34,
+        {"0-1 as 3-4": 0 + 16 + 1 + 1, "3-4 as 0-1": 4 + 0 + 12 + 0},
     ),
     (
         [
@@ -37,6 +38,7 @@ PUBLISHED = (
         ],
         0.9082,
         20,
+        {"0-1 as 3-4": 7 + 4 + 0 + 1, "3-4 as 0-1": 3 + 0 + 3 + 2},
     ),
 )
 
@@ -49,9 +51,9 @@ def graded(seed: int, size: int, n: int = 60) -> tuple[np.ndarray, np.ndarray, n
     return reference, probabilities.argmax(axis=1), probabilities
 
 
-@pytest.mark.parametrize(("rows", "quadratic", "unacceptable"), PUBLISHED)
+@pytest.mark.parametrize(("rows", "quadratic", "unacceptable", "ways"), PUBLISHED)
 def test_kappa_of_published_confusion_matrices(
-    rows: list[list[int]], quadratic: float, unacceptable: int
+    rows: list[list[int]], quadratic: float, unacceptable: int, ways: dict[str, float]
 ) -> None:
     confusion = np.array(rows, dtype=float)
     assert round(float(grading.kappa(confusion)), 4) == quadratic
@@ -59,7 +61,27 @@ def test_kappa_of_published_confusion_matrices(
     assert float(grading.kappa(confusion, "linear")) == pytest.approx(
         sk.cohen_kappa_score(*labels, weights="linear")
     )
-    assert confusion[:2, 3:].sum() + confusion[3:, :2].sum() == unacceptable
+    errors = grading.unacceptable_errors(confusion, SCALES["icdr5"])
+    assert {way: float(count) for way, count in errors.items()} == ways
+    assert sum(ways.values()) == unacceptable
+    share = float(grading.summary(confusion, SCALES["icdr5"])["unacceptable"])
+    assert share == pytest.approx(unacceptable / 12096)
+
+
+def test_unacceptable_errors_are_counted_for_every_resample_and_only_where_the_scale_knows_them() -> None:
+    reference, predicted, _ = graded(6, 5)
+    weights = np.random.default_rng(7).integers(0, 4, (5, reference.size))
+    errors = grading.unacceptable_errors(
+        grading.confusion_matrix(reference, predicted, 5, weights), SCALES["icdr5"]
+    )
+    for k, row in enumerate(weights):
+        pairs = list(zip(np.repeat(reference, row), np.repeat(predicted, row), strict=True))
+        assert errors["0-1 as 3-4"][k] == sum(r <= 1 and p >= 3 for r, p in pairs)
+        assert errors["3-4 as 0-1"][k] == sum(r >= 3 and p <= 1 for r, p in pairs)
+    for name in ("messidor4", "referable", "any", "risk3", "binary"):
+        size = SCALES[name].size
+        assert grading.unacceptable_errors(np.ones((size, size)), SCALES[name]) == {}
+        assert "unacceptable" not in grading.summary(np.ones((size, size)), SCALES[name])
 
 
 @settings(max_examples=60, deadline=None)

@@ -35,6 +35,7 @@ def test_an_epoch_in_batches_agrees_with_scikit_learn() -> None:
     assert figures["f1"] == pytest.approx(sk.f1_score(*pair, average="macro", zero_division=0), abs=1e-6)
     assert set(figures) == {
         "accuracy", "kappa", "kappa_linear", "kappa_unweighted", "precision", "recall", "f1", "mae",
+        "unacceptable",
         *(f"sensitivity_{k}" for k in range(5)),
     }  # fmt: skip
     metric.reset()
