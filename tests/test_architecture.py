@@ -23,7 +23,7 @@ LEVELS = {
 """A room imports its own level and those below; within a level only itself, but for the pairs in ``BESIDE``."""
 BESIDE = {
     ("protocol", "errors"), ("records", "protocol"), ("records", "errors"), ("registry", "config"),
-    ("config", "protocol"), ("metrics", "data"), ("data", "transforms"),
+    ("config", "protocol"), ("metrics", "data"), ("data", "transforms"), ("report", "explain"),
 }  # fmt: skip
 
 

@@ -29,6 +29,17 @@ class Framing:
     side: int
     view: str
 
+    @classmethod
+    def of_working(cls, size: int, extent: float = 1.0) -> Framing:
+        """A working image taken as the photograph.
+
+        Args:
+            size: its side in pixels.
+            extent: side of the network's input, in its centre, as a share of its own.
+        """
+        whole = Fov(size, size, 0.0, 0.0, float(size), None, "none")
+        return cls(whole, size, max(1, round(extent * size)), "centre")
+
     def matrix(self, height: int, width: int) -> np.ndarray:
         """The affine map from pixels of the photograph, at the given size, to pixels of the input.
 
@@ -55,6 +66,22 @@ class Framing:
         return np.asarray(
             cv2.warpAffine(values.astype(np.float32), self.matrix(height, width), seen, flags=flags)
         )
+
+    def cells(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Carry a coarse map onto the photograph in its own cells: each pixel takes the value of the one it lies in.
+
+        Shape:
+            - ``values``: ``(h, w)``, covering the input evenly.
+            - Returns: ``(height, width)`` float32; 0 where the network saw nothing.
+        """
+        matrix = self.matrix(height, width)
+        rows, columns = np.indices((height, width))
+        x, y = np.tensordot(matrix, np.stack([columns, rows, np.ones_like(rows)]), 1)
+        down = np.floor((y + 0.5) * values.shape[0] / self.side).astype(np.int64)
+        right = np.floor((x + 0.5) * values.shape[1] / self.side).astype(np.int64)
+        inside = (down >= 0) & (down < values.shape[0]) & (right >= 0) & (right < values.shape[1])
+        found = values[down.clip(0, values.shape[0] - 1), right.clip(0, values.shape[1] - 1)]
+        return np.where(inside, found, 0).astype(np.float32)
 
     def seen(self, height: int, width: int) -> np.ndarray:
         """``(height, width)`` bool: the part of the photograph that the network saw, inside the field of view."""

@@ -16,6 +16,7 @@ from retinalab.data.parts import identity
 from retinalab.metrics.lesions import LesionCounts, lesion_counts
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
+from retinalab.runner.maps import extent_of, map_frame, reduced
 from retinalab.tasks.base import Outputs, Task
 
 __all__ = ["Collector"]
@@ -52,12 +53,14 @@ class Collector(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep what the tables need; maps are reduced to counts at once."""
+        """Keep what the tables need; lesion maps become counts at once, maps for the eye a few bytes."""
         assert isinstance(pl_module, Task)
         kept = _rows(pl_module, outputs, batch)
         kept["part"] = dataloader_idx
         if outputs.lesions is not None and "mask" in batch:
             kept["counts"] = _lesion_counts(outputs.lesions, batch["mask"], self.threshold)
+        if outputs.maps and self.module.data.windows is None:
+            kept["maps"] = reduced(outputs.maps)
         self._kept.append(kept)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,6 +98,8 @@ class Collector(Callback):
             frames["predictions"] = named.assign(**references, **entry["columns"], **lesions)
         if "counts" in entry:
             frames["lesions"] = _lesion_frame(named, entry["counts"])
+        if "maps" in entry:
+            frames["maps"] = map_frame(named, entry["maps"], extent_of(dataset.data))
         return frames
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ _KEYS = ["image", "set", "part", "fold", "seed", "patient", "eye", "view", "grou
 def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | None:
     """The tables of several stages as one: predictions side by side by photograph, other tables one below the other.
 
-    Where the stages were tested on different photographs, what one does not predict is unknown there (-1).
+    Where the stages were tested on different photographs, what one does not predict is unknown there (-1). Maps of
+    one name from several stages carry the stage in their name.
 
     Raises:
         RetinalabError: two stages predict the same of one photograph.
@@ -33,6 +35,8 @@ def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | Non
     found = {stage: read_table(place, kind) for stage, place in places.items() if place.is_file()}
     if not found:
         return None
+    if kind == "maps":
+        found = _told_apart(found)
     if kind != "predictions":
         return pd.concat(found.values(), ignore_index=True)
     first, *others = found
@@ -40,6 +44,15 @@ def joined(tables: Path, stages: Sequence[str], kind: Any) -> pd.DataFrame | Non
     for other in others:
         whole = _beside(whole, found[other], f"Stages {first!r} and {other!r}")
     return _completed(whole)
+
+
+def _told_apart(found: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Maps whose name several stages use, named after the stage too."""
+    uses = Counter(name for table in found.values() for name in table["map"].unique())
+    return {
+        stage: table.assign(map=[f"{name} ({stage})" if uses[name] > 1 else name for name in table["map"]])
+        for stage, table in found.items()
+    }
 
 
 def _beside(whole: pd.DataFrame, other: pd.DataFrame, who: str) -> pd.DataFrame:

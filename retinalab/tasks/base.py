@@ -32,6 +32,8 @@ class Outputs:
         lesions: ``(B, 8, H, W)`` probabilities of lesions, at the masks' size.
         present: ``(B, 8)`` probabilities that a lesion is in the photograph.
         windows: ``(B, K)`` probabilities of a window's classes.
+        maps: name -> ``(B, h, w)`` in [0, 1] over the photograph, at the size at which the network has it: row and
+            column cover the square input evenly. For the eye alone (the report), never for figures.
         parts: further scalars to log, such as the terms of the loss.
     """
 
@@ -41,6 +43,7 @@ class Outputs:
     lesions: Tensor | None = None
     present: Tensor | None = None
     windows: Tensor | None = None
+    maps: dict[str, Tensor] = field(default_factory=dict)
     parts: dict[str, Tensor] = field(default_factory=dict)
 
     def predicted(self, disease: str, grades: int) -> Tensor:

@@ -18,7 +18,7 @@ from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
 from retinalab_clpi.generator import CLASSES, FIELD, STRIDE, LesionAttentionGenerator
 from retinalab_clpi.network import CLPI, AttentionGrader, Grades, PlainGrader
 
-__all__ = ["ClpiTask", "LesionPatchTask"]
+__all__ = ["ClpiTask", "LesionPatchTask", "lesion_maps"]
 
 _PATCH = {"lesion": len(CLASSES)}
 
@@ -89,7 +89,11 @@ class ClpiTask(Task):
         given: Grades = self(images)
         logits = {disease: value.float() for disease, value in given.logits.items()}
         losses = [grade_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
-        return Outputs(torch.stack(losses).sum(), grades={d: value.softmax(1) for d, value in logits.items()})
+        return Outputs(
+            torch.stack(losses).sum(),
+            grades={d: value.softmax(1) for d, value in logits.items()},
+            maps={} if self.training or given.lesions is None else lesion_maps(given.lesions),
+        )
 
     def configure_optimizers(self) -> Any:
         """SGD or Adam, warm-up and cosine per step."""
@@ -145,6 +149,17 @@ class LesionPatchTask(Task):
     def configure_optimizers(self) -> Any:
         """SGD or Adam, warm-up and cosine per step."""
         return _optimiser(self, self.config)
+
+
+def lesion_maps(logits: Tensor) -> dict[str, Tensor]:
+    """The generator's probabilities as maps: each lesion's, and that of any, 1 - P0.
+
+    Shape:
+        - ``logits``: ``(B, 4, h, w)``. Each map: ``(B, h, w)`` float32 in [0, 1], a value for each unit of 64 pixels.
+    """
+    probabilities = logits.detach().float().softmax(1)
+    maps = dict(zip(CLASSES[1:], probabilities[:, 1:].unbind(1), strict=True))
+    return maps | {"any lesion": 1 - probabilities[:, 0]}
 
 
 def _optimiser(task: Task, config: ClpiOptions) -> dict[str, Any]:
