@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from retinalab.metrics.figures import Figures, mean_figures
 from retinalab.metrics.statistics import Clusters, bootstrap
 
-__all__ = ["Build", "Measure", "Metric"]
+__all__ = ["Build", "Measure", "Metric", "errors_text"]
 
 
 class Metric(TypedDict):
@@ -73,6 +73,17 @@ class Measure:
                 metric["seeds"] = [_finite(value) for value in values[:, k]]
             out[f"{prefix}/{name}"] = metric
         return out
+
+
+def errors_text(counts: Mapping[str, int], of: int) -> str:
+    """Unacceptable errors in words.
+
+    Example:
+        >>> errors_text({"0-1 as 3-4": 12, "3-4 as 0-1": 8}, 12096)
+        'unacceptable errors: 20 of 12096 (0-1 as 3-4: 12; 3-4 as 0-1: 8)'
+    """
+    ways = "; ".join(f"{way}: {count}" for way, count in counts.items())
+    return f"unacceptable errors: {sum(counts.values())} of {of} ({ways})"
 
 
 def _finite(value: float) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Axis", "Chart", "Curve", "Dot", "chart", "unit_axis"]
+__all__ = ["Axis", "Chart", "Curve", "Dot", "Mark", "chart", "unit_axis"]
 
 _LEFT, _TOP, _RIGHT, _BOTTOM = 44.0, 10.0, 12.0, 40.0
 _WIDTH, _WIDE, _SQUARE = 300.0, 210.0, 294.0
@@ -84,6 +84,15 @@ class Dot:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """One point that others measured; ``kind`` gives its shape and colour, and the legend names it."""
+
+    x: float
+    y: float
+    kind: int = 0
+
+
+@dataclass(frozen=True)
 class Chart:
     """Positions in the units of the drawing, ready for the template.
 
@@ -92,6 +101,8 @@ class Chart:
         paths: series, faint, SVG path data.
         dots: series, x, y, and the whisker's ends or None.
         legend: series and text.
+        marks: kind, x, y.
+        mark_legend: kind and text.
     """
 
     title: str
@@ -107,6 +118,8 @@ class Chart:
     dots: list[tuple[int, float, float, tuple[float, float] | None]]
     diagonal: bool = False
     legend: list[tuple[int, str]] = field(default_factory=list)
+    marks: list[tuple[int, float, float]] = field(default_factory=list)
+    mark_legend: list[tuple[int, str]] = field(default_factory=list)
 
 
 def chart(
@@ -118,6 +131,8 @@ def chart(
     *,
     caption: str = "",
     legend: Sequence[tuple[int, str]] = (),
+    marks: Sequence[Mark] = (),
+    mark_legend: Sequence[tuple[int, str]] = (),
     square: bool = False,
 ) -> Chart:
     """Lay out a chart. ``square`` has equal axes and the diagonal; a curve of one point becomes a dot."""
@@ -140,16 +155,17 @@ def chart(
             kept = np.unique(np.linspace(0, len(xs) - 1, min(len(xs), _MOST_POINTS)).round().astype(int))
             data = " ".join(f"{across(a):g},{down(b):g}" for a, b in zip(xs[kept], ys[kept], strict=True))
             paths.append((curve.series, curve.faint, f"M{data}"))
-    marks = []
+    placed = []
     for p in points:
         whisker = None if p.low is None or p.high is None else (down(p.low), down(p.high))
-        marks.append((p.series, across(p.x), down(p.y), whisker))
+        placed.append((p.series, across(p.x), down(p.y), whisker))
     shown = [(t, text) for t, text in zip(x.ticks, x.texts(), strict=True) if x.low <= t <= x.high]
     return Chart(
         title, caption, _WIDTH, height, box, x.label, y.label,
         x_ticks=[(across(tick), text) for tick, text in shown],
         y_ticks=[(down(tick), text) for tick, text in zip(y.ticks, y.texts(), strict=True)],
-        paths=paths, dots=marks, diagonal=square, legend=list(legend),
+        paths=paths, dots=placed, diagonal=square, legend=list(legend),
+        marks=[(one.kind, across(one.x), down(one.y)) for one in marks], mark_legend=list(mark_legend),
     )  # fmt: skip
 
 

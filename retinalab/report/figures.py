@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
-from retinalab.metrics.grading import referable_score
-from retinalab.metrics.tables import probabilities_of
+from retinalab.metrics.operating import disease_score
 from retinalab.protocol import Scale
-from retinalab.report.chart import Axis, Chart, Curve, Dot, chart, unit_axis
+from retinalab.report.chart import Axis, Chart, Curve, Dot, Mark, chart, unit_axis
 from retinalab.report.folder import History
 from retinalab.report.numbers import interval
+from retinalab.report.readers import Reading, targets
 
 __all__ = ["StageCurves", "learning_curves", "reliability", "roc"]
 
@@ -26,20 +25,34 @@ _FIRST = ("loss", "kappa", "accuracy", "auc_referable", "auc", "f1")
 _SHOWN = 4
 
 
-def roc(rows: pd.DataFrame, disease: str, scale: Scale, metric: Mapping[str, Any] | None) -> Chart | None:
+def roc(
+    rows: pd.DataFrame,
+    disease: str,
+    scale: Scale,
+    metric: Mapping[str, Any] | None,
+    readings: Sequence[Reading] = (),
+    target: str | None = None,
+) -> Chart | None:
     """ROC for referable disease, a line per seed; the dots are the operating points of the predicted grades.
+
+    Reference: CLPI, Fig. 5 (readers' operating points on the network's curve).
 
     Args:
         rows: predictions whose reference is known.
         metric: the area with its interval, as ``metrics.json`` holds it; None where it does not.
+        readings: readers' operating points for this disease, target and test set.
+        target: what counts as positive, of :func:`retinalab.report.readers.targets`; None: its first.
 
     Returns:
         None where the references lie on one side only.
     """
-    positive = rows[disease].to_numpy() >= scale.referable
+    choices = targets(scale)
+    target = target or next(iter(choices))
+    lowest = choices[target]
+    positive = rows[disease].to_numpy() >= lowest
     if not len(rows) or positive.all() or not positive.any():
         return None
-    score, predicted = _score(rows, disease, scale), rows[f"{disease}_grade"].to_numpy() >= scale.referable
+    score, predicted = disease_score(rows, disease, lowest), rows[f"{disease}_grade"].to_numpy() >= lowest
     seeds = rows["seed"].to_numpy()
     curves, dots = [], []
     for seed in np.unique(seeds):
@@ -52,9 +65,12 @@ def roc(rows: pd.DataFrame, disease: str, scale: Scale, metric: Mapping[str, Any
         dots.append(Dot(float(predicted[well].mean()), float(predicted[sick].mean()), 1))
     area = f"AUC {interval(metric)}. " if metric else ""
     lines = "One line per seed. " if len(curves) > 1 else ""
+    names = list(dict.fromkeys(one.reader for one in readings))
+    marks = [Mark(1 - one.specificity, one.sensitivity, names.index(one.reader)) for one in readings]
     return chart(
-        f"{disease.upper()}: referable (grade ≥ {scale.referable})",
+        f"{disease.upper()}: {target} (grade ≥ {lowest})",
         unit_axis("1 − specificity"), unit_axis("sensitivity"), curves, dots, square=True,
+        marks=marks, mark_legend=list(enumerate(names)),
         caption=f"{area}{lines}The dot is where the predicted grades lie.",
     )  # fmt: skip
 
@@ -70,7 +86,7 @@ def reliability(rows: pd.DataFrame, disease: str, scale: Scale) -> Chart | None:
     """
     if f"{disease}_score" in rows or len(rows) < 2 * _FEWEST:
         return None
-    score = _score(rows, disease, scale)
+    score = disease_score(rows, disease, scale.referable)
     positive = rows[disease].to_numpy() >= scale.referable
     dots = []
     for members in np.array_split(np.argsort(score, kind="stable"), min(_BINS, len(rows) // _FEWEST)):
@@ -144,10 +160,3 @@ def _numeric(table: pd.DataFrame, column: str) -> bool:
     return (
         column in table and pd.api.types.is_numeric_dtype(table[column]) and bool(table[column].notna().any())
     )
-
-
-def _score(rows: pd.DataFrame, disease: str, scale: Scale) -> npt.NDArray[np.float64]:
-    if f"{disease}_score" in rows:
-        return rows[f"{disease}_score"].to_numpy(dtype=np.float64)
-    columns = probabilities_of(rows, f"{disease}_p")
-    return referable_score(rows[columns].to_numpy(dtype=np.float64), scale).astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ import pandas as pd
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
-from retinalab.report.figures import learning_curves, reliability, roc
+from retinalab.report.curves import curves, readings_of
+from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.numbers import plain
+from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
-from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, unit_of
+from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, side_by_side, unit_of
 from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
 __all__ = ["write_report"]
@@ -25,7 +27,8 @@ __all__ = ["write_report"]
 def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] | None = None) -> Path:
     """Write ``report.html`` of a finished run: one file, no script, no request to any network.
 
-    Numbers come from ``metrics.json`` as they are; matrices and curves from ``predictions.parquet``.
+    Numbers come from ``metrics.json`` as they are; matrices and curves from ``predictions.parquet``; readers'
+    operating points from ``readers.csv``, where the folder has one.
 
     Args:
         folder: the run's folder with ``experiment.yaml``, ``provenance.json`` and ``metrics.json``; tables
@@ -41,7 +44,7 @@ def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] 
 
 
 def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
-    provenance = run.provenance
+    provenance, readings = run.provenance, readings_of(run)
     return {
         "paper": str(run.experiment.get("paper", "")),
         "name": str(run.experiment.get("name", run.path.name)),
@@ -51,8 +54,9 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "protocol": protocol(run),
         "summary": summary(run),
         "data_sets": data_sets(run),
-        "results": [_results(run, prefix, picture) for prefix in run.tested],
+        "results": [_results(run, prefix, picture, readings) for prefix in run.tested],
         "baseline_names": BASELINES,
+        "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
         "stages": learning_curves(run.history),
         "notes": notes(run),
@@ -63,27 +67,13 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
     }
 
 
-def _results(run: RunFolder, prefix: str, picture: Picture | None) -> Mapping[str, Any]:
+def _results(
+    run: RunFolder, prefix: str, picture: Picture | None, readings: Sequence[Reading]
+) -> Mapping[str, Any]:
     """What is shown of one test set."""
     graded = {disease: run.rows(prefix, disease) for disease in run.diseases}
     graded = {disease: rows for disease, rows in graded.items() if len(rows)}
-    charts, missing = [], []
-    for disease, rows in graded.items():
-        scale = run.scales[disease]
-        area = run.metrics.get(f"{prefix}/{disease}/{'auc' if scale.size == 2 else 'auc_referable'}")
-        curve = roc(rows, disease, scale, area)
-        trust = reliability(_first_seed(rows), disease, scale)
-        charts += [one for one in (curve, trust) if one is not None]
-        if curve is None:
-            missing.append(f"{disease.upper()}: no ROC, since the references lie on one side of referable.")
-        if trust is None:
-            regression = f"{disease}_score" in rows
-            why = (
-                "the score of a regression is no probability"
-                if regression
-                else "there are too few photographs"
-            )
-            missing.append(f"{disease.upper()}: reliability is not applicable, since {why}.")
+    drawn = curves(run, prefix, graded, readings)
     return {
         "prefix": prefix,
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
@@ -92,8 +82,9 @@ def _results(run: RunFolder, prefix: str, picture: Picture | None) -> Mapping[st
         "headlines": headlines(run, prefix),
         "confusions": confusions(run, prefix),
         "lesions": lesion_grid(run, prefix),
-        "charts": charts,
-        "missing": missing,
+        "charts": drawn.charts,
+        "readers": drawn.readers,
+        "missing": drawn.missing,
         "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
         "repeated": any(_first_seed(rows).duplicated(["set", "image"]).any() for rows in graded.values()),
         "galleries": [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()],

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retinalab.metrics.baselines import BASELINES, figure_beside
-from retinalab.metrics.grading import confusion_matrix
+from retinalab.metrics.grading import confusion_matrix, unacceptable_errors
+from retinalab.metrics.measure import errors_text
 from retinalab.metrics.tables import probabilities_of
+from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known, number
 
@@ -23,6 +25,7 @@ __all__ = [
     "headlines",
     "lesion_grid",
     "metric_rows",
+    "side_by_side",
     "unit_of",
 ]
 
@@ -31,6 +34,7 @@ _MEASURES = {
     "auc_referable": "AUC, referable",
     "accuracy": "accuracy",
 }
+_BESIDE = _MEASURES | {"auc": "AUC", "unacceptable": "unacceptable errors"}
 _LESION_MEASURES = {
     "f1": "pixel F1",
     "ap": "average precision",
@@ -124,11 +128,15 @@ class Confusion:
     Attributes:
         rows: reference grade, (count, share of the row or None) per predicted grade, and the row's total.
         levels: the grades in words.
+        unacceptable: reference and predicted grade of the cells that are unacceptable errors.
+        errors: those errors in words; "" where the scale knows none.
     """
 
     title: str
     levels: list[str]
     rows: list[tuple[int, list[tuple[int, float | None]], int]]
+    unacceptable: frozenset[tuple[int, int]] = frozenset()
+    errors: str = ""
 
 
 def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
@@ -139,7 +147,8 @@ def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
         rows = rows[rows["seed"] == rows["seed"].min()]
         if len(rows):
             counts = confusion_matrix(rows[disease], rows[f"{disease}_grade"], scale.size)
-            out.append(_confusion(disease.upper(), list(scale.levels), counts))
+            share = run.metrics.get(f"{prefix}/{disease}/unacceptable")
+            out.append(_confusion(disease.upper(), list(scale.levels), counts, scale, share))
     if run.windows is not None:
         part, _, name = prefix.partition("@")
         table = run.windows[run.windows["part"] == part]
@@ -157,10 +166,39 @@ def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of intervals: a row per lesion, a column per measure."""
+    """A table of intervals: a row per lesion or test set, a column per measure."""
 
     columns: list[str]
     rows: list[tuple[str, list[str]]]
+
+
+def side_by_side(run: RunFolder) -> Grid | None:
+    """Every test set's headline figures, the sets trained on first; None where there is one set only.
+
+    Reference: CLPI, Table VI.
+    """
+    if len(run.tested) < 2:
+        return None
+    names = {
+        f"{disease}/{name}": f"{disease.upper()} {_BESIDE[name]}"
+        for disease in run.scales
+        for name in _BESIDE
+    }
+    names["joint/accuracy"] = "joint accuracy"
+    shown = {
+        name: label for name, label in names.items()
+        if any(f"{prefix}/{name}" in run.metrics for prefix in run.tested)
+        and not (name.endswith("/auc") and f"{run.tested[0]}/{name}_referable" in run.metrics)
+    }  # fmt: skip
+    trained = _trained_sets(run)
+    rows = []
+    for prefix in sorted(run.tested, key=lambda one: "@" in one and run.set_of(one) not in trained):
+        found = [run.metrics.get(f"{prefix}/{name}") for name in shown]
+        name = run.set_of(prefix)
+        label = f"{name} (trained on)" if "@" not in prefix or name in trained else name
+        counted = max((int(metric.get("n", 0)) for metric in found if metric), default=0)
+        rows.append((label, [*(interval(metric) if metric else "–" for metric in found), str(counted)]))
+    return Grid([*shown.values(), "photographs"], rows)
 
 
 def lesion_grid(run: RunFolder, prefix: str) -> Grid | None:
@@ -216,12 +254,39 @@ def _counted(metric: Mapping[str, Any], target: str, unit: str) -> str:
     return f"{text}, patients unknown" if unit == "photographs" else f"{text}, {metric['n_groups']} {unit}"
 
 
-def _confusion(title: str, levels: Sequence[str], counts: npt.NDArray[np.float64]) -> Confusion:
+def _trained_sets(run: RunFolder) -> set[str]:
+    """The sets of every mixture that a stage trained on."""
+    stages = run.experiment.get("stages")
+    data = [stage.get("data") or {} for stage in (stages or {}).values() if isinstance(stage, Mapping)]
+    mixtures = [section.get("mix") or {} for section in data]
+    return {
+        str(name) for mix in mixtures for name in (mix.get("sets", ()) if isinstance(mix, Mapping) else mix)
+    }
+
+
+def _confusion(
+    title: str,
+    levels: Sequence[str],
+    counts: npt.NDArray[np.float64],
+    scale: Scale | None = None,
+    share: Mapping[str, Any] | None = None,
+) -> Confusion:
     rows = []
     for grade, row in enumerate(counts.astype(int)):
         total = int(row.sum())
         rows.append((grade, [(int(c), int(c) / total if total else None) for c in row], total))
-    return Confusion(title, list(levels), rows)
+    if scale is None or scale.unacceptable is None:
+        return Confusion(title, list(levels), rows)
+    low, high = scale.unacceptable
+    corners = [(a, b) for a in range(low + 1) for b in range(high, scale.size)]
+    ways = {way: int(count) for way, count in unacceptable_errors(counts, scale).items()}
+    text = errors_text(ways, int(counts.sum()))
+    if share is not None:
+        seeds = f", mean of {len(share['seeds'])} seeds" if share.get("seeds") else ""
+        text = f"{text}; share {interval(share)}{seeds}"
+    return Confusion(
+        title, list(levels), rows, frozenset([*corners, *((b, a) for a, b in corners)]), f"{text}."
+    )
 
 
 def _clip(value: Any) -> float:

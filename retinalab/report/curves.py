@@ -1,0 +1,88 @@
+"""Everything that is drawn of one test set's ranking: ROC with readers, reliability, and what cannot be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from retinalab.report.chart import Chart
+from retinalab.report.figures import reliability, roc
+from retinalab.report.folder import RunFolder
+from retinalab.report.readers import (
+    READERS,
+    ReadersTable,
+    Reading,
+    read_readers,
+    readers_table,
+    targets,
+)
+
+__all__ = ["Curves", "curves", "readings_of"]
+
+
+@dataclass
+class Curves:
+    """Charts, tables of readers, and a line for each thing that is missing."""
+
+    charts: list[Chart] = field(default_factory=list)
+    readers: list[ReadersTable] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def readings_of(run: RunFolder) -> tuple[Reading, ...]:
+    """The readers whose copy the run keeps; none where it keeps no such file.
+
+    Raises:
+        RetinalabError: the file cannot be used; its row is named.
+    """
+    path = run.path / READERS
+    sets = {run.set_of(prefix) for prefix in run.tested}
+    return read_readers(path, run.scales, sets) if path.is_file() else ()
+
+
+def curves(
+    run: RunFolder, prefix: str, graded: Mapping[str, pd.DataFrame], readings: Sequence[Reading]
+) -> Curves:
+    """ROC and reliability of each disease; a reader who looked for something else has a curve of their own.
+
+    Args:
+        prefix: of the test set's keys.
+        graded: disease -> predictions of the set whose reference is known.
+        readings: all readers' points.
+    """
+    out = Curves()
+    for disease, rows in graded.items():
+        scale = run.scales[disease]
+        default, *others = targets(scale)
+        area = run.metrics.get(f"{prefix}/{disease}/{'auc' if scale.size == 2 else 'auc_referable'}")
+        for target in (default, *others):
+            here = [
+                one
+                for one in readings
+                if (one.disease, one.target) == (disease, target)
+                and (one.set == run.set_of(prefix) if one.set else "@" not in prefix)
+            ]
+            if target != default and not here:
+                continue
+            curve = roc(rows, disease, scale, area if target == default else None, here, target)
+            if curve is None:
+                what = f"the references lie on one side of {target}"
+                out.missing.append(f"{disease.upper()}: no ROC, since {what}.")
+                continue
+            out.charts.append(curve)
+            if here:
+                out.readers.append(readers_table(rows, disease, targets(scale)[target], target, here))
+        _add_reliability(out, rows, disease, run)
+    return out
+
+
+def _add_reliability(out: Curves, rows: pd.DataFrame, disease: str, run: RunFolder) -> None:
+    trust = reliability(rows[rows["seed"] == rows["seed"].min()], disease, run.scales[disease])
+    if trust is not None:
+        out.charts.append(trust)
+        return
+    regression = f"{disease}_score" in rows
+    why = "the score of a regression is no probability" if regression else "there are too few photographs"
+    out.missing.append(f"{disease.upper()}: reliability is not applicable, since {why}.")
