@@ -43,6 +43,7 @@ class RunFolder:
         metrics: ``part[@set]/target/name`` -> value, low, high, n, n_groups, note.
         predictions: a row per photograph; None where the run graded none.
         windows: a row per patch; None where the run classified none.
+        maps: a row per photograph and map; None where the run kept none.
         baselines: predictions of its baselines, told apart by a column ``baseline``; None where it left none.
     """
 
@@ -55,6 +56,7 @@ class RunFolder:
     windows: pd.DataFrame | None
     baselines: pd.DataFrame | None
     history: tuple[History, ...]
+    maps: pd.DataFrame | None = None
 
     @property
     def diseases(self) -> tuple[str, ...]:
@@ -72,12 +74,19 @@ class RunFolder:
         """Predictions behind the keys of a prefix; with a disease, those whose reference is known."""
         if self.predictions is None:
             return pd.DataFrame({"image": [], "set": [], "patient": [], "seed": []})
+        rows = self._behind(prefix, self.predictions)
+        return rows if disease is None else rows[rows[disease] >= 0]
+
+    def maps_of(self, prefix: str) -> pd.DataFrame | None:
+        """Maps of the photographs behind the keys of a prefix; None where the run kept none of them."""
+        rows = None if self.maps is None else self._behind(prefix, self.maps)
+        return None if rows is None or rows.empty else rows
+
+    def _behind(self, prefix: str, table: pd.DataFrame) -> pd.DataFrame:
         part, _, name = prefix.partition("@")
-        table = self.predictions
         named = {key.split("/")[0].partition("@")[2] for key in self.metrics} - {""}
         chosen = table["set"] == name if name else ~table["set"].isin(named)
-        rows = table[(table["part"] == part) & chosen]
-        return rows if disease is None else rows[rows[disease] >= 0]
+        return table[(table["part"] == part) & chosen]
 
     def set_of(self, prefix: str) -> str:
         """Name of the data set behind the keys of a prefix; "" where no table tells."""
@@ -99,6 +108,7 @@ def read_run(folder: Path) -> RunFolder:
     predictions = folder / "predictions.parquet"
     windows = folder / "windows.parquet"
     baselines = folder / "baselines.parquet"
+    maps = folder / "maps.parquet"
     run = RunFolder(
         path=folder,
         experiment=experiment,
@@ -109,6 +119,7 @@ def read_run(folder: Path) -> RunFolder:
         windows=read_table(windows, "windows") if windows.is_file() else None,
         baselines=read_table(baselines, "predictions") if baselines.is_file() else None,
         history=_histories(folder, list(_mapping(experiment.get("stages")))),
+        maps=read_table(maps, "maps") if maps.is_file() else None,
     )
     for disease in run.diseases:
         if disease not in run.scales:

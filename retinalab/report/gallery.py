@@ -15,7 +15,7 @@ from PIL import Image
 from retinalab.metrics.tables import probabilities_of
 from retinalab.protocol import Scale
 
-__all__ = ["Gallery", "Picture", "Tile", "gallery", "thumbnail"]
+__all__ = ["Gallery", "Picture", "Tile", "data_uri", "gallery", "small", "thumbnail"]
 
 Picture = Callable[[str, str], "npt.NDArray[np.uint8] | None"]
 
@@ -24,7 +24,10 @@ _SIDE, _QUALITY, _COUNT = 160, 82, 8
 
 @dataclass(frozen=True)
 class Tile:
-    """One photograph with its caption; ``source`` is a data URI, "" where no picture could be had."""
+    """One photograph with its caption; ``source`` is a data URI, "" where no picture could be had.
+
+    ``fold`` is the network's that predicted it.
+    """
 
     image: str
     set: str
@@ -32,6 +35,7 @@ class Tile:
     reference: str
     predicted: str
     certainty: str
+    fold: int = -1
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,25 @@ def gallery(
 
 def thumbnail(image: npt.NDArray[np.uint8]) -> str:
     """Data URI of a photograph, ``(H, W, 3)`` uint8 RGB, reduced to at most 160 pixels a side."""
-    small = Image.fromarray(np.ascontiguousarray(image))
-    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return data_uri(small(image))
+
+
+def small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A photograph, ``(H, W, 3)`` uint8 RGB, reduced to at most 160 pixels a side."""
+    reduced = Image.fromarray(np.ascontiguousarray(image))
+    reduced.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return np.asarray(reduced)
+
+
+def data_uri(image: npt.NDArray[np.uint8], sharp_colours: bool = False) -> str:
+    """A picture as a JPEG in a data URI.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        sharp_colours: keep colours at full resolution, as edges between them need.
+    """
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY)
+    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, subsampling=0 if sharp_colours else 2)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -109,4 +128,5 @@ def _tile(row: pd.Series, disease: str, scale: Scale, picture: Picture | None) -
         reference=f"{reference} {scale.levels[reference]}",
         predicted=f"{predicted} {scale.levels[predicted]}",
         certainty=f"{'score' if regression else 'probability'} {value:.2f}".replace("-", "−"),
+        fold=int(row.get("fold", -1)),
     )

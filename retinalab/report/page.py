@@ -15,6 +15,7 @@ from retinalab.report.curves import curves, readings_of
 from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
+from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
 from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
@@ -74,6 +75,7 @@ def _results(
     graded = {disease: run.rows(prefix, disease) for disease in run.diseases}
     graded = {disease: rows for disease, rows in graded.items() if len(rows)}
     drawn = curves(run, prefix, graded, readings)
+    galleries = [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()]
     return {
         "prefix": prefix,
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
@@ -87,7 +89,8 @@ def _results(
         "missing": drawn.missing,
         "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
         "repeated": any(_first_seed(rows).duplicated(["set", "image"]).any() for rows in graded.values()),
-        "galleries": [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()],
+        "galleries": galleries,
+        "maps": map_section(run.maps_of(prefix), run.rows(prefix), galleries, run.scales, picture),
     }
 
 
