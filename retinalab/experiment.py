@@ -114,6 +114,7 @@ def experiment_id(experiment: Experiment) -> str:
     mapping = as_mapping(experiment)
     for key in ("data", "logger", "output", "roots"):
         mapping.pop(key)
+    mapping["test"].pop("readers")  # drawn beside the result, part of none
     for stage in mapping["stages"].values():
         for key in ("workers", "cache", "root"):
             stage["data"].pop(key)

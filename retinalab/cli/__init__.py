@@ -90,14 +90,30 @@ def _parser() -> argparse.ArgumentParser:
         help="column names of a table made elsewhere",
     )
     compared = _add(
-        commands, "compare", compare, "two runs on the same photographs, their difference with intervals"
+        commands,
+        "compare",
+        compare,
+        "two runs on the same photographs, their difference with intervals; or trained on by tested on",
     )
     compared.add_argument(
-        "run", type=Path, nargs=2, metavar="RUN", help="folder of a finished run; its latest link will do"
+        "run", type=Path, nargs="+", metavar="RUN", help="folder of a finished run; its latest link will do"
+    )
+    compared.add_argument(
+        "--matrix",
+        action="append",
+        default=[],
+        metavar="METRIC",
+        help="instead, what any number of runs reach on each test set: dr/kappa, ...; may be repeated",
     )
     compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
+    report_parser.add_argument(
+        "--readers",
+        type=Path,
+        metavar="FILE",
+        help="CSV of readers' operating points for the ROC: disease, reader, sensitivity, specificity [, set, target]",
+    )
     return parser
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["print_figures", "print_headline"]
+__all__ = ["print_errors", "print_figures", "print_headline"]
 
 _HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
 
@@ -27,6 +28,20 @@ def print_headline(metrics: Mapping[str, Any]) -> None:
             f"{m['value']:9.3f}" if m and m["value"] is not None else " " * 9 for m in beside
         )
         print(f"{key:31s}{metric['value']:6.3f}  {_interval(metric):16s}{majority} {without}{metric['n']:6d}")
+    print_errors(metrics)
+
+
+def print_errors(metrics: Mapping[str, Any]) -> None:
+    """Unacceptable errors of each test set and disease, counted."""
+    from retinalab.metrics.measure import errors_text
+
+    counted = {key: one for key, one in metrics.items() if key.startswith("test") and one.get("counts")}
+    for number, (key, one) in enumerate(counted.items()):
+        text = f"{key.rpartition('/')[0]} {errors_text(one['counts'], one['of'])}"
+        print(
+            "\n" * (number == 0)
+            + "\n".join(textwrap.wrap(text, 80, subsequent_indent="  ", break_long_words=False))
+        )
 
 
 def print_figures(metrics: Mapping[str, Any]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from retinalab.cli.figures import print_figures
+from retinalab.cli.figures import print_errors, print_figures
+from retinalab.cli.matrix import compare_matrix, fingerprints
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -78,11 +79,19 @@ def evaluate(known: argparse.Namespace) -> int:
             "columns with --map OURS=THEIRS."
         )
     print_figures(figures)
+    print_errors(figures)
     return 0
 
 
 def compare(known: argparse.Namespace) -> int:
     """Print the differences between two runs, beside what is reached without looking at the retina."""
+    if known.matrix:
+        return compare_matrix(known)
+    if len(known.run) != 2:
+        raise RetinalabError(
+            f"compare takes two runs, got {len(known.run)}. For what every one of them reaches on every test "
+            "set add --matrix METRIC, such as --matrix dr/kappa."
+        )
     from retinalab.experiment import resolve_model
     from retinalab.metrics.baselines import above_lines, above_the_shortcut, beside, beside_lines
     from retinalab.metrics.comparable import check_fingerprints, common_scales
@@ -97,7 +106,7 @@ def compare(known: argparse.Namespace) -> int:
     protocols = [resolve_model(Protocol, run.experiment.get("protocol") or {}, "protocol") for run, _ in runs]
     scales = common_scales(*protocols)
     if protocols[0].diseases == protocols[1].diseases:
-        check_fingerprints(*(_fingerprints(run.provenance) for run, _ in runs))
+        check_fingerprints(*(fingerprints(run.provenance) for run, _ in runs))
     found = differences(tables[0], tables[1], scales)
     shown = beside(found, runs[0][0].metrics, runs[1][0].metrics)
     above = [above_the_shortcut(table, run.baselines, scales, shown) for run, table in runs]
@@ -131,12 +140,6 @@ def _graded_run(folder: Path) -> tuple[RunFolder, pd.DataFrame]:
     return run, run.predictions[run.predictions["part"] == "test"]
 
 
-def _fingerprints(provenance: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Data set -> its fingerprint in every stage."""
-    sets = [entry for stage in provenance.get("data", {}).values() for entry in stage.items()]
-    return {name: [e.get("fingerprint", "") for n, e in sets if n == name] for name, _ in sets}
-
-
 def report(known: argparse.Namespace) -> int:
     """Write a run's report page again."""
     from retinalab.report import write_report
@@ -145,8 +148,23 @@ def report(known: argparse.Namespace) -> int:
         raise RetinalabError(
             f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/."
         )
+    if known.readers is not None:
+        _keep_readers(known.run, known.readers)
     print(write_report(known.run.resolve(), _pictures(known.run)))
     return 0
+
+
+def _keep_readers(folder: Path, file: Path) -> None:
+    """Check a file of readers against the run and keep a copy there, from which every later report is drawn too."""
+    import shutil
+
+    from retinalab.report.folder import read_run
+    from retinalab.report.readers import READERS, read_readers
+
+    run = read_run(folder.resolve())
+    read_readers(file, run.scales, {run.set_of(prefix) for prefix in run.tested})
+    if not (folder / READERS).exists() or not file.samefile(folder / READERS):
+        shutil.copyfile(file, folder / READERS)
 
 
 def _pictures(run: Path) -> Picture | None:

@@ -26,6 +26,7 @@ __all__ = [
     "lesion_grid",
     "metric_rows",
     "side_by_side",
+    "trained_sets",
     "unit_of",
 ]
 
@@ -190,7 +191,7 @@ def side_by_side(run: RunFolder) -> Grid | None:
         if any(f"{prefix}/{name}" in run.metrics for prefix in run.tested)
         and not (name.endswith("/auc") and f"{run.tested[0]}/{name}_referable" in run.metrics)
     }  # fmt: skip
-    trained = _trained_sets(run)
+    trained = trained_sets(run)
     rows = []
     for prefix in sorted(run.tested, key=lambda one: "@" in one and run.set_of(one) not in trained):
         found = [run.metrics.get(f"{prefix}/{name}") for name in shown]
@@ -254,7 +255,7 @@ def _counted(metric: Mapping[str, Any], target: str, unit: str) -> str:
     return f"{text}, patients unknown" if unit == "photographs" else f"{text}, {metric['n_groups']} {unit}"
 
 
-def _trained_sets(run: RunFolder) -> set[str]:
+def trained_sets(run: RunFolder) -> set[str]:
     """The sets of every mixture that a stage trained on."""
     stages = run.experiment.get("stages")
     data = [stage.get("data") or {} for stage in (stages or {}).values() if isinstance(stage, Mapping)]

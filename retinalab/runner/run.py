@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from retinalab.data.parts import Parts
 from retinalab.experiment import as_yaml
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
+from retinalab.report.readers import READERS, read_readers
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.modules import stage_modules
@@ -75,12 +77,17 @@ def run(experiment: Experiment) -> Result:
     children = _children(experiment)
     modules = stage_modules(experiment, children[0].fold, children[0].seed)
     parts = {name: module.parts for name, module in modules.items()}
+    evaluated = parts[experiment.evaluated[-1]]
+    if experiment.test.readers is not None:
+        read_readers(experiment.test.readers, experiment.protocol.scales, evaluated.tests)
     with claim(experiment, fingerprints(parts)) as folder:
         if folder.first:
             _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
         if folder.first and not (folder.path / "provenance.json").is_file():
             (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
             write_json(folder.path / "provenance.json", provenance(experiment, parts))
+        if folder.first and experiment.test.readers is not None:
+            shutil.copyfile(experiment.test.readers, folder.path / READERS)
         with _tracked(experiment, folder.path):
             for child in children:
                 _run_child(experiment, child, folder, modules if child == children[0] else None)
