@@ -393,6 +393,11 @@ class TestConfig(Model):
     stages: tuple[str, ...] = Field(
         (), description="stages whose predictions are joined into one table; default: the last"
     )
+    readers: Folder | None = Field(
+        None,
+        description="CSV of readers' operating points for the report's ROC: disease, reader, sensitivity, specificity, "
+        "and where wanted set and target (referable or any)",
+    )
 
 
 class Experiment(Model):
