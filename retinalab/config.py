@@ -135,14 +135,17 @@ class BackgroundConfig(Model):
 
 
 def _as_background(given: Any) -> Any:
-    if isinstance(given, str):
+    if given is None or isinstance(given, Mapping | BackgroundConfig):
+        return given
+    if isinstance(given, int | float | str) and not isinstance(given, bool):
         try:
             return {"scale": float(given)}
         except ValueError:
-            raise ValueError(
-                "is a number (deviation of the Gaussian), a mapping of kind, scale, gain, circle and outside, or null"
-            ) from None
-    return {"scale": given} if isinstance(given, int | float) else given
+            pass
+    raise ValueError(
+        "give a number (deviation of the Gaussian as a share of the side), a mapping such as {kind: median} (kind, "
+        "scale, gain, circle, outside), or null"
+    )
 
 
 def _as_number(background: BackgroundConfig | None, dump: SerializerFunctionWrapHandler) -> Any:

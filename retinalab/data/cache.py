@@ -261,8 +261,11 @@ def _fill(job: _Job, description: Path) -> None:
 
 def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
     planes = np.zeros((_PLANES, job.size, job.size), np.uint8)
-    found = job.source.masks(job.records, row, shape)
-    unsure = job.source.ignored(job.records, row, shape)
+    try:
+        found = job.source.masks(job.records, row, shape)
+        unsure = job.source.ignored(job.records, row, shape)
+    except RetinalabError as error:
+        raise RetinalabError(f"{job.records.table.at[row, 'image']}: {error}") from error
     for bit, lesion in enumerate(LESIONS):
         if lesion in unsure:
             left_out = crop_mask(unsure[lesion], field, job.size, job.coverage)

@@ -109,8 +109,8 @@ def free_windows(
     """Centres of random windows that lie in the photograph and hold no pixel of a lesion, whatever its class.
 
     They lie anywhere in the square, also beyond the field of view, which a network that was trained on windows
-    sees as well. Where a lesion asked for was not annotated, nothing is known to be free of it, unless the photograph
-    is ``healthy``.
+    sees as well. A mark that is not to be judged counts as a lesion. Where a lesion asked for was not annotated at
+    all, nothing is known to be free of it, unless the photograph is ``healthy``.
 
     Args:
         planes: lesion planes of the photograph.
@@ -125,13 +125,13 @@ def free_windows(
     side, half = planes.shape[1], config.size // 2
     if side < config.size:
         return []
-    asked = sum(1 << LESIONS.index(lesion) for lesion in config.classes)
-    if healthy:
-        asked &= ~int(np.bitwise_and.reduce(planes[1], axis=None))
+    never = int(np.bitwise_and.reduce(planes[1], axis=None))
+    asked = 0 if healthy else sum(1 << LESIONS.index(lesion) for lesion in config.classes)
+    unsure = np.uint8(~never & 0xFF | asked)
     centres = generator(seed, row, _NEGATIVES).integers(
         half, side - config.size + half + 1, (_TRIES * count, 2)
     )
-    summed = cv2.integral(((planes[0] > 0) | ((planes[1] & asked) > 0)).astype(np.uint8))
+    summed = cv2.integral(((planes[0] > 0) | ((planes[1] & unsure) > 0)).astype(np.uint8))
     left, top = centres[:, 0] - half, centres[:, 1] - half
     right, bottom = left + config.size, top + config.size
     inside = summed[bottom, right] - summed[top, right] - summed[bottom, left] + summed[top, left]

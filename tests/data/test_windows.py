@@ -108,9 +108,20 @@ def test_a_photograph_without_retinopathy_needs_no_annotation_but_what_is_not_to
     planes[1] |= BIT["HE"]
     found = free_windows(planes, config(), 5, 0, 0, healthy=True)
     assert len(set(found)) == 5
-    planes[1, :, :60] |= BIT["EX"]  # of a class that is annotated elsewhere
-    for x, _ in free_windows(planes, config(), 5, 0, 0, healthy=True):
-        assert x - 8 >= 60
+    for doubted in ("EX", "SE"):  # annotated elsewhere; of a class asked for, and of another
+        unsure = planes.copy()
+        unsure[1, :, :60] |= BIT[doubted]
+        for x, _ in free_windows(unsure, config(), 5, 0, 0, healthy=True):
+            assert x - 8 >= 60
+
+
+def test_a_doubtful_mark_of_any_class_is_not_taken_for_none() -> None:
+    planes = np.zeros((2, 96, 96), np.uint8)
+    planes[1] |= BIT["NV"]  # annotated nowhere
+    planes[1, 30:, :] |= BIT["SE"]
+    found = free_windows(planes, config(), 8, 0, 0)
+    assert len(found) == 8
+    assert all(y + 8 <= 30 for _, y in found)
 
 
 def test_negatives_reach_the_photographs_border() -> None:
