@@ -265,7 +265,7 @@ def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarr
         found = job.source.masks(job.records, row, shape)
         unsure = job.source.ignored(job.records, row, shape)
     except RetinalabError as error:
-        raise RetinalabError(f"{job.records.table.at[row, 'image']}: {error}") from error
+        raise RetinalabError(f"{job.records.table.at[row, 'image']!s}: {error}") from error
     for bit, lesion in enumerate(LESIONS):
         if lesion in unsure:
             left_out = crop_mask(unsure[lesion], field, job.size, job.coverage)

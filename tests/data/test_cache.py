@@ -19,6 +19,7 @@ from retinalab.data import cache as rooms
 from retinalab.data.cache import Cache, default_cache, prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import PhotographSet
+from retinalab.data.sets.fake import fake_mask
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, Records
 from retinalab.testing import write_fake_set
@@ -208,6 +209,19 @@ def test_masks_become_planes_of_present_and_of_unjudged(tmp_path: Path) -> None:
     ys, xs = np.nonzero(planes[row, 0] & 1)
     assert xs.mean() == pytest.approx((60 + number - x) * 66 / side, abs=1)
     assert ys.mean() == pytest.approx((45 - y) * 66 / side, abs=1)
+
+
+def test_a_mask_of_another_size_is_named_with_its_photograph_and_both_sizes(tmp_path: Path) -> None:
+    root = write_fake_set("idrid", tmp_path / "idrid")
+    folder = root / "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates"
+    fake_mask(folder / "IDRiD_02_EX.tif", (20, 20), shape=(50, 60))
+    source, records = opened(root, "idrid", task="segmentation")
+    cache = prepare(source, records, 66, masks=True, folder=tmp_path / "cache")
+    ((row, reason),) = cache.reasons.items()
+    assert reason.startswith(str(records.table["image"][row]))
+    assert "a. Training Set/IDRiD_02.jpg: " in reason
+    assert "IDRiD_02_EX.tif: the mask is 60x50 pixels but its photograph 144x108" in reason
+    assert "\n" not in reason
 
 
 def test_planes_that_were_not_prepared_are_refused(root: Path, tmp_path: Path) -> None:

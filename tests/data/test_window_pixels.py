@@ -65,10 +65,15 @@ def places(module: FundusDataModule) -> np.ndarray:
     return windows[["photograph", "x", "y"]].to_numpy()
 
 
+@pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("background", [None, *BACKGROUNDS], ids=str)
-def test_a_window_equals_its_place_in_the_preprocessed_photograph(module: Make, background: Any) -> None:
+def test_a_window_equals_its_place_in_the_preprocessed_photograph(
+    module: Make, background: Any, on_device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = module(background=background, masks=True)
     large = module(background=background, masks=True, windows=False)
+    for one in (small, large):
+        monkeypatch.setattr(one, "_on_gpu", lambda: on_device)
     windows = whole_batch(small, small.dataset(small.parts.train))
     photographs = whole_batch(large, large.dataset(large.parts.train))
     wide = (WINDOW,) * 4
@@ -123,10 +128,32 @@ def test_one_warp_and_one_colour_map_reach_the_window_and_its_average(module: Ma
         safe = seen.max(2) > 0.1  # away from the threshold of the field of view
         errors.append(np.abs(found[i] - expected)[safe].ravel())
     error = np.concatenate(errors) * 255
-    assert (
-        error.mean() < 2.0
-    )  # the gain is 4, and OpenCV rounds the photograph and its colours to whole levels
-    assert np.percentile(error, 99) < 8
+    # the gain is 4; OpenCV rounds the photograph and its colours to whole levels, and places to 1/32 of a pixel
+    assert error.mean() < 4 * 0.4
+    assert error.max() < 4 * 1.5
+
+
+def test_lesions_move_with_their_window(module: Make) -> None:
+    """Against the planes of the working image at the nearest pixel; beyond it nothing is to be judged."""
+    made = module(augment=COLOURED, masks=True)
+    part = made.parts.train
+    dataset = made.dataset(part, training=True)
+    warps, _ = dataset._draw([(0, i, i) for i in range(len(dataset))], WINDOW, WINDOW)
+    found = whole_batch(made, dataset)["mask"].numpy()
+    planes = part.cache.planes(part.rows)
+    bits = np.arange(8)[:, None, None]
+    y, x = np.mgrid[:WINDOW, :WINDOW]
+    wrong = []
+    for i, (photograph, centre_x, centre_y) in enumerate(places(made)):
+        at = np.tensordot(warps[i].astype(np.float64), np.stack([x, y, np.ones_like(x)]), 1)
+        column, row = np.rint(at + np.array([centre_x, centre_y])[:, None, None] - WINDOW // 2).astype(int)
+        beyond = (column < 0) | (column >= SIDE) | (row < 0) | (row >= SIDE)
+        present, unjudged = planes[photograph][:, row.clip(0, SIDE - 1), column.clip(0, SIDE - 1)]
+        expected = np.where((unjudged >> bits & 1) | beyond, 255, present >> bits & 1)
+        wrong.append(found[i] != expected)
+    assert found.max() == 255
+    assert (found == 1).any()
+    assert np.mean(wrong) < 0.005  # where two pixels are equally near
 
 
 def test_a_window_that_turns_or_zooms_out_shows_more_of_its_photograph(module: Make) -> None:
@@ -162,9 +189,9 @@ def test_both_roads_to_the_device_give_one_window(
     other = whole_batch(far, far.dataset(far.parts.train, training=True))
     assert set(one) == set(other)
     difference = (one["image"] - other["image"]).abs() * 255
-    assert difference.mean() < 4 * 1.5  # the gain multiplies what the two roads may differ by
-    assert difference.median() < 2
-    assert (one["mask"] != other["mask"]).float().mean() < 0.01
+    assert difference.mean() < 4 * 0.4  # the gain multiplies what the two roads may differ by
+    assert np.percentile(difference.numpy(), 99) < 4 * 1.5
+    assert (one["mask"] != other["mask"]).float().mean() < 0.005
 
 
 def test_the_kept_circle_moves_with_the_photograph(module: Make) -> None:

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinalab.config import WindowConfig
+from retinalab.config import DataConfig, WindowConfig
 from retinalab.data.cache import Prepared
+from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.data.pool import pooled_records
 from retinalab.data.window_table import discarded, window_table
 from retinalab.data.windows import cut
 from retinalab.errors import RetinalabError
+from retinalab.protocol import Protocol
 from retinalab.records import LESIONS, Records, SetInfo, make_records
+from retinalab.testing import write_fake_set
 
 SIDE = 96
 BIT = {lesion: 1 << i for i, lesion in enumerate(LESIONS)}
@@ -231,3 +234,60 @@ def test_a_lesion_outside_the_kept_circle_gives_no_window() -> None:
     assert len(positive) == 3  # two microaneurysms at (2, 90) and (6, 90) lie in the corner
     assert (np.hypot(positive["x"] - 47.5, positive["y"] - 47.5) <= 0.45 * SIDE).all()
     assert "2 lesions outside the kept circle left out" in found.notes[0]
+
+
+def test_places_follow_from_the_seed_and_from_nothing_else() -> None:
+    made = part([ALL, ALL, CLEAR], records("here", [2, 3, 0]))
+    first, again, other = (window_table(config(), made, seed, training=True) for seed in (3, 3, 4))
+    assert first.table.equals(again.table)
+    positive = first.table["label"] > 0
+    assert first.table[positive].equals(other.table[positive])
+    assert not first.table.equals(other.table)
+    assert (first.table.dtypes == np.int64).all()
+
+
+def test_a_photograph_that_gives_no_window_changes_no_type() -> None:
+    made = part([CLEAR, ALL, CLEAR], records("here", [2, 2, 0]))
+    found = window_table(config(negatives=1), made, 0, training=True).table
+    assert 0 not in set(found["photograph"])
+    assert (found.dtypes == np.int64).all()
+
+
+def test_a_high_loss_that_takes_a_whole_class_is_said() -> None:
+    made = part([planes("EX", "HE", more=18), CLEAR], records("here", [2, 0]))
+    with pytest.raises(
+        RetinalabError, match=r"no window of class .* after data\.windows\.discard=0\.9: 2 photographs"
+    ):
+        window_table(config(discard=0.9), made, 0, training=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("idrid", "of the same photographs"), ("fgadr", "without retinopathy")]
+)
+def test_a_data_sets_notes_count_its_windows_and_name_the_source_of_negatives(
+    name: str, source: str, tmp_path: Path
+) -> None:
+    given = {
+        "set": name,
+        "root": write_fake_set(name, tmp_path / name, 40),
+        "options": {"task": "segmentation"} if name == "idrid" else {},
+        "size": 64,
+        "cache": tmp_path,
+        "windows": {"kind": "lesions", "size": 16},
+    }
+    module = FundusDataModule(DataConfig.model_validate(given), Protocol(diseases={"dr": "icdr5"}))
+    parts = {part.name: part for part in (module.parts.train, module.parts.val, *module.parts.tests.values())}
+    notes = [note for note in module.parts.notes if note.startswith("windows of part")]
+    assert len(notes) == 3
+    for note, (which, part) in zip(notes, parts.items(), strict=True):
+        windows = module.dataset(part, training=which == "train").windows
+        assert windows is not None
+        counts = np.bincount(windows["label"], minlength=4)
+        told = ", ".join(
+            f"{n} {c}" for n, c in zip((*counts[1:], counts[0]), ("EX", "HE", "MA", "none"), strict=True)
+        )
+        assert f"part {which} ({name}, {len(part)} photographs): {told}; " in note
+        grades = part.records.table["dr"].to_numpy()[windows.loc[windows["label"] == 0, "photograph"]]
+        if source in note and name == "fgadr":
+            assert set(grades) == {0}
+    assert source in notes[0]

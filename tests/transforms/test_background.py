@@ -134,9 +134,7 @@ def test_the_median_variant_is_the_released_codes_within_two_levels_of_the_photo
 
 
 @pytest.mark.parametrize(("kind", "mid"), [("gaussian", 0.5), ("median", 128 / 255)])
-def test_without_a_circle_the_field_of_view_is_kept(
-    kind: str, mid: float
-) -> None:
+def test_without_a_circle_the_field_of_view_is_kept(kind: str, mid: float) -> None:
     image = _photograph(128)
     found = _even(image, kind=kind, scale=0.05, circle=None, outside="mid")
     outside = image.max(2) <= 0.04
