@@ -41,7 +41,7 @@ class OperatingCurve:
         self._order = np.argsort(-score, kind="stable")
         self._positive = positive[self._order]
         ordered = score[self._order]
-        self._last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if score.size else []
+        self._last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
     def __call__(self, weights: npt.ArrayLike, points: Sequence[tuple[float, float]]) -> Array:
         """The curve's sensitivity at each point's specificity, and its specificity at each point's sensitivity.

@@ -74,7 +74,8 @@ def read_readers(path: Path, scales: Mapping[str, Scale], sets: Collection[str])
     out = []
     for line, row in rows:
         where = f"{path.name}, line {line}"
-        disease, name = row["disease"].lower(), row.get("set", "").replace("-", "_")
+        disease, name = row["disease"].lower(), row.get("set", "")
+        name = name if name in sets else name.replace("-", "_")
         if disease not in scales:
             raise unknown("disease", row["disease"], scales, f"Correct {where}.")
         if not row["reader"]:

@@ -286,7 +286,11 @@ def _confusion(
         seeds = f", mean of {len(share['seeds'])} seeds" if share.get("seeds") else ""
         text = f"{text}; share {interval(share)}{seeds}"
     return Confusion(
-        title, list(levels), rows, frozenset([*corners, *((b, a) for a, b in corners)]), f"{text}."
+        title,
+        list(levels),
+        rows,
+        frozenset([*corners, *((b, a) for a, b in corners)]),
+        f"{text[0].upper()}{text[1:]}.",
     )
 
 
