@@ -336,7 +336,9 @@ class TrainerConfig(Model):
     accumulate_grad_batches: int = Field(1, ge=1)
     gradient_clip_val: float | None = Field(None, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    check_val_every_n_epoch: int = Field(1, ge=1)
+    check_val_every_n_epoch: int | None = Field(
+        1, ge=1, description="null: val_check_interval counts batches across epochs"
+    )
     val_check_interval: int | float | None = Field(None, gt=0, description="share of an epoch, or batches")
     limit_train_batches: int | float | None = Field(None, gt=0)
     limit_val_batches: int | float | None = Field(None, ge=0)

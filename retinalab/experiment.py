@@ -144,7 +144,10 @@ def smoke(experiment: Experiment) -> Experiment:
             "limit": 12,
         }
         if data.windows is not None:
-            small["windows"] = data.windows.model_copy(update={"size": min(data.windows.size, size)})
+            side = min(data.windows.size, size)
+            if data.windows.kind == "grid" and size < data.size:  # tiles shrink with the photographs
+                side = min(side, max(64, size * side // data.size // 64 * 64))
+            small["windows"] = data.windows.model_copy(update={"size": side})
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
         elif "synthetic" in data.mix.sets:

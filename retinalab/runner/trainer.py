@@ -178,8 +178,10 @@ class _BetweenValidations(ModelCheckpoint):
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, unless a validation follows."""
-        every = trainer.val_check_batch
-        follows = trainer.is_last_batch or (isinstance(every, int) and (batch_idx + 1) % every == 0)
+        every, done = trainer.val_check_batch, batch_idx + 1
+        if trainer.check_val_every_n_epoch is None:
+            done = trainer.fit_loop.total_batch_idx + 1
+        follows = trainer.is_last_batch or (isinstance(every, int) and done % every == 0)
         if not follows:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
