@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.sets.fake import fake_image
-from retinalab.explain import Framing, enlarged, min_max, overlay
+from retinalab.explain import Framing, Palette, covered, enlarged, min_max, overlay
 from retinalab.transforms import evaluation_warp
 from retinalab.transforms.apply import IDENTITY_COLOUR, apply_image
 
@@ -114,3 +115,60 @@ def test_the_picture_shows_both_and_its_captions() -> None:
     assert (right[5] == 45).all()
     assert (sheet[100:] < 100).any()  # captions are written
     assert (sheet[100:, -4:] == 255).all()  # and end within the sheet
+
+
+@pytest.mark.parametrize(
+    ("shape", "cells"), [((160, 160), (4, 4)), ((100, 100), (3, 7)), ((37, 37), (16, 16))]
+)
+@pytest.mark.parametrize("share", [1.0, 0.75])
+def test_every_pixel_takes_the_value_of_the_cell_that_its_centre_lies_in(
+    shape: tuple[int, int], cells: tuple[int, int], share: float
+) -> None:
+    values = np.random.default_rng(0).random(cells).astype(np.float32) + 1
+    laid = Framing.of_working(320, share).cells(values, *shape)
+    first = (1 - share) / 2
+    for row in range(shape[0]):
+        for column in range(shape[1]):
+            y = ((row + 0.5) / shape[0] - first) / share * cells[0]
+            x = ((column + 0.5) / shape[1] - first) / share * cells[1]
+            if min(abs(y - round(y)), abs(x - round(x))) < 1e-6:
+                continue  # on an edge
+            inside = 0 <= y < cells[0] and 0 <= x < cells[1]
+            assert laid[row, column] == (values[int(y), int(x)] if inside else 0)
+
+
+@pytest.mark.parametrize(
+    ("side", "view", "share"), [(256, "whole", 1.0), (96, "whole", 1.0), (160, "centre", 0.625)]
+)
+def test_the_working_image_is_covered_where_the_evaluation_reads_it(
+    side: int, view: str, share: float
+) -> None:
+    x, y = np.meshgrid(np.arange(256), np.arange(256))
+    places = np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
+    given = apply_image(places, evaluation_warp(256, side, view), IDENTITY_COLOUR, side)
+    framing = Framing.of_working(256, share)
+    back = framing.cells(given[..., 0].astype(np.float32), 256, 256)
+    seen = framing.seen(256, 256)
+    assert seen.mean() == pytest.approx(share**2, abs=0.01)
+    assert np.abs(back - x)[seen].max() <= 0.5 * 256 * share / side + 1
+
+
+@pytest.mark.parametrize("palette", ["turbo", "viridis"])
+def test_colours_are_those_of_matplotlib_over_grey(palette: Palette) -> None:
+    image = np.full((2, 5, 3), 120, np.uint8)
+    values = np.tile(np.linspace(0, 1, 5, dtype=np.float32), (2, 1))
+    seen = np.array([[True] * 5, [False] * 5])
+    drawn = covered(image, values, seen, palette)
+    low, high = {"turbo": (26, 235), "viridis": (0, 255)}[palette]
+    for column, value in enumerate(np.linspace(0, 1, 5)):
+        colour = np.array(mpl.colormaps[palette](round(low + value * (high - low)))[:3]) * 255
+        assert np.abs(drawn[0, column] - (0.55 * 120 + 0.45 * colour)).max() <= 2
+    assert (drawn[1] == 60).all()
+
+
+def test_the_scale_for_the_colour_blind_grows_lighter_throughout() -> None:
+    values = np.linspace(0, 1, 64, dtype=np.float32)[None]
+    drawn = covered(np.full((1, 64, 3), 120, np.uint8), values, np.ones((1, 64), bool), "viridis")
+    lightness = cv2.cvtColor(drawn, cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
+    assert (np.diff(lightness) >= 0).all()
+    assert lightness[-1] - lightness[0] > 60
