@@ -90,6 +90,10 @@ class Network:
             maps = class_activation_map(self.task, disease, self._images(batch), wanted)
         return np.asarray(maps.float().cpu().numpy())
 
+    def maps_given(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Name -> ``(B, h, w)`` float32 in [0, 1]: the maps that the task gives beside its answer."""
+        return {name: one.float().cpu().numpy() for name, one in self._outputs(batch).maps.items()}
+
     def _images(self, batch: Batch) -> Tensor:
         images = batch["image"]
         return images.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else images

@@ -1,0 +1,277 @@
+"""Figure 7: true lesions, units that predict one, and class activation maps without and with lesion patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from retinalab.config import Experiment
+from retinalab.data.module import FundusDataModule
+from retinalab.data.parts import Part
+from retinalab.errors import RetinalabError, unknown
+from retinalab.explain import Framing, enlarged, min_max
+from retinalab.predict.finished import FinishedRun, read_finished
+from retinalab.predict.predictor import Predictor
+from retinalab.records import photograph_name
+from retinalab.runner.maps import extent_of
+from retinalab_clpi.config import ClpiConfig
+from retinalab_clpi.detection.truth import Boxes, lesion_boxes, lesion_centres, unit_fields
+from retinalab_clpi.generator import CLASSES, LESION_CLASSES, STRIDE
+
+__all__ = ["Explained", "Grader", "Pair", "Tested", "predicted_units", "read_pair"]
+
+_GRADING, _LESIONS = "clpi", "clpi-lesions"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test photograph with its lesions.
+
+    Attributes:
+        image: its name.
+        pixels: ``(S, S, 3)`` uint8 RGB, the working image.
+        lesions: the 68×68 square round each lesion's centre.
+        unjudged: lesions that nobody looked for in it.
+        grade: reference, -1 unknown.
+    """
+
+    image: str
+    pixels: np.ndarray
+    lesions: Boxes
+    unjudged: tuple[str, ...]
+    grade: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the networks of a run say of a photograph.
+
+    Attributes:
+        grade: the most probable one, and its probability.
+        activation: ``(S, S)`` float32, the class activation map of that grade, scaled from its least value (0) to its
+            greatest (1).
+        units: fields of the units in which a lesion is more probable than none, with that lesion.
+    """
+
+    grade: int
+    probability: float
+    activation: np.ndarray
+    units: Boxes
+
+
+def predicted_units(probabilities: np.ndarray, size: int, extent: float = 1.0) -> Boxes:
+    """Fields of the units whose most probable class is a lesion.
+
+    Args:
+        probabilities: of the generator, class 0 none.
+        size: side of the working image, in whose pixels the fields are given.
+        extent: side of the network's input, in its centre, as a share of it.
+
+    Shape:
+        - ``probabilities``: ``(4, h, w)`` float32.
+
+    Example:
+        >>> given = np.zeros((4, 1, 2), np.float32)
+        >>> given[0, 0, 0] = given[2, 0, 1] = 1
+        >>> found = predicted_units(given, 128)
+        >>> found["boxes"].tolist(), found["labels"].tolist()
+        ([[62.0, 0.0, 128.0, 64.0]], [2])
+    """
+    best = torch.from_numpy(probabilities.argmax(0).ravel().astype(np.int64))
+    score = torch.from_numpy(probabilities.max(0).ravel().astype(np.float32))
+    fields = unit_fields(*probabilities.shape[1:])
+    seen = extent * size
+    fields = fields * (seen / (STRIDE * probabilities.shape[2])) + (size - seen) / 2
+    lesion = best > 0
+    return {"boxes": fields[lesion], "labels": best[lesion], "scores": score[lesion]}
+
+
+class Grader:
+    """The networks of one run of the framework; those of several seeds are averaged.
+
+    Args:
+        run: that was finished.
+
+    Raises:
+        RetinalabError: the run grades with another network, or on several folds.
+    """
+
+    def __init__(self, run: FinishedRun) -> None:
+        experiment = run.experiment
+        if experiment.folds > 1 and experiment.fold is None:
+            raise RetinalabError(
+                f"Run {run.path} has {experiment.folds} folds, whose networks have learned from every photograph. Give "
+                "a run of one split, or of one fold (fold=0)."
+            )
+        stages = [stage for stage in experiment.stages if any(stage == m.stage for m in run.members)]
+        task = experiment.stages[stages[-1]].task
+        if not isinstance(task, ClpiConfig) or task.variant != "clpi":
+            variant = f" with variant={task.variant}" if isinstance(task, ClpiConfig) else ""
+            raise RetinalabError(
+                f"Run {run.path} grades with task {task.name!r}{variant}, not with {_GRADING!r} and variant=clpi. Give "
+                f"a run of experiment {_GRADING}."
+            )
+        self.run = run
+        self.stage = stages[-1]
+        self.data = experiment.stages[self.stage].data
+        self.lesion_stage = _lesion_stage(experiment, self.stage)
+        self._predictor = Predictor(run)
+        self.scales = self._predictor.scales
+
+    def explain(self, pixels: np.ndarray, disease: str) -> Explained:
+        """Grade a working image, ``(S, S, 3)`` uint8 RGB, and say why."""
+        batch = self._predictor.batches[self.stage].make(pixels[None])
+        networks = [n for n in self._predictor.networks if n.member.stage == self.stage]
+        probabilities = np.mean([network.answers(batch)[disease][0] for network in networks], axis=0)
+        grade = int(probabilities.argmax())
+        maps = np.mean([network.maps(batch, disease, np.array([grade]))[0] for network in networks], axis=0)
+        given = [network.maps_given(batch) for network in networks]
+        lesions = {name: np.mean([one[name][0] for one in given], axis=0) for name in given[0]}
+        size = pixels.shape[0]
+        framing = Framing.of_working(size, self.extent)
+        return Explained(
+            grade,
+            float(probabilities[grade]),
+            framing.on_photograph(enlarged(min_max(maps), framing.side), size, size),
+            predicted_units(
+                np.stack([1 - lesions["any lesion"], *(lesions[name] for name in CLASSES[1:])]),
+                size,
+                self.extent,
+            ),
+        )
+
+    @property
+    def extent(self) -> float:
+        """Side of the network's input as a share of the working image's side."""
+        return extent_of(self.data)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """CLPI, CLPI- and the photographs that they were not trained on.
+
+    Attributes:
+        clpi: began with lesion patches. minus: did not.
+        disease: that both grade.
+        photographs: name -> where it lies.
+    """
+
+    clpi: Grader
+    minus: Grader
+    disease: str
+    photographs: Mapping[str, tuple[Part, int]]
+
+    def read(self, image: str) -> Tested:
+        """One photograph with its lesions."""
+        part, position = self.photographs[image]
+        row = part.rows[position : position + 1]
+        record = part.records.table.iloc[position]
+        pixels = part.cache.images(row)[0]
+        return Tested(
+            image,
+            pixels,
+            lesion_boxes(lesion_centres(part.cache.planes(row)[0]), pixels.shape[0]),
+            tuple(lesion for lesion in LESION_CLASSES if not record[f"annotated_{lesion}"]),
+            int(record.get(self.disease, -1)),
+        )
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        """The photographs of some names; folder and suffix may be left out.
+
+        Raises:
+            RetinalabError: a name that none of them has.
+        """
+        known = {photograph_name(image): image for image in self.photographs}
+        for name in names:
+            if photograph_name(name) not in known:
+                remedy = "Name test photographs with lesion masks that neither run has learned from."
+                raise unknown("photograph", name, sorted(self.photographs)[:10], remedy, "The first of them")
+        return [known[photograph_name(name)] for name in names]
+
+    def telling(self, count: int) -> list[str]:
+        """The photographs with the most classes of lesions and, of these, the fewest lesions: boxes stay apart."""
+        labels = {image: self.read(image).lesions["labels"].tolist() for image in self.photographs}
+        ranked = sorted(labels, key=lambda image: (-len(set(labels[image])), len(labels[image]), image))
+        return ranked[:count]
+
+
+def read_pair(run: Path, minus: Path) -> Pair:
+    """Read a run of CLPI and one of CLPI-, and the test photographs of the first that have lesion masks.
+
+    They are those of the stage that learned from lesion patches, at the size at which the run grades.
+
+    Raises:
+        RetinalabError: a run that is not what it should be, different sizes or diseases, or no photograph.
+    """
+    clpi, other = Grader(read_finished(run)), Grader(read_finished(minus))
+    if clpi.lesion_stage is None:
+        raise RetinalabError(
+            f"Run {run} has no stage of lesion patches ({_LESIONS}) that its grades start from: it is CLPI-. Give it "
+            "with --minus, and a run of CLPI in its place."
+        )
+    if other.lesion_stage is not None:
+        raise RetinalabError(
+            f"Run {minus} starts from lesion patches (stage {other.lesion_stage}): it is CLPI, not CLPI-. Give a run "
+            "with grading.start_from=null."
+        )
+    if clpi.data.size != other.data.size:
+        raise RetinalabError(
+            f"The runs grade photographs of {clpi.data.size} and of {other.data.size} pixels. Give two runs of one "
+            "data.size."
+        )
+    shared = [disease for disease in clpi.scales if disease in other.scales]
+    if not shared:
+        raise RetinalabError(
+            f"The runs grade different diseases ({', '.join(clpi.scales)}; {', '.join(other.scales)}). Give two runs "
+            "of one protocol."
+        )
+    learned = clpi.run.learned_from() | other.run.learned_from()
+    photographs = {
+        image: place
+        for image, place in _with_masks(clpi.run.experiment, clpi.lesion_stage, clpi.data.size).items()
+        if photograph_name(image) not in learned
+    }
+    if not photographs:
+        raise RetinalabError(
+            f"No test photograph of run {run} has masks of {', '.join(LESION_CLASSES)} and is unknown to both runs. "
+            "Give two runs with the same photographs and split."
+        )
+    return Pair(clpi, other, shared[0], photographs)
+
+
+def _lesion_stage(experiment: Experiment, stage: str) -> str | None:
+    """The stage of lesion patches that a stage's weights descend from."""
+    start = experiment.stages[stage].start_from
+    while start is not None:
+        if experiment.stages[start.stage].task.name == _LESIONS:
+            return start.stage
+        start = experiment.stages[start.stage].start_from
+    return None
+
+
+def _with_masks(experiment: Experiment, stage: str, size: int) -> dict[str, tuple[Part, int]]:
+    """Test photographs of a stage in which at least one of the lesions was looked for."""
+    described = experiment.stages[stage]
+    data = described.data.model_copy(update={"windows": None, "masks": True, "size": size, "crop": None})
+    module = FundusDataModule(
+        data,
+        experiment.protocol,
+        described.diseases,
+        experiment.seed,
+        experiment.roots,
+        fold=experiment.fold,
+        folds=experiment.folds,
+    )
+    annotated = [f"annotated_{lesion}" for lesion in LESION_CLASSES]
+    return {
+        str(image): (part, position)
+        for part in module.parts.tests.values()
+        for position, (image, known) in enumerate(
+            zip(part.records.table["image"], part.records.table[annotated].any(axis=1), strict=True)
+        )
+        if known
+    }
