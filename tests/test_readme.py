@@ -65,6 +65,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "answer": [max(0, g - 1) for g in truth],
     }
     pd.DataFrame(answers).to_csv(folder / "predictions.csv", index=False)
+    (folder / "readers.csv").write_text("disease,reader,sensitivity,specificity\ndr,Reader A,0.92,0.95\n")
     (text,) = blocks("yaml")
     (folder / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
     for paper in ("canet", "baseline"):

@@ -103,6 +103,8 @@ def test_it_fits_a_telephone_and_a_desk_in_light_and_dark(
             "commit": "f" * 120,
         },
     )
+    readers = "".join(f"dr,{'ReaderWithoutABreak' * 8}{k},0.9,0.8{k},messidor2,any\n" for k in range(7))
+    (folder / "readers.csv").write_text(f"disease,reader,sensitivity,specificity,set,target\n{readers}")
     report = write_report(folder, lambda _, __: np.full((256, 256, 3), 90, dtype=np.uint8))
     for width, dark in ((400, True), (1400, False), (760, False)):
         found = probe(browser, report, tmp_path, width, dark)
