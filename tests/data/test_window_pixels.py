@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import ndimage
@@ -15,6 +16,7 @@ from retinalab.config import DataConfig
 from retinalab.data.batch import Batch
 from retinalab.data.dataset import PartDataset
 from retinalab.data.module import FundusDataModule
+from retinalab.data.window_table import Windows
 from retinalab.protocol import Protocol
 from retinalab.testing import write_fake_set
 from retinalab.transforms.background import local_average
@@ -177,6 +179,40 @@ def test_a_window_that_turns_or_zooms_out_shows_more_of_its_photograph(module: M
     inner = np.array([np.hypot(x - SIDE / 2, y - SIDE / 2) < 20 for _, x, y in places(turned)])
     assert inner.sum() > 10
     assert (batch["image"].amax(1) > 0)[torch.from_numpy(inner)].all()
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize(
+    ("background", "beyond"),
+    [
+        (None, 0),
+        (0.03, 0.5),
+        ({"scale": 0.03, "outside": "black"}, 0),
+        ({"kind": "median"}, 0),
+        ({"kind": "median", "circle": None, "outside": "mid"}, 128 / 255),
+    ],
+    ids=str,
+)
+def test_beyond_the_photograph_a_window_shows_what_lies_outside_the_field(
+    module: Make, background: Any, beyond: float, on_device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = module(background=background, masks=True)
+    monkeypatch.setattr(made, "_on_gpu", lambda: on_device)
+    whole = module(background=background, windows=False)
+    photograph = whole_batch(whole, whole.dataset(whole.parts.train))["image"][0]
+    centres = [(0, 0), (SIDE // 2, 2), (SIDE - 1, SIDE // 2), (SIDE - 3, SIDE - 1)]
+    table = pd.DataFrame([(0, x, y, 0) for x, y in centres], columns=["photograph", "x", "y", "label"])
+    dataset = PartDataset(made.parts.train, made.data, ("dr",), 0, False, on_device, Windows(table))
+    windows = whole_batch(made, dataset)
+    padded = torch.nn.functional.pad(photograph, (WINDOW,) * 4, value=beyond)
+    for window, mask, (x, y) in zip(windows["image"], windows["mask"], centres, strict=True):
+        left, top = x + WINDOW // 2, y + WINDOW // 2
+        expected = padded[:, top : top + WINDOW, left : left + WINDOW]
+        assert (window - expected).abs().max() < 0.25 / 255
+        column, row = np.meshgrid(np.arange(left, left + WINDOW), np.arange(top, top + WINDOW))
+        outside = (np.minimum(column, row) < WINDOW) | (np.maximum(column, row) >= SIDE + WINDOW)
+        assert outside.any()
+        assert (mask[:, torch.from_numpy(outside)] == 255).all()
 
 
 @pytest.mark.parametrize("background", [*BACKGROUNDS[:3]], ids=str)
