@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -119,13 +120,18 @@ class Grader:
         self.stage = stages[-1]
         self.data = experiment.stages[self.stage].data
         self.lesion_stage = _lesion_stage(experiment, self.stage)
-        self._predictor = Predictor(run)
-        self.scales = self._predictor.scales
+        diseases = experiment.stages[self.stage].diseases or tuple(experiment.protocol.diseases)
+        self.scales = {disease: experiment.protocol.scales[disease] for disease in diseases}
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The networks, loaded when first asked for."""
+        return Predictor(self.run)
 
     def explain(self, pixels: np.ndarray, disease: str) -> Explained:
         """Grade a working image, ``(S, S, 3)`` uint8 RGB, and say why."""
-        batch = self._predictor.batches[self.stage].make(pixels[None])
-        networks = [n for n in self._predictor.networks if n.member.stage == self.stage]
+        batch = self.predictor.batches[self.stage].make(pixels[None])
+        networks = [n for n in self.predictor.networks if n.member.stage == self.stage]
         probabilities = np.mean([network.answers(batch)[disease][0] for network in networks], axis=0)
         grade = int(probabilities.argmax())
         maps = np.mean([network.maps(batch, disease, np.array([grade]))[0] for network in networks], axis=0)
