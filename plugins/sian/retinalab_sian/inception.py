@@ -148,6 +148,8 @@ def unstrided(block: nn.Module) -> nn.Module:
     for layer in block.modules():
         if isinstance(layer, nn.Conv2d):
             layer.stride = (1, 1)
-        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d | _Padded):
+        elif isinstance(layer, nn.MaxPool2d | _Padded):
             layer.stride = 1
+        elif isinstance(layer, nn.AvgPool2d):  # of a shortcut: without the stride there is nothing to average
+            layer.kernel_size, layer.stride, layer.padding = 1, 1, 0
     return block
