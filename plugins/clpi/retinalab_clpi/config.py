@@ -19,8 +19,9 @@ class ClpiOptions(TaskConfig):
     Differs from the paper: it names no optimiser; here it is SGD with momentum 0.9 and weight decay 1e-4.
     """
 
-    widths: Literal["paper", "code"] = Field(
-        "paper", description="of the generator: Table II's, or those of the released code"
+    widths: Literal["paper", "code", "small"] = Field(
+        "paper",
+        description="of the generator: Table II's, those of the released code, or a quarter of Table II's",
     )
     backbone: str = Field("densenet121", min_length=1, description="any timm network of the grading module")
     weights: str = Field(
@@ -59,7 +60,7 @@ class ClpiConfig(ClpiOptions):
 
     def smoke(self) -> ClpiConfig:
         """The same method on a small backbone without stored weights."""
-        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "code"})
+        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "small"})
 
 
 class LesionPatchConfig(ClpiOptions):
@@ -77,4 +78,4 @@ class LesionPatchConfig(ClpiOptions):
 
     def smoke(self) -> LesionPatchConfig:
         """The same on a small backbone without stored weights."""
-        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "code"})
+        return self.model_copy(update={"backbone": "resnet18", "weights": "none", "widths": "small"})

@@ -20,11 +20,15 @@ FIELD = 68
 STRIDE = 64
 """Pixels from one unit's square to the next."""
 
-Widths = Literal["paper", "code"]
+Widths = Literal["paper", "code", "small"]
 
-_HALVING = {"paper": (64, 128, 256, 512, 1024, 1024), "code": (32, 64, 128, 256, 512, 1024)}
-_POINTWISE = {"paper": (1024,), "code": (1024, 1024)}
-_FIRST = 32
+_FIRST = {"paper": 32, "code": 32, "small": 8}
+_HALVING = {
+    "paper": (64, 128, 256, 512, 1024, 1024),
+    "code": (32, 64, 128, 256, 512, 1024),
+    "small": (16, 32, 64, 128, 256, 256),
+}
+_POINTWISE = {"paper": (1024,), "code": (1024, 1024), "small": (256,)}
 _PADDING = 2
 
 
@@ -37,12 +41,13 @@ class LesionAttentionGenerator(nn.Module):
     Reference: section III-A, Table II, Figure 3.
 
     Differs from the paper: nothing with ``widths="paper"`` (8,050,976 parameters); ``code`` are the widths of the
-    released inference code (4,909,408). The paper says that training on patches of 68×68 pixels equals training on
-    photographs. That holds only if the first convolution is not padded on a patch (``padded=False``): with padding a
-    patch would see two rows of zeros that the same place of the photograph has not.
+    released inference code (4,909,408), ``small`` a quarter of Table II's, for processors (505,928). The paper says
+    that training on patches of 68×68 pixels equals training on photographs. That holds only if the first convolution is
+    not padded on a patch (``padded=False``): with padding a patch would see two rows of zeros that the same place of
+    the photograph has not.
 
     Args:
-        widths: ``paper`` or ``code``.
+        widths: ``paper``, ``code`` or ``small``.
         classes: number of lesion classes including none.
 
     Shape:
@@ -60,7 +65,7 @@ class LesionAttentionGenerator(nn.Module):
 
     def __init__(self, widths: Widths = "paper", classes: int = len(CLASSES)) -> None:
         super().__init__()
-        channels = _FIRST
+        channels = _FIRST[widths]
         self.first = nn.Conv2d(3, channels, 5, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(channels), nn.Mish()]
         for width in _HALVING[widths]:

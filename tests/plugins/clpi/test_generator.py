@@ -20,7 +20,9 @@ def generator(widths: str = "paper") -> LesionAttentionGenerator:
     return network.eval()
 
 
-@pytest.mark.parametrize(("widths", "parameters"), [("paper", 8_050_976), ("code", 4_909_408)])
+@pytest.mark.parametrize(
+    ("widths", "parameters"), [("paper", 8_050_976), ("code", 4_909_408), ("small", 505_928)]
+)
 def test_parameters(widths: str, parameters: int) -> None:
     assert sum(p.numel() for p in generator(widths).parameters()) == parameters
     assert not any(
@@ -54,7 +56,7 @@ def test_a_unit_sees_68_rows_and_columns_from_two_before_its_own(row: int, colum
     assert (columns[0], columns[-1]) == (max(0, 64 * column - 2), min(255, 64 * column + 65))
 
 
-@pytest.mark.parametrize("widths", ["paper", "code"])
+@pytest.mark.parametrize("widths", ["paper", "code", "small"])
 def test_a_patch_gives_what_the_unit_over_it_gives(widths: str) -> None:
     network = generator(widths)
     photograph = torch.rand(2, 3, 192, 256, dtype=torch.float64)
