@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,8 @@ from retinalab_clpi.generator import LESION_CLASSES
 
 __all__ = ["draw_figure7"]
 
-_LINES = (("#56b4e9", "-"), ("#f0e442", "-"), ("#ffffff", (0, (2, 1))))
+_Style = Literal["-"] | tuple[float, tuple[float, float]]
+_LINES: tuple[tuple[str, _Style], ...] = (("#56b4e9", "-"), ("#f0e442", "-"), ("#ffffff", (0, (2, 1))))
 _MANY = 60
 _NAMES = {"EX": "exudate", "HE": "haemorrhage", "MA": "microaneurysm"}
 USE = "Research use only: not for diagnosis."
