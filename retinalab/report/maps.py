@@ -206,6 +206,11 @@ def _sizes(maps: pd.DataFrame) -> list[str]:
     lines = []
     for (native_height, native_width, height, width), mine in names.items():
         native, kept = f"{native_height} × {native_width}", f"{height} × {width}"
-        how = "each drawn as its own rectangle" if native == kept else f"kept as the means of {kept} areas and drawn smoothly"
+        whole = native == kept
+        how = (
+            "each drawn as its own rectangle"
+            if whole
+            else f"kept as the means of {kept} areas and drawn smoothly"
+        )
         lines.append(f"{', '.join(mine)}: {native} places, {how}.")
     return lines
