@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
@@ -45,6 +46,23 @@ class LNetTask(RecipeTask):
         """The network that the configuration names."""
         config: LNetConfig = self.config
         return lesion_network(config.network, config.backbone, config.weights, config.prior)
+
+    def on_fit_start(self) -> None:
+        """Refuse a set that annotates none of the lesions.
+
+        Raises:
+            RetinalabError: there is nothing to learn.
+        """
+        module = getattr(self.trainer, "datamodule", None)
+        if module is None:
+            return
+        table = module.parts.train.records.table
+        if not table[[f"annotated_{lesion}" for lesion in LESIONS]].to_numpy(bool).any():
+            sets = ", ".join(table["set"].unique())
+            raise RetinalabError(
+                f"Task 'l-net' learns {', '.join(LESIONS)}; the training photographs of {sets} annotate none of them. "
+                "Set data.set to a set with lesions, such as idrid with data.options.task=segmentation."
+            )
 
     def outputs(self, batch: Batch) -> Outputs:
         """Lesion maps with their maxima, or lesions in the photograph.

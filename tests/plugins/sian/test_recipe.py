@@ -55,7 +55,11 @@ def trained(
     task: Scripted, folder: Path, epochs: int, resume: Path | None = None, stop: bool = False
 ) -> Trainer:
     """One step, then one validation, an epoch."""
-    callbacks: list[Any] = [ModelCheckpoint(folder, "last", every_n_epochs=1, save_on_train_epoch_end=True)]
+    callbacks: list[Any] = [
+        ModelCheckpoint(
+            folder, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+    ]
     if stop:
         callbacks.append(EarlyStopping(METRIC, mode="max", patience=10))
     with quiet(), warnings.catch_warnings():
@@ -87,10 +91,10 @@ def test_a_resumed_training_goes_on_counting(tmp_path: Path) -> None:
     whole = task(list(figures))
     trained(whole, tmp_path / "whole", 10)
     first, second, third = task(figures[:3]), task(figures[3:7]), task(figures[7:])
-    trained(first, tmp_path / "first", 3)
-    trained(second, tmp_path / "second", 7, resume=tmp_path / "first/last.ckpt")
+    trained(first, tmp_path / "part", 3)
+    trained(second, tmp_path / "part", 7, resume=tmp_path / "part/last.ckpt")
     assert not third.fallen
-    trained(third, tmp_path / "third", 10, resume=tmp_path / "second/last.ckpt")
+    trained(third, tmp_path / "part", 10, resume=tmp_path / "part/last.ckpt")
     assert [*first.steps, *second.steps, *third.steps] == whole.steps
     assert whole.steps[4][1] is False
     assert whole.steps[5][1] is True

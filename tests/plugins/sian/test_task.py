@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from retinalab_sian.loss import dual, focal, image_dice, presence, segmentation_dice, weighted_cross_entropy
@@ -11,6 +13,7 @@ from retinalab_sian.task import LNetTask, SianTask
 
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 
 SCALES = {"dr": "icdr5", "dme": "risk3"}
 SMALL = {"backbone": "test_resnet"}
@@ -138,3 +141,16 @@ def test_what_is_missing_is_said_in_one_line() -> None:
         SianTask({"name": "sian", **SMALL}, {})
     with pytest.raises(RetinalabError, match=r"no side branch to train in variant=plain"):
         sian(variant="plain", train_side=True).outputs(batch())
+
+
+def test_a_set_without_lesions_is_refused_before_training() -> None:
+    table = pd.DataFrame({"set": ["aptos"] * 2} | {f"annotated_{lesion}": False for lesion in LESIONS})
+    parts = SimpleNamespace(train=SimpleNamespace(records=SimpleNamespace(table=table)))
+    module = lnet()
+    module._trainer = SimpleNamespace(datamodule=SimpleNamespace(parts=parts))  # type: ignore[assignment]
+    with pytest.raises(
+        RetinalabError, match=r"MA, HE.*photographs of aptos annotate none of them\. Set data\.set"
+    ):
+        module.on_fit_start()
+    table.loc[0, "annotated_EX"] = True
+    module.on_fit_start()
