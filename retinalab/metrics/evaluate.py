@@ -157,7 +157,11 @@ def _presence(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Me
         each = [presence_figures(part[known[x].loc[part.index]], clusters, x) for x in lesions]
         return mean_over_lesions(each, "image_f1")
 
-    return out | measure(f"{prefix}/lesion/mean", rows[np.any(list(known.values()), axis=0)], build)
+    means = measure(f"{prefix}/lesion/mean", rows[np.any(list(known.values()), axis=0)], build)
+    values = [out.get(f"{prefix}/lesion/{x}/image_f1", {}).get("value") for x in lesions]
+    for metric in means.values():
+        _note_lesions(metric, lesions, values)
+    return out | means
 
 
 def _segmentation(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Metric]:
@@ -171,9 +175,20 @@ def _segmentation(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str
         each = [
             lesion_figures(part[part["lesion"] == lesion], clusters) for lesion in part["lesion"].unique()
         ]
-        return mean_over_lesions(each, "f1")
+        return mean_over_lesions(each, "f1", "ap", "froc")
 
-    return out | measure(f"{prefix}/lesion/mean", rows, build)
+    means = measure(f"{prefix}/lesion/mean", rows, build)
+    for key, metric in means.items():
+        _note_lesions(metric, names, [out[key.replace("/mean/", f"/{x}/")]["value"] for x in names])
+    return out | means
+
+
+def _note_lesions(metric: Metric, names: Sequence[str], values: Sequence[float | None]) -> None:
+    """Say which lesions a mean is over, where it is not over all eight."""
+    defined = [name for name, value in zip(names, values, strict=True) if value is not None]
+    if defined and len(defined) < len(LESIONS):
+        over = f"mean over {', '.join(defined)}"
+        metric["note"] = "; ".join(filter(None, [over, metric.get("note", "")]))
 
 
 def _parts(table: pd.DataFrame, primary: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from retinalab.metrics.froc import counts_at, froc_names, operating_points, photograph_shares, sensitivity_at
 from retinalab.metrics.grading import Array, Ranking, mean_defined, ratio, referable_score, summary
 from retinalab.metrics.statistics import Clusters, Panel
 from retinalab.metrics.tables import probabilities_of
@@ -103,43 +104,56 @@ def joint_figures(rows: pd.DataFrame, clusters: Clusters, diseases: Sequence[str
 
 
 def lesion_figures(rows: pd.DataFrame, clusters: Clusters) -> Figures:
-    """Figures of one lesion's segmentation, pixels pooled over the photographs in which it was annotated.
+    """Figures of one lesion's segmentation over the photographs in which it was annotated, ignored pixels left out.
 
-    ``f1`` = 2 TP / (2 TP + FP + FN), so that a photograph without the lesion counts through its false
-    positives; ``ap``, the area under precision-recall (mean of precision over steps of recall) from 256-bin
-    score histograms; ``component_recall``, the share of lesions hit; ``false_components``, false lesions
-    per photograph.
+    ``f1`` = 2 TP / (2 TP + FP + FN) with pixels pooled over photographs; ``ap``, the area under precision-recall (mean
+    of precision over steps of recall) from 256-bin score histograms; ``component_recall``, the share of lesions hit;
+    ``false_components``, false findings per photograph (:mod:`retinalab.metrics.lesions` says what hits and what is
+    false); where the table counts them at several thresholds, ``froc_1`` etc., the sensitivity for lesions at 1 false
+    finding per photograph, and ``froc``, its mean over 1/8 to 8 (:mod:`retinalab.metrics.froc`).
+
+    Photographs without the lesion count: whatever is found in them is false, in pixels as in findings. They have no
+    figure of their own, so that no value for an empty photograph has to be agreed on.
     """
     index = clusters.index(rows["group"])
     counted = rows[["tp", "fp", "fn", "hits", "misses", "false_components"]].to_numpy(dtype=np.float64)
-    sums = _by_cluster(np.column_stack([counted, np.ones(len(rows))]), index, clusters.size)
+    sums = _by_cluster(np.column_stack([counted, photograph_shares(rows)]), index, clusters.size)
     histograms = [np.stack(rows[name].to_list()).astype(np.float64) for name in ("hist_in", "hist_out")]
     inside, outside = (_by_cluster(histogram, index, clusters.size) for histogram in histograms)
+    curve = "hits_at" in rows and "false_at" in rows and bool(rows["hits_at"].notna().all())
+    hits_at, false_at = (
+        _by_cluster(counts_at(rows, name), index, clusters.size) if curve else np.zeros((clusters.size, 0))
+        for name in ("hits_at", "false_at")
+    )
 
     def panel(counts: Array) -> Array:
         tp, fp, fn, hits, misses, false, photographs = (counts @ sums).T
-        return np.stack(
-            [
-                ratio(2 * tp, 2 * tp + fp + fn),
-                average_precision(counts @ inside, counts @ outside),
-                ratio(hits, hits + misses),
-                ratio(false, photographs),
-            ],
-            axis=1,
-        )
+        figures = [
+            ratio(2 * tp, 2 * tp + fp + fn),
+            average_precision(counts @ inside, counts @ outside),
+            ratio(hits, hits + misses),
+            ratio(false, photographs),
+        ]
+        if curve:
+            points = operating_points(counts @ hits_at, counts @ false_at, hits + misses, photographs)
+            at_rates = sensitivity_at(*points)
+            figures += [at_rates.mean(axis=1), *at_rates.T]
+        return np.stack(figures, axis=1)
 
-    return Figures(("f1", "ap", "component_recall", "false_components"), panel)
+    names = ("f1", "ap", "component_recall", "false_components")
+    return Figures((*names, *froc_names()) if curve else names, panel)
 
 
-def mean_over_lesions(each: Sequence[Figures], name: str) -> Figures:
-    """``name`` averaged over lesions with equal weight, leaving out those where it is undefined."""
-    positions = [one.names.index(name) for one in each]
+def mean_over_lesions(each: Sequence[Figures], *names: str) -> Figures:
+    """Figures averaged over lesions with equal weight, leaving out those where one is undefined."""
+    shared = tuple(name for name in names if all(name in one.names for one in each))
+    positions = [[one.names.index(name) for name in shared] for one in each]
 
     def panel(counts: Array) -> Array:
         stacked = [one.panel(counts)[:, k] for one, k in zip(each, positions, strict=True)]
-        return mean_defined(np.stack(stacked, axis=1))[:, None]
+        return mean_defined(np.stack(stacked, axis=-1))
 
-    return Figures((name,), panel)
+    return Figures(shared, panel)
 
 
 def average_precision(inside: Array, outside: Array) -> Array:

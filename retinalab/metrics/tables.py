@@ -37,6 +37,10 @@ _KEY = b"retinalab"
 _TEXT, _WHOLE, _REAL, _HISTOGRAM = pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64())
 _BYTES = pa.binary()
 _COUNTS = ("tp", "fp", "fn", "hits", "misses", "false_components")
+_OPTIONAL: Mapping[str, Mapping[str, pa.DataType]] = {
+    "lesions": dict.fromkeys(("hits_at", "false_at"), _HISTOGRAM),
+}
+"""Columns that a table made elsewhere or by an earlier version may lack; figures that need them are then left out."""
 _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
     "predictions": {
         **dict.fromkeys(("image", "set", "patient", "eye", "view", "part"), _TEXT),
@@ -231,7 +235,7 @@ def _check_columns(table: pd.DataFrame, kind: TableKind, source: str) -> None:
 
 
 def _columns(table: pd.DataFrame, kind: TableKind) -> dict[str, pa.DataType]:
-    columns = dict(_COLUMNS[kind])
+    columns = {**_COLUMNS[kind], **_OPTIONAL.get(kind, {})}
     if kind == "windows":
         columns |= dict.fromkeys(probabilities_of(table, "p"), _REAL)
     if kind == "predictions":

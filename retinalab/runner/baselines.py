@@ -17,7 +17,7 @@ from retinalab.metrics.shortcut.model import FEWEST
 from retinalab.metrics.tables import diseases_of
 from retinalab.protocol import Scale
 
-__all__ = ["BASELINES", "baseline_figures", "baseline_predictions"]
+__all__ = ["BASELINES", "baseline_figures", "baseline_predictions", "fold_parts", "held_groups"]
 
 BASELINES: Mapping[str, slice] = {"shortcut": slice(None), "colour": group_columns("colour")}
 """Name, in metric keys and in the table, and the features that it sees."""
@@ -55,7 +55,7 @@ def baseline_predictions(
             continue  # it judges windows, not photographs
         features: Features = {}
         mine = [d for d in experiment.stages[stage].diseases or experiment.protocol.diseases if d in graded]
-        for fold, split in _folds(experiment, stage, parts[stage]):
+        for fold, split in fold_parts(experiment, stage, parts[stage]):
             for disease in mine:
                 scale = experiment.protocol.scales[disease]
                 fit = _to_fit_on(split, disease)
@@ -118,7 +118,8 @@ def baseline_figures(
     return figures
 
 
-def _folds(experiment: Experiment, stage: str, first: Parts) -> Iterator[tuple[int, Parts]]:
+def fold_parts(experiment: Experiment, stage: str, first: Parts) -> Iterator[tuple[int, Parts]]:
+    """The photographs of every fold of a stage, the first of which were read already; fold -1 where there is one only."""
     if experiment.folds == 1 or experiment.fold is not None:
         yield (-1 if experiment.fold is None else experiment.fold), first
         return
@@ -131,10 +132,14 @@ def _folds(experiment: Experiment, stage: str, first: Parts) -> Iterator[tuple[i
         )
 
 
+def held_groups(split: Parts) -> np.ndarray:
+    """The patients of every test part, whom nothing is fitted on."""
+    return np.concatenate([part.records.groups for part in split.tests.values()])
+
+
 def _to_fit_on(split: Parts, disease: str) -> np.ndarray:
-    held = np.concatenate([part.records.groups for part in split.tests.values()])
     known = split.train.records.table[disease].to_numpy() >= 0
-    return np.flatnonzero(known & ~np.isin(split.train.records.groups, held))
+    return np.flatnonzero(known & ~np.isin(split.train.records.groups, held_groups(split)))
 
 
 def _refusal(grades: np.ndarray, disease: str, scale: Scale) -> str:

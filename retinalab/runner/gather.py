@@ -16,6 +16,7 @@ from retinalab.errors import RetinalabError
 from retinalab.metrics.evaluate import evaluate, majority
 from retinalab.metrics.tables import diseases_of, lesions_of, read_table, write_table
 from retinalab.runner.baselines import baseline_figures, baseline_predictions
+from retinalab.runner.lesion_baseline import threshold_figures
 
 __all__ = ["joined", "summarise"]
 
@@ -90,8 +91,9 @@ def summarise(
 ) -> dict[str, Any]:
     """Every figure with its interval, and beside it what is reached without looking at the retina.
 
-    Beside it stand the majority grade of the training part, and the baselines of
-    :mod:`retinalab.runner.baselines`, whose predictions go to ``baselines.parquet``.
+    Beside it stand the majority grade of the training part, the baselines of
+    :mod:`retinalab.runner.baselines`, whose predictions go to ``baselines.parquet``, and beside lesions' pixel F1 a
+    threshold on colour (:mod:`retinalab.runner.lesion_baseline`).
 
     Args:
         experiment: what was run.
@@ -120,6 +122,8 @@ def summarise(
         metrics.update(
             evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
         )
+    if "lesions" in tables:
+        metrics.update(threshold_figures(experiment, parts, tables["lesions"], primary))
     return {key: metrics[key] for key in sorted(metrics, key=_order)}
 
 
