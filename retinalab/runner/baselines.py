@@ -119,7 +119,7 @@ def baseline_figures(
 
 
 def fold_parts(experiment: Experiment, stage: str, first: Parts) -> Iterator[tuple[int, Parts]]:
-    """The photographs of every fold of a stage, the first of which were read already; fold -1 where there is one only."""
+    """The photographs of each fold of a stage, the first of which were read already; -1 where there are none."""
     if experiment.folds == 1 or experiment.fold is not None:
         yield (-1 if experiment.fold is None else experiment.fold), first
         return

@@ -1,4 +1,4 @@
-"""What a threshold on colour reaches where a run maps lesions: chosen on its training photographs, judged on its tests."""
+"""What a threshold on colour reaches where a run maps lesions: chosen on its training photographs, judged on its test."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHOSEN = 0x7E5
 def threshold_figures(
     experiment: Experiment, parts: Mapping[str, Parts], counted: pd.DataFrame, primary: str
 ) -> dict[str, Any]:
-    """Entries of ``metrics.json``: ``test/lesion/MA/f1_threshold`` and so on, beside every pixel F1 on test photographs.
+    """Entries of ``metrics.json``: ``test/lesion/MA/f1_threshold`` and so on, beside every pixel F1 of test parts.
 
     Args:
         experiment: what was run.
@@ -66,7 +66,7 @@ def threshold_figures(
 
 
 def lesion_baseline(experiment: Experiment, stage: str, first: Parts) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A lesions table of the thresholds chosen on each fold's training part; and lesion -> its first threshold in words.
+    """A lesions table of the thresholds chosen on each fold's training part; lesion -> the first fold's in words.
 
     A lesion that no training photograph shows has no threshold and no rows. Patients of the test parts are left out of
     the choice. Photographs are read as the network's evaluation reads them, at its size and without augmentation.
