@@ -17,6 +17,7 @@ from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
+from retinalab.report.patches import patch_confusion, patch_grid
 from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
 from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, side_by_side, unit_of
@@ -82,7 +83,8 @@ def _results(
         "set": run.set_of(prefix),
         "unit": unit_of(run, prefix),
         "headlines": headlines(run, prefix),
-        "confusions": confusions(run, prefix),
+        "confusions": [*confusions(run, prefix), *filter(None, [patch_confusion(run, prefix)])],
+        "patches": patch_grid(run, prefix),
         "lesions": lesion_grid(run, prefix),
         "charts": drawn.charts,
         "readers": drawn.readers,

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from retinalab.metrics.baselines import BASELINES, figure_beside
 from retinalab.metrics.grading import confusion_matrix, unacceptable_errors
 from retinalab.metrics.measure import errors_text
-from retinalab.metrics.tables import probabilities_of
 from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known, number
@@ -21,6 +20,7 @@ __all__ = [
     "Confusion",
     "Grid",
     "Headline",
+    "confusion",
     "confusions",
     "headlines",
     "lesion_grid",
@@ -141,7 +141,7 @@ class Confusion:
 
 
 def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
-    """A matrix per disease of the first seed's predictions, and one of the patches."""
+    """A matrix per disease, of the first seed's predictions."""
     out = []
     for disease in run.diseases:
         rows, scale = run.rows(prefix, disease), run.scales[disease]
@@ -149,19 +149,7 @@ def confusions(run: RunFolder, prefix: str) -> list[Confusion]:
         if len(rows):
             counts = confusion_matrix(rows[disease], rows[f"{disease}_grade"], scale.size)
             share = run.metrics.get(f"{prefix}/{disease}/unacceptable")
-            out.append(_confusion(disease.upper(), list(scale.levels), counts, scale, share))
-    if run.windows is not None:
-        part, _, name = prefix.partition("@")
-        table = run.windows[run.windows["part"] == part]
-        table = (
-            table[table["set"] == (name or run.set_of(prefix))]
-            if run.predictions is not None or name
-            else table
-        )
-        if len(table):
-            size = len(probabilities_of(table, "p"))
-            counts = confusion_matrix(table["label"], table["grade"], size)
-            out.append(_confusion("Patches", [f"class {k}" for k in range(size)], counts))
+            out.append(confusion(disease.upper(), list(scale.levels), counts, scale, share))
     return out
 
 
@@ -265,13 +253,14 @@ def trained_sets(run: RunFolder) -> set[str]:
     }
 
 
-def _confusion(
+def confusion(
     title: str,
     levels: Sequence[str],
     counts: npt.NDArray[np.float64],
     scale: Scale | None = None,
     share: Mapping[str, Any] | None = None,
 ) -> Confusion:
+    """Counts as a matrix with the shares of its rows, and its unacceptable errors where the scale knows any."""
     rows = []
     for grade, row in enumerate(counts.astype(int)):
         total = int(row.sum())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn.metrics import confusion_matrix
 
 from retinalab.errors import RetinalabError
@@ -300,7 +301,7 @@ def test_bad_folders_are_refused(make_run: MakeRun, file: str, content: str | No
     assert not (folder / "report.html").exists()
 
 
-def test_windows_have_a_matrix(make_run: MakeRun) -> None:
+def test_patches_have_a_matrix_and_the_recall_of_each_class_by_name(make_run: MakeRun) -> None:
     folder = make_run()
     windows = pd.DataFrame(
         {"image": ["a", "a", "b"], "set": "made", "part": "test", "group": ["a", "a", "b"]}
@@ -309,10 +310,23 @@ def test_windows_have_a_matrix(make_run: MakeRun) -> None:
         x=0, y=0, size=68, fold=-1, seed=0, label=[0, 1, 1], grade=[0, 1, 0], p0=0.5, p1=0.5
     )
     windows.to_parquet(folder / "windows.parquet")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for k, (value, low, high) in enumerate([(1.0, 1.0, 1.0), (0.5, 0.25, 0.75)]):
+        key = f"test/windows/sensitivity_{k}"
+        metrics[key] = {"value": value, "low": low, "high": high, "n": 3, "n_groups": 2}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
     write_report(folder)
     page = Page(folder / "report.html")
-    assert "Patches" in page.text
     assert ["1", "150 %", "150 %", "2"] in page.rows
+    assert ["class 1", "0.500 [0.250, 0.750]", "2"] in page.rows
+    experiment = yaml.safe_load((folder / "experiment.yaml").read_text())
+    data = {"windows": {"kind": "lesions", "classes": ["HE"]}}
+    experiment["stages"] = {"patches": {"data": data}, **(experiment.get("stages") or {})}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    write_report(folder)
+    rows = Page(folder / "report.html").rows
+    assert ["none", "1.000 [1.000, 1.000]", "1"] in rows
+    assert ["HE", "0.500 [0.250, 0.750]", "2"] in rows
 
 
 def test_photographs_that_several_folds_tested(make_run: MakeRun) -> None:
