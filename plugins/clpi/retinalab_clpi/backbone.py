@@ -85,7 +85,7 @@ def _widen(first: nn.Module, stored: nn.Module, blocks: int) -> None:
 def _first(network: nn.Module, name: str) -> str:
     for place, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
-            return place
+            return str(place)
     raise RetinalabError(
         f"Backbone {name!r} has no convolution to widen to the weighted photographs. Use one such as densenet121."
     )
