@@ -37,6 +37,14 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         "--cam", action="store_true", help="write class activation maps of the predicted grades (needs --out)"
     )
     parser.add_argument(
+        "--masks", action="store_true", help="write a PNG mask for each photograph and lesion (needs --out)"
+    )
+    parser.add_argument(
+        "--overlays",
+        action="store_true",
+        help="write each photograph with its lesions in colour (needs --out)",
+    )
+    parser.add_argument(
         "--which", choices=("best", "last"), default="best", help="checkpoint; default: best, which the run was "
         "evaluated with",
     )  # fmt: skip
@@ -49,8 +57,9 @@ def predict(known: argparse.Namespace) -> int:
     from retinalab.predict.labels import Judged, read_labels
     from retinalab.predict.table import prepare_folder
 
-    if known.cam and known.out is None:
-        raise RetinalabError("--cam writes pictures and needs a folder for them. Give --out DIR.")
+    for option in ("cam", "masks", "overlays"):
+        if getattr(known, option) and known.out is None:
+            raise RetinalabError(f"--{option} writes pictures and needs a folder for them. Give --out DIR.")
     run = read_finished(known.run, known.which)
     inputs = Inputs(known.inputs)
     survey = inputs.survey()
@@ -64,11 +73,13 @@ def predict(known: argparse.Namespace) -> int:
     predictor = Predictor(run)
     if known.cam:
         predictor.check_maps()
+    if known.masks or known.overlays:
+        predictor.check_lesion_maps()
     learned = run.learned_from()
     flattered = sum(photograph.name in learned for photograph in inputs)
     head = print_header(predictor, known.which, survey, flattered)
-    tally = Tally(predictor.scales, Judged(labels) if labels else None)
-    predictions = predictor.predict(inputs, known.cam)
+    tally = Tally(predictor.scales, Judged(labels) if labels else None, predictor.lesions)
+    predictions = predictor.predict(inputs, known.cam, known.masks or known.overlays)
     bar = tqdm(predictions, total=survey.count, unit="photo", ncols=WIDTH, disable=None)
     try:
         _go_through(bar, tally, predictor, known)
@@ -88,7 +99,9 @@ def predict(known: argparse.Namespace) -> int:
             {"photographs": tally.total, "not_graded": tally.refused},
             figures,
         )
-        print(f"\nTable: {known.out / 'predictions.csv'}" + f"; maps: {known.out / 'maps'}" * known.cam)
+        wanted = {"maps": known.cam, "masks": known.masks, "overlays": known.overlays}
+        folders = "".join(f"; {kind}: {known.out / kind}" for kind, there in wanted.items() if there)
+        print(f"\nTable: {known.out / 'predictions.csv'}{folders}")
     print("\nResearch use only: not for diagnosis.")
     return 1 if tally.refused else 0
 
@@ -97,15 +110,20 @@ def _go_through(
     predictions: Iterable[Prediction], tally: Tally, predictor: Predictor, known: argparse.Namespace
 ) -> None:
     from retinalab.predict.maps import write_maps
+    from retinalab.predict.masks import write_masks, write_overlay
     from retinalab.predict.table import Table
 
     if known.out is None:
         for prediction in predictions:
             tally.add(prediction)
         return
-    with Table(known.out, predictor, known.cam) as table:
+    with Table(known.out, predictor, known.cam, known.masks, known.overlays) as table:
         for prediction in predictions:
-            table.write(prediction, write_maps(prediction, predictor.scales, known.out, table.rows + 1))
+            row = table.rows + 1
+            maps = write_maps(prediction, predictor.scales, known.out, row)
+            masks = write_masks(prediction, known.out, row) if known.masks else {}
+            overlay = write_overlay(prediction, predictor.scales, known.out, row) if known.overlays else ""
+            table.write(prediction, maps, masks, overlay)
             tally.add(prediction)
 
 
@@ -125,6 +143,7 @@ def _describe(
 ) -> None:
     """Write beside the table what it was made with."""
     from retinalab.predict.table import USE
+    from retinalab.records import LESION_NAMES
     from retinalab.runner.folder import write_json
 
     run = predictor.run
@@ -134,6 +153,7 @@ def _describe(
         "run": str(run.path.resolve()),
         "checkpoints": [str(member.checkpoint.relative_to(run.path)) for member in run.members],
         "grades": {d: {"scale": s.name, "levels": list(s.levels)} for d, s in predictor.scales.items()},
+        "lesions": {x: LESION_NAMES[x] for x in predictor.lesions},
         "inputs": known.inputs,
         **counts,
         "labels": str(known.labels) if known.labels else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ __all__ = ["Tally", "print_agreement", "print_header"]
 WIDTH = 80
 _FEW = 20
 _REASONS = 5
+_PRESENT = 0.5
 _HEADLINE = ("kappa", "auc_referable", "auc", "accuracy")
 
 
@@ -31,12 +32,15 @@ class Tally:
     Attributes:
         scales: disease -> its scale.
         judged: those that have a label, where labels were given.
+        lesions: that are looked for.
     """
 
     scales: Mapping[str, Scale]
     judged: Judged | None = None
+    lesions: Sequence[str] = ()
     first: list[Prediction] = field(default_factory=list)
     grades: dict[str, Counter[int]] = field(default_factory=dict)
+    shown: Counter[str] = field(default_factory=Counter)
     total: int = 0
     refused: int = 0
     reasons: list[str] = field(default_factory=list)
@@ -52,6 +56,7 @@ class Tally:
                 self.reasons.append(prediction.reason)
         for disease, answer in prediction.answers.items():
             self.grades.setdefault(disease, Counter())[answer.grade] += 1
+        self.shown.update(x for x, chance in prediction.lesions.items() if chance >= _PRESENT)
         if self.judged is not None:
             self.judged.add(prediction)
 
@@ -62,6 +67,14 @@ class Tally:
             self._table()
         else:
             self._summary()
+        if self.lesions:
+            looked = self.total - self.refused
+            counts = ", ".join(f"{lesion} {self.shown[lesion]}" for lesion in self.lesions)
+            print(
+                _wrapped(
+                    f"lesions with a probability of at least {_PRESENT:g}, in photographs of {looked}: {counts}"
+                )
+            )
         if self.refused:
             print(f"\nnot graded: {self.refused} of {self.total}")
             for reason in self.reasons:
@@ -72,6 +85,13 @@ class Tally:
                 )
 
     def _table(self) -> None:
+        if not self.scales:
+            for prediction in self.first:
+                chances = prediction.lesions.items()
+                found = " ".join(f"{x} {p:.2f}" for x, p in chances if p >= _PRESENT) or "no lesion"
+                said = "not looked at" if prediction.reason else found
+                print(f"{_end(prediction.photograph.image, 28):28s}  {said}"[:WIDTH])
+            return
         cell = max(14, min(26, (WIDTH - 24) // len(self.scales) - 2))
         image = WIDTH - (cell + 2) * len(self.scales)
         print("image".ljust(image) + "".join("  " + disease.ljust(cell) for disease in self.scales))
@@ -112,7 +132,8 @@ def _networks(predictor: Predictor, which: str) -> list[str]:
     run = predictor.run
     name = f"{run.experiment.paper} {run.experiment.name}"
     count = _counted(len(predictor.networks), "network")
-    graded = ", ".join(f"{disease} on {scale.name}" for disease, scale in predictor.scales.items())
+    said = [f"{disease} on {scale.name}" for disease, scale in predictor.scales.items()]
+    graded = ", ".join([*said, *["lesions " + " ".join(predictor.lesions)] * bool(predictor.lesions)])
     lines = [f"run {run.path} ({name}), {count}, {which} checkpoint; {graded}"]
     if len(run.children) > 1:
         what = "severities" if predictor.regressed else "probabilities"

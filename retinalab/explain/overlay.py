@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Palette", "covered", "enlarged", "min_max", "overlay"]
+__all__ = ["Palette", "covered", "enlarged", "fitting", "min_max", "overlay"]
 
 Palette = Literal["turbo", "viridis"]
 """``viridis`` is perceptually uniform and read alike by the colour-blind; ``turbo``, blue to red, is what class
@@ -88,14 +88,14 @@ def overlay(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, captio
     sheet.paste(Image.fromarray(covered(photograph, values, seen)), (width + _GAP, 0))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
     for number, line in enumerate(captions):
-        pen.text((4, height + 4 + number * _LINE), _fitting(line, pen, font, sheet.width - 8), "black", font)
+        pen.text((4, height + 4 + number * _LINE), fitting(line, pen, font, sheet.width - 8), "black", font)
     return sheet
 
 
-def _fitting(
+def fitting(
     line: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> str:
-    """The line, its beginning left out where it is longer than the sheet is wide."""
+    """The line, its beginning left out where it is longer than ``width`` pixels."""
     shown = line
     while len(shown) > 1 and pen.textlength(shown, font) > width:
         shown = "…" + shown[max(2, len(shown) // 20) :]

@@ -158,7 +158,8 @@ def _presence(prefix: str, rows: pd.DataFrame, measure: Measure) -> dict[str, Me
         return mean_over_lesions(each, "image_f1")
 
     means = measure(f"{prefix}/lesion/mean", rows[np.any(list(known.values()), axis=0)], build)
-    values = [out.get(f"{prefix}/lesion/{x}/image_f1", {}).get("value") for x in lesions]
+    found = [out.get(f"{prefix}/lesion/{x}/image_f1") for x in lesions]
+    values = [None if one is None else one["value"] for one in found]
     for metric in means.values():
         _note_lesions(metric, lesions, values)
     return out | means

@@ -62,7 +62,8 @@ def sensitivity_at(false: Array, sensitivity: Array) -> Array:
         [0.0, 0.0, 0.4, 0.4, 0.4, 0.9, 0.9]
     """
     best = [np.where(false <= rate, sensitivity, 0.0).max(axis=-1) for rate in FALSE_RATES]
-    return np.where(np.isnan(sensitivity).any(axis=-1)[..., None], np.nan, np.stack(best, axis=-1))
+    undefined = np.asarray(np.isnan(sensitivity).any(axis=-1))[..., None]
+    return np.where(undefined, np.nan, np.stack(best, axis=-1))
 
 
 def photograph_shares(rows: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -46,7 +46,7 @@ class ColourThreshold:
     def found(self, contrasts: npt.NDArray[np.uint8], field: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """``(H, W)`` bool, from :func:`contrasts` and :func:`in_field`."""
         levels = contrasts[self.contrast]
-        return field & (levels >= self.level if self.bright else levels <= self.level)
+        return np.asarray(field & (levels >= self.level if self.bright else levels <= self.level))
 
     def __str__(self) -> str:
         side = "at least" if self.bright else "at most"

@@ -14,7 +14,7 @@ from retinalab.config import Experiment
 from retinalab.data.sets.files import read_csv
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve
-from retinalab.records import photograph_name
+from retinalab.records import LESIONS, photograph_name
 
 __all__ = ["FinishedRun", "Member", "Which", "read_finished"]
 
@@ -47,6 +47,7 @@ class FinishedRun:
         members: one network for each child and stage that grades whole photographs.
         precision: stage -> the precision that its photographs were evaluated with.
         labels: what its result must be read with, such as that it learned from drawn photographs.
+        taught: lesions that the training photographs of any stage were annotated for; all where the run does not say.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class FinishedRun:
     members: tuple[Member, ...]
     precision: Mapping[str, str]
     labels: tuple[str, ...]
+    taught: tuple[str, ...] = LESIONS
 
     def learned_from(self) -> frozenset[str]:
         """Names of the photographs that any of its networks was trained on or chosen by.
@@ -103,7 +105,9 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
     known = _json(folder / "provenance.json")
     precision = {stage: str(value) for stage, value in _mapping(known.get("precision")).items()}
     labels = tuple(map(str, known.get("labels", ())))
-    return FinishedRun(folder, experiment, children, tuple(members), precision, labels)
+    taught = _mapping(known.get("lesions"))
+    names = tuple(x for x in LESIONS if any(x in each for each in taught.values())) if taught else LESIONS
+    return FinishedRun(folder, experiment, children, tuple(members), precision, labels, names)
 
 
 def _experiment(folder: Path) -> Experiment:

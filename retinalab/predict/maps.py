@@ -16,7 +16,7 @@ from retinalab.predict.predictor import Answer, Map, Prediction
 from retinalab.predict.table import USE
 from retinalab.protocol import Scale
 
-__all__ = ["map_on_photograph", "write_maps"]
+__all__ = ["map_on_photograph", "reduced", "said_of", "write_maps"]
 
 _FOLDER = "maps"
 _LONGEST = 1024
@@ -52,13 +52,17 @@ def write_maps(prediction: Prediction, scales: dict[str, Scale], folder: Path, r
     """
     if not prediction.maps:
         return {}
-    photograph = _reduced(prediction.photograph)
+    photograph = reduced(prediction.photograph)
     height, width = photograph.shape[:2]
     written = {}
     for disease, found in prediction.maps.items():
         answer = prediction.answers[disease]
         values, seen = map_on_photograph(found, height, width), found.framing.seen(height, width)
-        captions = [prediction.photograph.image, _said(disease, answer, scales[disease]), f"{_LEGEND}; {USE}"]
+        captions = [
+            prediction.photograph.image,
+            said_of(disease, answer, scales[disease]),
+            f"{_LEGEND}; {USE}",
+        ]
         name = f"{_FOLDER}/{row:06d}-{prediction.photograph.path.stem[:80]}-{disease}.png"
         note = PngInfo()
         note.add_itxt("Comment", USE)
@@ -77,7 +81,8 @@ def write_maps(prediction: Prediction, scales: dict[str, Scale], folder: Path, r
 _LEGEND = "class activation map, blue least to red most of this photograph"
 
 
-def _said(disease: str, answer: Answer, scale: Scale) -> str:
+def said_of(disease: str, answer: Answer, scale: Scale) -> str:
+    """A grade in words, with how sure the network is."""
     if answer.score is not None:
         surety = f"severity {answer.score:.2f}"
     else:
@@ -85,7 +90,7 @@ def _said(disease: str, answer: Answer, scale: Scale) -> str:
     return f"{disease}: grade {answer.grade} ({scale.levels[answer.grade]}), {surety}"
 
 
-def _reduced(photograph: Photograph) -> np.ndarray:
+def reduced(photograph: Photograph) -> np.ndarray:
     """The photograph with its longer side at most ``_LONGEST`` pixels."""
     image = decode(photograph.path, _LONGEST // 2)
     factor = _LONGEST / max(image.shape[:2])

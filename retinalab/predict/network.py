@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from retinalab.registry import task_class
 from retinalab.runner.trainer import resolved_precision
 from retinalab.tasks.base import Outputs, Task
 
-__all__ = ["Network", "load_task"]
+__all__ = ["Given", "Network", "load_task"]
 
 _BEGINNING: Mapping[str, Any] = {"weights": "none", "checkpoint": None}
 """Options of tasks that say where training began; the checkpoint of a finished run holds what it came to."""
@@ -37,6 +38,22 @@ _DTYPES: Mapping[str, torch.dtype] = {
 }
 
 
+@dataclass(frozen=True)
+class Given:
+    """What one pass of a network gives of a batch.
+
+    Attributes:
+        answers: disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity.
+        present: ``(B, 8)`` float32 probabilities of lesions, the maps' maxima where the network gives no others; None
+            where it knows no lesions.
+        lesions: ``(B, 8, H, W)`` float32 lesion maps; None where it gives none or none were asked for.
+    """
+
+    answers: dict[str, np.ndarray]
+    present: np.ndarray | None
+    lesions: np.ndarray | None
+
+
 class Network:
     """A trained network on its device, in the precision that its run was evaluated with.
 
@@ -48,6 +65,8 @@ class Network:
     Attributes:
         diseases: that it grades.
         regressed: those of them whose severity it gives as one number.
+        names_lesions: whether it says which lesions a photograph shows.
+        maps_lesions: whether it says where.
 
     Raises:
         RetinalabError: the checkpoint cannot be loaded, or the network fails on the noise that it is tried with.
@@ -63,15 +82,30 @@ class Network:
         self._probe = batches.make(_noise(self.data.size))
         self._tried = self._outputs(self._probe)
         self.regressed = frozenset(self._tried.severity)
+        self.maps_lesions = self._tried.lesions is not None
+        self.names_lesions = self.maps_lesions or self._tried.present is not None
         self.diseases = tuple(d for d in task.scales if d in self._tried.grades or d in self.regressed)
 
     def answers(self, batch: Batch) -> dict[str, np.ndarray]:
         """Disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity."""
-        given = self._outputs(batch)
-        return {
-            d: (given.severity[d][:, None] if d in self.regressed else given.grades[d]).float().cpu().numpy()
+        return self.given(batch).answers
+
+    def given(self, batch: Batch, lesion_maps: bool = False) -> Given:
+        """Grades and lesions of a batch, by one forward pass; maps of lesions where they are asked for."""
+        out = self._outputs(batch)
+        answers = {
+            d: (out.severity[d][:, None] if d in self.regressed else out.grades[d]).float().cpu().numpy()
             for d in self.diseases
         }
+        lesions = None if out.lesions is None else out.lesions.float()
+        present = out.present
+        if present is None and lesions is not None:
+            present = lesions.amax((2, 3))
+        return Given(
+            answers,
+            None if present is None else present.float().cpu().numpy(),
+            lesions.cpu().numpy() if lesions is not None and lesion_maps else None,
+        )
 
     def check_maps(self) -> None:
         """Refuse at once where the network has no class activation map.

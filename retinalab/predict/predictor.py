@@ -15,12 +15,13 @@ import torch
 from retinalab.errors import RetinalabError
 from retinalab.explain.framing import Framing
 from retinalab.predict.finished import FinishedRun
-from retinalab.predict.network import Network
+from retinalab.predict.network import Given, Network
 from retinalab.predict.photograph import Photograph
 from retinalab.predict.prepare import Batches, Working, read_working
 from retinalab.protocol import Scale
+from retinalab.records import LESIONS
 
-__all__ = ["Answer", "Map", "Prediction", "Predictor"]
+__all__ = ["Answer", "LesionMaps", "Map", "Prediction", "Predictor"]
 
 _PIXELS_AT_ONCE = 1 << 22
 """On a processor a larger batch takes memory and saves no time: four photographs of 1024 pixels."""
@@ -65,6 +66,19 @@ class Map:
 
 
 @dataclass(frozen=True)
+class LesionMaps:
+    """Probabilities of lesions at every pixel of the network's input, and how that lies in the photograph.
+
+    Attributes:
+        values: lesion -> ``(S, S)`` float32 in [0, 1]; only of lesions that were taught.
+        framing: of the input in the photograph.
+    """
+
+    values: Mapping[str, np.ndarray]
+    framing: Framing
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What is said of one photograph.
 
@@ -73,26 +87,46 @@ class Prediction:
         answers: disease -> its grade; empty where the photograph was not graded.
         reason: why it was not graded, else "".
         maps: disease -> class activation map of its grade, where they were asked for.
+        lesions: lesion -> probability that the photograph shows it; only of lesions that were taught.
+        lesion_maps: where, if that was asked for.
     """
 
     photograph: Photograph
     answers: Mapping[str, Answer] = field(default_factory=dict)
     reason: str = ""
     maps: Mapping[str, Map] = field(default_factory=dict)
+    lesions: Mapping[str, float] = field(default_factory=dict)
+    lesion_maps: LesionMaps | None = None
+
+
+@dataclass
+class _Told:
+    """What the networks say of one photograph."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    maps: dict[str, Map] = field(default_factory=dict)
+    lesions: dict[str, float] = field(default_factory=dict)
+    lesion_maps: LesionMaps | None = None
+
+
+def _framing(network: Network, work: Mapping[int, Working]) -> Framing:
+    data = network.data
+    return Framing(work[data.size].fov, data.size, data.input_size, data.view)
 
 
 class Predictor:
     """The networks of a finished run, loaded and tried.
 
-    Folds and seeds are an ensemble: their probabilities (or severities) are averaged, and so are their class activation
-    maps before any scaling. Photographs are decoded by threads while the networks compute; two batches are held.
+    Folds and seeds are an ensemble: their probabilities (or severities) are averaged, those of lesions too, and so are
+    their class activation maps before any scaling. One forward pass of a network gives its grades and its lesions.
+    Photographs are decoded by threads while the networks compute; two batches are held.
 
     Args:
         run: as :func:`~retinalab.predict.finished.read_finished` gives it.
         device: to compute on; default: the GPU, where there is one.
 
     Raises:
-        RetinalabError: a checkpoint that cannot be loaded, or a run that grades no photograph.
+        RetinalabError: a checkpoint that cannot be loaded, or a run that neither grades nor finds lesions.
     """
 
     def __init__(self, run: FinishedRun, device: torch.device | None = None) -> None:
@@ -103,11 +137,13 @@ class Predictor:
         self.batches = {s: Batches(run.experiment.stages[s], protocol, self.device) for s in stages}
         self.networks = [Network(run, member, self.batches[member.stage]) for member in run.members]
         graded = dict.fromkeys(d for network in self.networks for d in network.diseases)
-        if not graded:
+        named = any(network.names_lesions for network in self.networks)
+        if not graded and not named:
             raise RetinalabError(
-                f"Run {run.path} grades no photograph (stage {', '.join(stages)} maps lesions). Give a run that grades "
-                "photographs."
+                f"Run {run.path} neither grades photographs nor finds lesions in them (stage {', '.join(stages)}). "
+                "Give a run that does."
             )
+        self.lesions = tuple(x for x in LESIONS if x in run.taught) if named else ()
         self.scales: dict[str, Scale] = {d: scale for d, scale in protocol.scales.items() if d in graded}
         self.by_disease = {d: [n for n in self.networks if d in n.diseases] for d in self.scales}
         self.regressed = frozenset(d for network in self.networks for d in network.regressed)
@@ -123,16 +159,31 @@ class Predictor:
         for network in self.networks:
             network.check_maps()
 
-    def predict(self, photographs: Iterable[Photograph], maps: bool = False) -> Iterator[Prediction]:
+    def check_lesion_maps(self) -> None:
+        """Refuse at once where no network maps lesions.
+
+        Raises:
+            RetinalabError: none does.
+        """
+        if not any(network.maps_lesions for network in self.networks):
+            raise RetinalabError(
+                f"Run {self.run.path} maps no lesions: its networks only grade or name them. Leave out --masks and "
+                "--overlays, or give a run that segments lesions."
+            )
+
+    def predict(
+        self, photographs: Iterable[Photograph], maps: bool = False, lesion_maps: bool = False
+    ) -> Iterator[Prediction]:
         """One prediction for each photograph, in order.
 
         Args:
             photographs: gone through once.
             maps: whether class activation maps of the predicted grades are wanted.
+            lesion_maps: whether maps of lesions are wanted.
         """
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             for chunk, read in self._ahead(pool, iter(photographs)):
-                yield from self._graded(chunk, [future.result() for future in read], maps)
+                yield from self._graded(chunk, [future.result() for future in read], maps, lesion_maps)
 
     def _ahead(
         self, pool: ThreadPoolExecutor, photographs: Iterator[Photograph]
@@ -153,46 +204,66 @@ class Predictor:
             return str(error)
 
     def _graded(
-        self, chunk: Sequence[Photograph], read: Sequence[dict[int, Working] | str], maps: bool
+        self,
+        chunk: Sequence[Photograph],
+        read: Sequence[dict[int, Working] | str],
+        maps: bool,
+        lesion_maps: bool,
     ) -> Iterator[Prediction]:
         usable = [works for works in read if not isinstance(works, str)]
-        graded = iter(self._answers(usable, maps) if usable else ())
+        told = iter(self._told(usable, maps, lesion_maps) if usable else ())
         for photograph, works in zip(chunk, read, strict=True):
             if isinstance(works, str):
                 yield Prediction(photograph, reason=works)
                 continue
-            answers, found = next(graded)
-            if all(answer.finite for answer in answers.values()):
-                yield Prediction(photograph, answers, maps=found)
+            one = next(told)
+            finite = all(answer.finite for answer in one.answers.values())
+            if finite and np.isfinite(list(one.lesions.values())).all():
+                yield Prediction(photograph, one.answers, "", one.maps, one.lesions, one.lesion_maps)
             else:
                 yield Prediction(photograph, reason="The network's answer is no finite number.")
 
-    def _answers(
-        self, works: Sequence[dict[int, Working]], maps: bool
-    ) -> list[tuple[dict[str, Answer], dict[str, Map]]]:
-        given: list[tuple[dict[str, Answer], dict[str, Map]]] = [({}, {}) for _ in works]
+    def _told(self, works: Sequence[dict[int, Working]], maps: bool, lesion_maps: bool) -> list[_Told]:
+        told = [_Told() for _ in works]
         batches = {
             stage: made.make(np.stack([work[made.data.size].pixels for work in works]))
             for stage, made in self.batches.items()
         }
-        values: dict[str, list[np.ndarray]] = {disease: [] for disease in self.scales}
-        for network in self.networks:
-            for disease, value in network.answers(batches[network.member.stage]).items():
-                values[disease].append(value)
+        given = [network.given(batches[network.member.stage], lesion_maps) for network in self.networks]
         for disease, several in self.by_disease.items():
-            mean = np.mean(np.stack(values[disease]).astype(np.float64), axis=0)
+            values = [one.answers[disease] for one in given if disease in one.answers]
+            mean = np.mean(np.stack(values).astype(np.float64), axis=0)
             answers = [self._answer(disease, value) for value in mean]
-            for entry, answer in zip(given, answers, strict=True):
-                entry[0][disease] = answer
+            for entry, answer in zip(told, answers, strict=True):
+                entry.answers[disease] = answer
             if not maps:
                 continue
             grades = np.array([answer.grade for answer in answers])
             each = [network.maps(batches[network.member.stage], disease, grades) for network in several]
-            data = several[0].data
-            for entry, work, one in zip(given, works, np.mean(np.stack(each), axis=0), strict=True):
-                fov = work[data.size].fov
-                entry[1][disease] = Map(one, Framing(fov, data.size, data.input_size, data.view))
-        return given
+            for entry, work, one in zip(told, works, np.mean(np.stack(each), axis=0), strict=True):
+                entry.maps[disease] = Map(one, _framing(several[0], work))
+        if self.lesions:
+            self._tell_lesions(told, works, given, lesion_maps)
+        return told
+
+    def _tell_lesions(
+        self,
+        told: Sequence[_Told],
+        works: Sequence[dict[int, Working]],
+        given: Sequence[Given],
+        lesion_maps: bool,
+    ) -> None:
+        chances = [one.present for one in given if one.present is not None]
+        for entry, row in zip(told, np.mean(np.stack(chances).astype(np.float64), axis=0), strict=True):
+            entry.lesions.update({x: float(row[LESIONS.index(x)]) for x in self.lesions})
+        if not lesion_maps:
+            return
+        mapping = [network for network in self.networks if network.maps_lesions]
+        mapped = [one.lesions for one in given if one.lesions is not None]
+        mean = mapped[0] if len(mapped) == 1 else np.mean(np.stack(mapped), axis=0)
+        for entry, work, maps in zip(told, works, mean, strict=True):
+            values = {x: maps[LESIONS.index(x)] for x in self.lesions}
+            entry.lesion_maps = LesionMaps(values, _framing(mapping[0], work))
 
     def _answer(self, disease: str, value: np.ndarray) -> Answer:
         if disease not in self.regressed:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 
 if TYPE_CHECKING:
     from retinalab.predict.predictor import Answer, Prediction, Predictor
@@ -25,23 +27,29 @@ class Table:
     """Writes ``predictions.csv``.
 
     Columns: ``image``; for each disease ``<d>_grade``, the probabilities ``<d>_p0`` … (or ``<d>_score``),
-    ``<d>_confidence`` and, with maps, ``<d>_map``; ``reason`` why a photograph was not graded; ``use``. Rows go to
-    ``predictions.csv.partial``, which an interrupted command leaves and a finished one renames.
+    ``<d>_confidence`` and, with maps, ``<d>_map``; where the run finds lesions, ``lesion_<X>_p`` for all eight, empty
+    where one was not taught, with masks ``lesion_<X>_mask`` and with overlays ``overlay``; ``reason`` why a photograph
+    was not graded; ``use``. Rows go to ``predictions.csv.partial``, which an interrupted command leaves and a finished
+    one renames.
 
     Args:
         folder: to write to.
         predictor: says which diseases and columns.
         maps: whether class activation maps are written.
+        masks, overlays: whether pictures of lesions are written.
 
     Raises:
         RetinalabError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, predictor: Predictor, maps: bool) -> None:
+    def __init__(
+        self, folder: Path, predictor: Predictor, maps: bool, masks: bool = False, overlays: bool = False
+    ) -> None:
         self.path = folder / _NAME
         self.partial = folder / f"{_NAME}.partial"
         self.rows = 0
         self._scales, self._regressed, self._maps = predictor.scales, predictor.regressed, maps
+        self._lesions, self._masks, self._overlays = LESIONS if predictor.lesions else (), masks, overlays
         try:
             self._file = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         except OSError as error:
@@ -59,12 +67,20 @@ class Table:
         if kind is None:
             os.replace(self.partial, self.path)
 
-    def write(self, prediction: Prediction, pictures: dict[str, str]) -> None:
+    def write(
+        self,
+        prediction: Prediction,
+        pictures: dict[str, str],
+        masks: Mapping[str, str] | None = None,
+        overlay: str = "",
+    ) -> None:
         """Add the row of one photograph.
 
         Args:
             prediction: of it.
             pictures: disease -> path of its map, relative to the folder.
+            masks: lesion -> path of its mask, likewise.
+            overlay: path of its overlay, likewise.
 
         Raises:
             RetinalabError: the disk is full, or the folder is gone.
@@ -73,6 +89,10 @@ class Table:
         for disease in self._scales:
             row += self._cells(disease, prediction.answers.get(disease))
             row += [pictures.get(disease, "")] * self._maps
+        for lesion in self._lesions:
+            row.append(f"{prediction.lesions[lesion]:.6f}" if lesion in prediction.lesions else "")
+            row += [(masks or {}).get(lesion, "")] * self._masks
+        row += [overlay] * self._overlays
         try:
             self._writer.writerow([*row, prediction.reason, USE])
             self._file.flush()
@@ -86,6 +106,9 @@ class Table:
             several = ["score"] if disease in self._regressed else [f"p{k}" for k in range(scale.size)]
             kinds = ["grade", *several, "confidence", *["map"] * self._maps]
             names += [f"{disease}_{kind}" for kind in kinds]
+        for lesion in self._lesions:
+            names += [f"lesion_{lesion}_p", *[f"lesion_{lesion}_mask"] * self._masks]
+        names += ["overlay"] * self._overlays
         return [*names, "reason", "use"]
 
     def _cells(self, disease: str, answer: Answer | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a threshold on colour reaches where a run maps lesions: chosen on its training photographs, judged on its test."""
+"""What a threshold on colour reaches where a run maps lesions: chosen on training photographs, judged on its test."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ def _chosen(split: Parts, data: DataConfig) -> dict[str, ColourThreshold]:
 
 def _judged(part: Part, data: DataConfig, thresholds: Mapping[str, ColourThreshold]) -> pd.DataFrame:
     dataset = _dataset(part, data)
-    named = identity(part)[["image", "set", "part", "group"]]
+    columns = ["image", "set", "part", "group"]
+    named = identity(part)[columns].to_numpy()
     unused = np.zeros(BINS, np.int64)
     rows: list[dict[str, Any]] = []
     for photograph, image, masks in _read(dataset, np.arange(len(dataset))):
@@ -116,7 +117,7 @@ def _judged(part: Part, data: DataConfig, thresholds: Mapping[str, ColourThresho
             hit = int(np.count_nonzero(found & there))
             rows.append(
                 {
-                    **named.iloc[photograph].to_dict(),
+                    **dict(zip(columns, named[photograph], strict=True)),
                     "lesion": lesion,
                     "tp": hit,
                     "fp": int(np.count_nonzero(found)) - hit,
@@ -125,7 +126,7 @@ def _judged(part: Part, data: DataConfig, thresholds: Mapping[str, ColourThresho
                     **dict.fromkeys(("hist_in", "hist_out"), unused),
                 }
             )
-    return pd.DataFrame(rows, columns=None if rows else [*named.columns, "lesion"])
+    return pd.DataFrame(rows, columns=None if rows else [*columns, "lesion"])
 
 
 def _dataset(part: Part, data: DataConfig) -> PartDataset:
