@@ -224,7 +224,7 @@ def test_lesions_pool_pixels_over_photographs() -> None:
         assert false == pytest.approx(part["false_components"].mean())
         assert found[f"test/lesion/{lesion}/f1"]["n"] == 12
     assert found["test/lesion/mean/f1"]["value"] == pytest.approx(np.mean(pixel))
-    assert [key.split("/")[2] for key in found if key.endswith("/ap")] == ["MA", "HE", "other"]
+    assert [key.split("/")[2] for key in found if key.endswith("/ap")] == ["MA", "HE", "other", "mean"]
 
 
 def test_presence_of_lesions_in_photographs() -> None:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from sklearn import metrics as sk
 
 from retinalab.errors import RetinalabError
-from retinalab.metrics.lesions import BINS, lesion_counts
+from retinalab.metrics.lesions import BINS, THRESHOLDS, lesion_counts
 
 
 def test_a_case_by_hand() -> None:
@@ -18,7 +18,7 @@ def test_a_case_by_hand() -> None:
     score = np.zeros((4, 5))
     score[0, 1] = score[0, 3] = score[0, 4] = score[1, 4] = 0.5
     counts = lesion_counts(score, mask)
-    assert {k: v for k, v in counts.items() if not k.startswith("hist")} == {
+    assert {k: v for k, v in counts.items() if not k.startswith("hist") and not k.endswith("_at")} == {
         "tp": 1, "fp": 2, "fn": 3, "hits": 1, "misses": 1, "false_components": 1,
     }  # fmt: skip
     assert counts["hist_in"][[0, 128]].tolist() == [3, 1]
@@ -42,12 +42,17 @@ def test_random_maps(seed: int) -> None:
     assert counts["hist_out"].sum() == tn + fp
     assert counts["hist_out"][128:].sum() == fp
 
-    labels, number = ndimage.label(mask == 1, np.ones((3, 3)))
-    hits = sum(bool((score[labels == k] >= 0.5).any()) for k in range(1, number + 1))
-    assert (counts["hits"], counts["misses"]) == (hits, number - hits)
-    labels, number = ndimage.label((score >= 0.5) & known, np.ones((3, 3)))
-    false = sum(not (mask[labels == k] == 1).any() for k in range(1, number + 1))
-    assert counts["false_components"] == false
+    lesions, number = ndimage.label(mask == 1, np.ones((3, 3)))
+    for threshold, at, wrong in [
+        (0.5, counts["hits"], counts["false_components"]),
+        *zip(THRESHOLDS, counts["hits_at"], counts["false_at"], strict=True),
+    ]:
+        findings, count = ndimage.label((score >= threshold) & known, np.ones((3, 3)))
+        share = [(mask[findings == k] == 1).mean() for k in range(1, count + 1)]
+        true = [k for k, one in enumerate(share, 1) if one >= 0.2]
+        assert at == len(set(lesions[np.isin(findings, true)]) - {0})
+        assert wrong == count - len(true)
+    assert counts["misses"] == number - counts["hits"]
 
 
 @pytest.mark.parametrize(
