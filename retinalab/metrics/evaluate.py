@@ -100,17 +100,20 @@ def majority(
     resamples: int = 2000,
     seed: int = 0,
     primary_set: str | None = None,
+    windows: pd.DataFrame | None = None,
 ) -> dict[str, Metric]:
     """What always answering the most frequent training grade would score, to stand beside a result.
 
     Keys are ``test/dr/accuracy_majority`` per disease and ``test/joint/accuracy_majority``, which answers
     the most frequent combination of grades. Clusters are drawn without strata: the score is the share of
-    one grade, which strata would hold fixed.
+    one grade, which strata would hold fixed. Of patches, ``test/windows/accuracy_majority`` answers the most frequent
+    class of the tested patches themselves: no constant answer scores higher.
 
     Args:
         train: reference grades of the training photographs, a column per disease; -1 is unknown.
         predictions: the photographs to score on, as for :func:`evaluate`.
         scales, resamples, seed, primary_set: as for :func:`evaluate`.
+        windows: tested patches, as for :func:`evaluate`.
     """
     table = complete_predictions(predictions)
     diseases = [disease for disease in diseases_of(table) if disease in scales and disease in train]
@@ -130,6 +133,12 @@ def majority(
             rows = rows[(rows[columns] >= 0).all(axis=1)]
             scored = measure(f"{prefix}/{name}", rows, _on(joint_figures, columns))
             out |= {f"{key}_majority": metric for key, metric in scored.items()}
+    for prefix, rows in _parts(windows, primary) if windows is not None else ():
+        known = rows[rows["label"] >= 0]
+        if len(known):
+            guess = known.assign(grade=int(known["label"].mode().iloc[0]))
+            scored = measure(f"{prefix}/windows", guess, window_figures, photographs=False)
+            out[f"{prefix}/windows/accuracy_majority"] = scored[f"{prefix}/windows/accuracy"]
     return out
 
 

@@ -106,22 +106,19 @@ def summarise(
     primary = evaluated.tests[primary].records.table["set"].iloc[0]
     scales = experiment.protocol.scales
     metrics: dict[str, Any] = {}
-    predictions = tables.get("predictions")
-    if predictions is not None:
-        metrics.update(
-            evaluate(predictions, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
-        )
-        tested = predictions[predictions["part"] == "test"]
-        metrics.update(majority(evaluated.train.records.table, tested, scales, primary_set=primary))
+    predictions = tables.get("predictions", pd.DataFrame(columns=["image", "set", "part"]))
+    tested = predictions[predictions["part"] == "test"]
+    windows = tables.get("windows")
+    if tables:
+        metrics.update(evaluate(predictions, scales, tables.get("lesions"), windows, primary_set=primary))
+        patches = None if windows is None else windows[windows["part"] == "test"]
+        known = evaluated.train.records.table
+        metrics.update(majority(known, tested, scales, primary_set=primary, windows=patches))
+    if "predictions" in tables:
         baselines, notes = baseline_predictions(experiment, parts, tested)
         metrics.update(baseline_figures(baselines, notes, tested, scales, primary))
         if len(baselines):
             write_table(baselines, folder / "baselines.parquet", "predictions")
-    elif tables:
-        empty = pd.DataFrame(columns=["image", "set", "part"])
-        metrics.update(
-            evaluate(empty, scales, tables.get("lesions"), tables.get("windows"), primary_set=primary)
-        )
     if "lesions" in tables:
         metrics.update(threshold_figures(experiment, parts, tables["lesions"], primary))
     return {key: metrics[key] for key in sorted(metrics, key=_order)}
