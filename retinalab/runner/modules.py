@@ -6,6 +6,7 @@ from retinalab.config import Experiment, TestConfig
 from retinalab.data.module import FundusDataModule
 from retinalab.data.overlap import settle
 from retinalab.errors import RetinalabError
+from retinalab.runner.annotated import check_lesions
 
 __all__ = ["stage_modules"]
 
@@ -16,7 +17,7 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
     A network that starts from an earlier stage's weights has seen that stage's photographs: they count as trained on.
 
     Raises:
-        RetinalabError: anything wrong with the data, or photographs on two sides.
+        RetinalabError: anything wrong with the data, photographs on two sides, or masks without a lesion to learn.
     """
     modules = {name: _module(experiment, name, fold, seed) for name in experiment.stages}
     published = experiment.protocol.split == "as-published"
@@ -30,8 +31,8 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
                 lines = str(error).splitlines()
                 where = f"Stage {earlier!r}, whose weights {name!r} starts from:"
                 raise RetinalabError(*(f"{where} {line}" for line in lines)) from error
-    for module in modules.values():
-        _ = module.parts
+    parts = {name: module.parts for name, module in modules.items()}
+    check_lesions(experiment, parts, {name: _before(experiment, name) for name in experiment.stages})
     return modules
 
 

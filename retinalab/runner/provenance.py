@@ -17,7 +17,8 @@ import torch
 import retinalab
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
-from retinalab.records import LESIONS, SetInfo
+from retinalab.records import SetInfo
+from retinalab.runner.annotated import named
 from retinalab.runner.trainer import resolved_precision
 
 __all__ = ["fingerprints", "provenance", "with_leaks"]
@@ -49,7 +50,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "folds": experiment.folds,
         "started": datetime.now(UTC).isoformat("T", "seconds"),
         "data": {stage: _data(found) for stage, found in parts.items()},
-        "lesions": {stage: _taught(found.train) for stage, found in parts.items()},
+        "lesions": {stage: named(found.train) for stage, found in parts.items()},
         "split": {
             stage: {"origin": p.split.origin, "leaks": list(p.split.leaks)} for stage, p in parts.items()
         },
@@ -88,12 +89,6 @@ def _data(parts: Parts) -> dict[str, Any]:
         if any(learned.values()):
             described[name]["photographs"] = {**learned, **described[name]["photographs"]}
     return described
-
-
-def _taught(part: Part) -> list[str]:
-    """Lesions whose presence or place is known of any photograph."""
-    table = part.records.table
-    return [x for x in LESIONS if table[f"annotated_{x}"].any() or (table[f"present_{x}"] >= 0).any()]
 
 
 def _share(part: Part, own: Part) -> int:

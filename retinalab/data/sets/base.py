@@ -60,6 +60,8 @@ class PhotographSet:
     """What drawn photographs follow from: rules, version and settings; empty where they are read."""
     writes_empty_masks: ClassVar[bool] = False
     """Whether the layout has a mask file, then empty, also for a lesion that is absent."""
+    binary_masks: ClassVar[bool] = False
+    """Whether masks hold two values, so that one with more is refused; where not, any value above zero is lesion."""
 
     def __init__(
         self, root: Path | str | None, options: Mapping[str, Any] | None = None, strict: bool = False
@@ -237,7 +239,7 @@ class PhotographSet:
         raise NotImplementedError
 
     def _mask(self, path: Path, size: tuple[int, int]) -> np.ndarray:
-        return read_mask(path, size)
+        return read_mask(path, size, binary=self.binary_masks)
 
     def _count_notes(self, table: pd.DataFrame, info: SetInfo) -> list[str]:
         found = {what: count_found(table, what) for what in info.counts}

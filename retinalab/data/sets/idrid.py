@@ -84,6 +84,7 @@ class Idrid(PhotographSet):
             **{f"present_{lesion}=1": n for lesion, n in zip(_LESION_FOLDERS, (81, 80, 81, 40), strict=True)},
         },
     )  # fmt: skip
+    binary_masks: ClassVar[bool] = True
     Options = IdridOptions
     options: IdridOptions
 

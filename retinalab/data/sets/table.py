@@ -75,6 +75,7 @@ class Table(PhotographSet):
         licence="not stated",
         scales={"dr": "icdr5", "dme": "risk3"},
     )
+    binary_masks: ClassVar[bool] = True
     Options = TableOptions
     options: TableOptions
 
