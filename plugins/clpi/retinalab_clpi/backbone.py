@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from retinalab.errors import RetinalabError
 from retinalab.tasks.network import FeatureMap
 
-__all__ = ["Stem", "grading_backbone", "spread"]
+__all__ = ["Stem", "features_of", "grading_backbone", "spread"]
 
 Stem = Literal["spread", "random"]
 
+_TOO_SMALL = "Kernel size can't be greater than actual input size"
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -45,6 +46,27 @@ def grading_backbone(name: str, weights: str = "none", blocks: int = 1, stem: St
         if stem == "spread":
             _widen(network.get_submodule(first), stored.get_submodule(given), blocks)
     return network
+
+
+def features_of(backbone: FeatureMap, images: Tensor) -> Tensor:
+    """The last feature map.
+
+    Raises:
+        RetinalabError: pictures of a size that the network cannot take: too small for its reductions, or another than
+            the one that a transformer was made for.
+    """
+    try:
+        features: Tensor = backbone(images)
+    except (AssertionError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _TOO_SMALL not in str(error):
+            raise
+        height, width = images.shape[2:]
+        raise RetinalabError(
+            f"The backbone cannot take pictures of {height}x{width} pixels ({str(error).rstrip('.')}). Photographs "
+            "reach it at half of data.size, patches at task.patch_side: change that, or use one that takes any size, "
+            "such as densenet121."
+        ) from error
+    return features
 
 
 def spread(weight: Tensor, blocks: int) -> Tensor:

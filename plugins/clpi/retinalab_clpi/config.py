@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retinalab.config import TaskConfig
 
@@ -56,7 +56,21 @@ class ClpiConfig(ClpiOptions):
         description="how grades reach the generator: through the shortcut alone (the paper), through the attention "
         "too, or not at all (without end-to-end learning)",
     )
+    statistics: Literal["keep", "update"] = Field(
+        "keep",
+        description="of the generator's normalisation while grades are learned: keep those of the patches; update, for "
+        "a generator that has learned from none",
+    )
     shortcut: bool = Field(True, description="1 - P0 beside the last features; without it use gradient=all")
+
+    @model_validator(mode="after")
+    def _teaches_the_generator(self) -> ClpiConfig:
+        if self.variant == "clpi" and not self.shortcut and self.gradient == "shortcut":
+            raise ValueError(
+                "shortcut=false leaves the grades no way to the generator under gradient=shortcut. Set gradient=all "
+                "(the paper's 'without shortcut') or gradient=none."
+            )
+        return self
 
     def smoke(self) -> ClpiConfig:
         """The same method on a small backbone without stored weights."""
@@ -74,6 +88,13 @@ class LesionPatchConfig(ClpiOptions):
         "generator",
         description="what learns: the lesion attention generator; an ordinary classifier on patches weighted by a "
         "generator; an ordinary classifier on patches",
+    )
+    patch_side: int = Field(
+        68,
+        ge=68,
+        le=512,
+        description="pixels to which an ordinary classifier's patches are enlarged; the generator's stay at 68. "
+        "inception_v4, which reduces 68 pixels to nothing, needs 75 or more",
     )
 
     def smoke(self) -> LesionPatchConfig:

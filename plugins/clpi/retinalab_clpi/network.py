@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError
 from retinalab_clpi.attention import attention_map, weighted_attention
-from retinalab_clpi.backbone import Stem, grading_backbone
-from retinalab_clpi.generator import CLASSES, LesionAttentionGenerator, Widths
+from retinalab_clpi.backbone import Stem, features_of, grading_backbone
+from retinalab_clpi.generator import CLASSES, FIELD, LesionAttentionGenerator, Widths
 
-__all__ = ["CLPI", "AttentionGrader", "Grades", "Gradient", "PlainGrader"]
+__all__ = ["CLPI", "AttentionGrader", "Grades", "Gradient", "PlainGrader", "Statistics"]
 
 Gradient = Literal["shortcut", "all", "none"]
+Statistics = Literal["keep", "update"]
 
 _INTEGRATED = 1024
 
@@ -48,7 +49,9 @@ class CLPI(nn.Module):
 
     Differs from the paper: any number of diseases (the paper grades retinopathy), each with a linear layer of its own;
     batch normalisation and ReLU after the 1×1 convolution, as in the released code; without the
-    shortcut that convolution stays (1024 to 1024), as there.
+    shortcut that convolution stays (1024 to 1024), as there. The generator normalises with the statistics of the patches
+    that it learned from, which the paper does not say: those of photographs, mostly without lesions, would change what
+    it has learned before the grades teach it anything.
 
     Args:
         grades: disease -> number of grades.
@@ -59,6 +62,8 @@ class CLPI(nn.Module):
         shortcut: whether 1 - P_0 goes to the last features.
         gradient: how grades reach the generator: ``shortcut`` alone (the paper), ``all`` paths, or ``none`` (without
             end-to-end learning: the generator stays as it was, its normalisation too).
+        statistics: of the generator's normalisation while grades are learned: ``keep`` those that it came with, or
+            ``update`` them, as a generator that has learned nothing before needs.
 
     Shape:
         - ``images``: ``(B, 3, 64h, 64w)``, float32 in [0, 1]; the paper's 1024 × 1024.
@@ -77,12 +82,14 @@ class CLPI(nn.Module):
         stem: Stem = "spread",
         shortcut: bool = True,
         gradient: Gradient = "shortcut",
+        statistics: Statistics = "keep",
     ) -> None:
         super().__init__()
         self.generator = LesionAttentionGenerator(widths)
         self.backbone = grading_backbone(backbone, weights, len(CLASSES), stem)
         self.shortcut = shortcut
         self.gradient = gradient
+        self.statistics = statistics
         self.integration = nn.Sequential(
             nn.Conv2d(self.backbone.channels + shortcut, _INTEGRATED, 1, bias=False),
             nn.BatchNorm2d(_INTEGRATED),
@@ -93,10 +100,14 @@ class CLPI(nn.Module):
             self.generator.requires_grad_(False)
 
     def train(self, mode: bool = True) -> CLPI:
-        """A generator that learns nothing keeps its running statistics too."""
+        """A generator that learns nothing keeps its running statistics, and so does any under ``statistics=keep``."""
         super().train(mode)
         if self.gradient == "none":
             self.generator.eval()
+        elif self.statistics == "keep":
+            for module in self.generator.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
     def forward(self, images: Tensor) -> Grades:
@@ -104,7 +115,7 @@ class CLPI(nn.Module):
         lesions = self.generator(images)
         probabilities = lesions.float().softmax(1)
         attention = probabilities if self.gradient == "all" else probabilities.detach()
-        features = self.backbone(attended(images, attention))
+        features = features_of(self.backbone, attended(images, attention))
         if self.shortcut:
             features = torch.cat([features, self._abnormal(probabilities, features)], 1)
         features = self.integration(features)
@@ -126,6 +137,7 @@ class AttentionGrader(nn.Module):
 
     Args:
         grades: disease -> number of grades. backbone, weights, widths, stem: as :class:`CLPI`.
+        patch_side: pixels to which weighted patches are enlarged.
 
     Shape:
         - as :class:`CLPI`; patches ``(B, 3, 68, 68)`` are taken whole and weighted by their own probabilities.
@@ -138,8 +150,10 @@ class AttentionGrader(nn.Module):
         weights: str = "none",
         widths: Widths = "paper",
         stem: Stem = "spread",
+        patch_side: int = FIELD,
     ) -> None:
         super().__init__()
+        self.patch_side = patch_side
         self.generator = LesionAttentionGenerator(widths).requires_grad_(False)
         self.backbone = grading_backbone(backbone, weights, len(CLASSES), stem)
         self.heads = _heads(self.backbone.channels, grades)
@@ -156,9 +170,10 @@ class AttentionGrader(nn.Module):
         probabilities = lesions.float().softmax(1)
         if patches:
             weighted = weighted_attention(images, probabilities.expand(-1, -1, *images.shape[2:]))
+            weighted = enlarged(weighted, self.patch_side)
         else:
             weighted = attended(images, probabilities)
-        features = self.backbone(weighted)
+        features = features_of(self.backbone, weighted)
         return Grades(_graded(self.heads, features), lesions, features)
 
 
@@ -167,21 +182,28 @@ class PlainGrader(nn.Module):
 
     Args:
         grades: disease -> number of grades. backbone, weights: as :class:`CLPI`.
+        patch_side: pixels to which patches are enlarged.
 
     Shape:
         - as :class:`CLPI`, without lesions; patches are taken whole.
     """
 
     def __init__(
-        self, grades: Mapping[str, int], backbone: str = "densenet121", weights: str = "none"
+        self,
+        grades: Mapping[str, int],
+        backbone: str = "densenet121",
+        weights: str = "none",
+        patch_side: int = FIELD,
     ) -> None:
         super().__init__()
+        self.patch_side = patch_side
         self.backbone = grading_backbone(backbone, weights)
         self.heads = _heads(self.backbone.channels, grades)
 
     def forward(self, images: Tensor, patches: bool = False) -> Grades:
         """Grade photographs, or classify patches."""
-        features = self.backbone(images if patches else halved(images))
+        seen = enlarged(images, self.patch_side) if patches else halved(images)
+        features = features_of(self.backbone, seen)
         return Grades(_graded(self.heads, features), None, features)
 
 
@@ -197,6 +219,13 @@ def _graded(heads: nn.ModuleDict, features: Tensor) -> dict[str, Tensor]:
 def halved(images: Tensor) -> Tensor:
     """The photograph at half its height and width: the mean of each 2×2 pixels, which bilinear resizing gives."""
     return F.avg_pool2d(images, 2)
+
+
+def enlarged(patches: Tensor, side: int) -> Tensor:
+    """Patches at the side in pixels that a classifier can take; unchanged where they have it."""
+    if patches.shape[-1] == side:
+        return patches
+    return F.interpolate(patches, (side, side), mode="bilinear", align_corners=False)
 
 
 def attended(images: Tensor, probabilities: Tensor) -> Tensor:

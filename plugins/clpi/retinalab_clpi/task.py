@@ -50,11 +50,6 @@ class ClpiTask(Task):
             return PlainGrader(grades, config.backbone, config.weights)
         if config.variant == "attention":
             return AttentionGrader(grades, config.backbone, config.weights, config.widths, config.stem)
-        if not config.shortcut and config.gradient == "shortcut":
-            raise RetinalabError(
-                "shortcut=false leaves the grades no way to the generator under gradient=shortcut. Set gradient=all "
-                "(the paper's 'without shortcut') or gradient=none."
-            )
         return CLPI(
             grades,
             config.backbone,
@@ -63,6 +58,7 @@ class ClpiTask(Task):
             config.stem,
             config.shortcut,
             config.gradient,
+            config.statistics,
         )
 
     def cam_layers(self, disease: str) -> CamLayers:
@@ -120,9 +116,11 @@ class LesionPatchTask(Task):
                 f"stage's data have {self.windows}. Set data.windows.kind=lesions and leave data.windows.classes alone."
             )
         if config.network == "plain":
-            return PlainGrader(_PATCH, config.backbone, config.weights)
+            return PlainGrader(_PATCH, config.backbone, config.weights, config.patch_side)
         if config.network == "attention":
-            return AttentionGrader(_PATCH, config.backbone, config.weights, config.widths, config.stem)
+            return AttentionGrader(
+                _PATCH, config.backbone, config.weights, config.widths, config.stem, config.patch_side
+            )
         return nn.ModuleDict({"generator": LesionAttentionGenerator(config.widths)})
 
     def forward(self, images: Tensor) -> Tensor:

@@ -70,6 +70,19 @@ def test_a_fixed_generator_changes_neither_its_weights_nor_its_statistics() -> N
         assert all(torch.equal(value, before[key]) for key, value in network.generator.state_dict().items())
 
 
+def test_a_generator_that_learned_from_patches_keeps_their_statistics_while_its_weights_learn() -> None:
+    for statistics, changes in (("keep", False), ("update", True)):
+        network = small(statistics=statistics).train()
+        before = {key: value.clone() for key, value in network.generator.state_dict().items()}
+        network(torch.rand(2, 3, 128, 128)).logits["dr"].square().sum().backward()
+        means = [key for key in before if key.endswith("running_mean")]
+        after = network.generator.state_dict()
+        assert means
+        assert all(torch.equal(after[key], before[key]) != changes for key in means)
+        norms = [module for module in network.generator.modules() if isinstance(module, nn.BatchNorm2d)]
+        assert all(module.weight.grad is not None for module in norms)
+
+
 def test_a_backbone_that_reduces_otherwise_is_refused() -> None:
     with pytest.raises(RetinalabError, match="reduces 32 times"):
         CLPI({"dr": 5}, "inception_v4", widths="code").eval()(torch.rand(1, 3, 256, 256))
