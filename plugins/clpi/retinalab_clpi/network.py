@@ -48,10 +48,10 @@ class CLPI(nn.Module):
     Reference: section III, Figure 2.
 
     Differs from the paper: any number of diseases (the paper grades retinopathy), each with a linear layer of its own;
-    batch normalisation and ReLU after the 1×1 convolution, as in the released code; without the
-    shortcut that convolution stays (1024 to 1024), as there. The generator normalises with the statistics of the patches
-    that it learned from, which the paper does not say: those of photographs, mostly without lesions, would change what
-    it has learned before the grades teach it anything.
+    batch normalisation and ReLU after the 1×1 convolution, as in the released code; without the shortcut that
+    convolution stays (1024 to 1024), as there. The generator normalises with the statistics of the patches that it
+    learned from, which the paper does not say: those of photographs, mostly without lesions, would change what it has
+    learned before the grades teach it anything.
 
     Args:
         grades: disease -> number of grades.
