@@ -33,7 +33,6 @@ _FIRST = ("VH", "PH", "FP", "NV", "SE", "HE", "EX", "MA")
 """Large lesions are drawn first, so that small ones lie above them."""
 
 _FILL = 0.5
-_DIM = 0.8
 _GAP, _LINE, _TEXT, _SWATCH = 8, 22, 15, 14
 _COLUMNS = 4
 
@@ -52,7 +51,7 @@ def with_lesions(photograph: np.ndarray, masks: Mapping[str, np.ndarray]) -> np.
         - Returns: ``(H, W, 3)`` uint8.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(photograph), cv2.COLOR_RGB2GRAY)
-    out = np.repeat((_DIM * grey.astype(np.float32))[..., None], 3, axis=2)
+    out = np.repeat(grey.astype(np.float32)[..., None], 3, axis=2)
     width = max(1, max(photograph.shape[:2]) // 500)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
     for lesion in (name for name in _FIRST if name in masks):

@@ -18,12 +18,13 @@ _MOST_POINTS = 400
 
 @dataclass(frozen=True)
 class Axis:
-    """Range, ticks and label of one axis, in the data's units."""
+    """Range, ticks and label of one axis, in the data's units; ``names`` of the ticks where numbers would not do."""
 
     label: str
     low: float
     high: float
     ticks: tuple[float, ...]
+    names: tuple[str, ...] = ()
 
     @classmethod
     def over(cls, values: Iterable[float], label: str, whole: bool = False) -> Axis:
@@ -50,6 +51,8 @@ class Axis:
             >>> Axis("", 0, 1, (0.0, 0.5, 1.0)).texts(), Axis("", 0, 1e-4, (0.0, 0.00005, 0.0001)).texts()
             (['0.0', '0.5', '1.0'], ['0', '5e−5', '1e−4'])
         """
+        if self.names:
+            return list(self.names)
         step = float(np.min(np.diff(self.ticks))) if len(self.ticks) > 1 else 1.0
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
         if decimals > 3 or max(map(abs, self.ticks)) >= 1e5:

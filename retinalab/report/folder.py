@@ -44,6 +44,7 @@ class RunFolder:
         predictions: a row per photograph; None where the run graded none.
         windows: a row per patch; None where the run classified none.
         maps: a row per photograph and map; None where the run kept none.
+        lesions: a row per photograph and lesion; None where the run mapped none.
         baselines: predictions of its baselines, told apart by a column ``baseline``; None where it left none.
     """
 
@@ -57,6 +58,7 @@ class RunFolder:
     baselines: pd.DataFrame | None
     history: tuple[History, ...]
     maps: pd.DataFrame | None = None
+    lesions: pd.DataFrame | None = None
 
     @property
     def diseases(self) -> tuple[str, ...]:
@@ -80,6 +82,11 @@ class RunFolder:
     def maps_of(self, prefix: str) -> pd.DataFrame | None:
         """Maps of the photographs behind the keys of a prefix; None where the run kept none of them."""
         rows = None if self.maps is None else self._behind(prefix, self.maps)
+        return None if rows is None or rows.empty else rows
+
+    def lesions_of(self, prefix: str) -> pd.DataFrame | None:
+        """Counts of lesions in the photographs behind the keys of a prefix; None where there are none."""
+        rows = None if self.lesions is None else self._behind(prefix, self.lesions)
         return None if rows is None or rows.empty else rows
 
     def _behind(self, prefix: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +116,7 @@ def read_run(folder: Path) -> RunFolder:
     windows = folder / "windows.parquet"
     baselines = folder / "baselines.parquet"
     maps = folder / "maps.parquet"
+    lesions = folder / "lesions.parquet"
     run = RunFolder(
         path=folder,
         experiment=experiment,
@@ -120,6 +128,7 @@ def read_run(folder: Path) -> RunFolder:
         baselines=read_table(baselines, "predictions") if baselines.is_file() else None,
         history=_histories(folder, list(_mapping(experiment.get("stages")))),
         maps=read_table(maps, "maps") if maps.is_file() else None,
+        lesions=read_table(lesions, "lesions") if lesions.is_file() else None,
     )
     for disease in run.diseases:
         if disease not in run.scales:

@@ -14,6 +14,7 @@ from retinalab.metrics.baselines import BASELINES
 from retinalab.report.curves import curves, readings_of
 from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
+from retinalab.report.froc import froc
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
@@ -86,6 +87,7 @@ def _results(
         "confusions": [*confusions(run, prefix), *filter(None, [patch_confusion(run, prefix)])],
         "patches": patch_grid(run, prefix),
         "lesions": lesion_grid(run, prefix),
+        "froc": froc(run, prefix),
         "charts": drawn.charts,
         "readers": drawn.readers,
         "missing": drawn.missing,

@@ -38,6 +38,7 @@ _MEASURES = {
 _BESIDE = _MEASURES | {"auc": "AUC", "unacceptable": "unacceptable errors"}
 _LESION_MEASURES = {
     "f1": "pixel F1",
+    "f1_threshold": "pixel F1, colour threshold",
     "ap": "average precision",
     "component_recall": "lesions found",
     "false_components": "false lesions per photograph",
