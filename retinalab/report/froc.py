@@ -21,7 +21,7 @@ _RATES = ("1/8", "1/4", "1/2", *(f"{rate:g}" for rate in FALSE_RATES[3:]))
 _LEAST, _MOST = -4.0, 5.0
 _CAPTION = (
     "The highest sensitivity that any threshold of the probability reaches at no more false findings, all photographs "
-    "pooled. A finding is true where at least a fifth of it is lesion; a lesion is found where a true finding touches it."
+    "pooled. A finding is true where at least a fifth of it is lesion; a lesion is found where a true one touches it."
 )
 
 
