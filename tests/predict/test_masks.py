@@ -60,7 +60,8 @@ def test_masks_and_overlays_of_a_photograph(
     predictor = Predictor(segmented)
     (told,) = predictor.predict([Photograph("one", photograph)], lesion_maps=True)
     assert told.lesion_maps is not None
-    width, height = Image.open(photograph).size
+    with Image.open(photograph) as picture:
+        width, height = picture.size
     expected = masks_on_photograph(told.lesion_maps, height, width)
     for lesion in LESION_COLOURS:
         if lesion not in TAUGHT:
@@ -68,13 +69,13 @@ def test_masks_and_overlays_of_a_photograph(
             assert np.isnan(row[f"lesion_{lesion}_mask"])
             continue
         assert row[f"lesion_{lesion}_p"] == pytest.approx(told.lesions[lesion], abs=1e-6)
-        mask = Image.open(tmp_path / "out" / row[f"lesion_{lesion}_mask"])
-        assert mask.size == (width, height)
-        assert np.array_equal(np.asarray(mask), 255 * expected[lesion].astype(np.uint8))
+        with Image.open(tmp_path / "out" / row[f"lesion_{lesion}_mask"]) as mask:
+            assert mask.size == (width, height)
+            assert np.array_equal(np.asarray(mask), 255 * expected[lesion].astype(np.uint8))
     assert any(one.any() for one in expected.values())
-    sheet = Image.open(tmp_path / "out" / row["overlay"])
-    assert sheet.size[0] == 2 * width + 8
-    assert "not for diagnosis" in sheet.text["Comment"]
+    with Image.open(tmp_path / "out" / row["overlay"]) as sheet:
+        assert sheet.size[0] == 2 * width + 8
+        assert "not for diagnosis" in sheet.info["Comment"]
 
 
 def test_a_mask_lies_where_the_map_does() -> None:
