@@ -99,6 +99,7 @@ class Task(LightningModule):
         self.network = self.build_network()
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
+        self.network.train()  # Lightning keeps the modes that it finds, and a network may hold parts of its own fixed
         self.val_grades = GradingMetrics(self.scales)
         self.val_lesions = LesionPixelF1()
         self.val_present = LesionPresenceF1()
