@@ -56,10 +56,16 @@ class ClpiConfig(ClpiOptions):
         description="how grades reach the generator: through the shortcut alone (the paper), through the attention "
         "too, or not at all (without end-to-end learning)",
     )
-    statistics: Literal["keep", "update"] = Field(
-        "keep",
-        description="of the generator's normalisation while grades are learned: keep those of the patches; update, for "
-        "a generator that has learned from none",
+    generator_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="learning rate of the generator while grades are learned, as a share of that of the rest",
+    )
+    statistics: Literal["update", "keep"] = Field(
+        "update",
+        description="of the generator's normalisation while grades are learned: update them with the photographs', or "
+        "keep those of the patches, which no generator that has learned from none can",
     )
     shortcut: bool = Field(True, description="1 - P0 beside the last features; without it use gradient=all")
 

@@ -17,7 +17,7 @@ from retinalab_clpi.generator import CLASSES, FIELD, LesionAttentionGenerator, W
 __all__ = ["CLPI", "AttentionGrader", "Grades", "Gradient", "PlainGrader", "Statistics"]
 
 Gradient = Literal["shortcut", "all", "none"]
-Statistics = Literal["keep", "update"]
+Statistics = Literal["update", "keep"]
 
 _INTEGRATED = 1024
 
@@ -49,9 +49,7 @@ class CLPI(nn.Module):
 
     Differs from the paper: any number of diseases (the paper grades retinopathy), each with a linear layer of its own;
     batch normalisation and ReLU after the 1×1 convolution, as in the released code; without the shortcut that
-    convolution stays (1024 to 1024), as there. The generator normalises with the statistics of the patches that it
-    learned from, which the paper does not say: those of photographs, mostly without lesions, would change what it has
-    learned before the grades teach it anything.
+    convolution stays (1024 to 1024), as there.
 
     Args:
         grades: disease -> number of grades.
@@ -62,8 +60,9 @@ class CLPI(nn.Module):
         shortcut: whether 1 - P_0 goes to the last features.
         gradient: how grades reach the generator: ``shortcut`` alone (the paper), ``all`` paths, or ``none`` (without
             end-to-end learning: the generator stays as it was, its normalisation too).
-        statistics: of the generator's normalisation while grades are learned: ``keep`` those that it came with, or
-            ``update`` them, as a generator that has learned nothing before needs.
+        statistics: of the generator's normalisation in training: ``update`` them with the photographs', or ``keep``
+            those that it came with. Photographs show fewer lesions than patches, so that updating changes what the
+            generator finds before the grades teach it anything.
 
     Shape:
         - ``images``: ``(B, 3, 64h, 64w)``, float32 in [0, 1]; the paper's 1024 × 1024.
@@ -82,7 +81,7 @@ class CLPI(nn.Module):
         stem: Stem = "spread",
         shortcut: bool = True,
         gradient: Gradient = "shortcut",
-        statistics: Statistics = "keep",
+        statistics: Statistics = "update",
     ) -> None:
         super().__init__()
         self.generator = LesionAttentionGenerator(widths)

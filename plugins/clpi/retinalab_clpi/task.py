@@ -93,7 +93,7 @@ class ClpiTask(Task):
 
     def configure_optimizers(self) -> Any:
         """SGD or Adam, warm-up and cosine per step."""
-        return _optimiser(self, self.config)
+        return _optimiser(self, self.config, self.config.generator_rate)
 
 
 class LesionPatchTask(Task):
@@ -160,15 +160,19 @@ def lesion_maps(logits: Tensor) -> dict[str, Tensor]:
     return maps | {"any lesion": 1 - probabilities[:, 0]}
 
 
-def _optimiser(task: Task, config: ClpiOptions) -> dict[str, Any]:
-    learning = [parameter for parameter in task.parameters() if parameter.requires_grad]
+def _optimiser(task: Task, config: ClpiOptions, generator_rate: float = 1.0) -> dict[str, Any]:
+    learning = {name: one for name, one in task.named_parameters() if one.requires_grad}
+    generator = [one for name, one in learning.items() if name.startswith("network.generator.")]
+    rest = [one for name, one in learning.items() if not name.startswith("network.generator.")]
+    rates = ((rest, config.learning_rate), (generator, config.learning_rate * generator_rate))
+    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
     optimiser: torch.optim.Optimizer
     if config.optimiser == "sgd":
         optimiser = torch.optim.SGD(
-            learning, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+            groups, config.learning_rate, config.momentum, weight_decay=config.weight_decay
         )
     else:
-        optimiser = torch.optim.Adam(learning, config.learning_rate, weight_decay=config.weight_decay)
+        optimiser = torch.optim.Adam(groups, config.learning_rate, weight_decay=config.weight_decay)
     total = task.total_steps
     warmup = int(config.warmup * total)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total, warmup))
