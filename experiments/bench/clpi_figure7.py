@@ -1,7 +1,7 @@
 """CLPI's Figure 7 on test photographs with lesion masks: true lesions, predicted units, two class activation maps.
 
     make exp PAPER=clpi
-    make exp PAPER=clpi ARGS='grading.start_from=null grading.task.statistics=update'
+    make exp PAPER=clpi ARGS='grading.start_from=null grading.task.statistics=update grading.task.generator_rate=1'
     python experiments/bench/clpi_figure7.py RUN --minus RUN --out FOLDER
     python experiments/bench/clpi_figure7.py RUN --minus RUN --image IDRiD_55 IDRiD_57 --out FOLDER
 
