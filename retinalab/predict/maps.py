@@ -61,7 +61,8 @@ def write_maps(prediction: Prediction, scales: dict[str, Scale], folder: Path, r
         captions = [
             prediction.photograph.image,
             said_of(disease, answer, scales[disease]),
-            f"{_LEGEND}; {USE}",
+            _LEGEND,
+            USE,
         ]
         name = f"{_FOLDER}/{row:06d}-{prediction.photograph.path.stem[:80]}-{disease}.png"
         note = PngInfo()
