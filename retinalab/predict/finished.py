@@ -81,7 +81,7 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
         which: the checkpoint that the run's figures were measured with, or that of the last epoch.
 
     Raises:
-        RetinalabError: no such run, one that has not finished, an absent file, or a run that grades no photograph.
+        RetinalabError: no such run, one that has not finished, an absent file, or a run of windows of photographs only.
     """
     experiment = _experiment(folder)
     children = _children(experiment)

@@ -284,7 +284,14 @@ def test_no_constant_answer_on_patches_scores_above_the_majority() -> None:
     windows = pd.DataFrame({"image": [f"{k // 5}" for k in range(50)], "set": "clinic", "part": "test"})
     windows["group"] = "clinic/" + windows["image"]
     windows = windows.assign(
-        label=[-1] * 10 + [3] * 18 + [0] * 12 + [1] * 10, grade=2, fold=-1, seed=0, p0=1.0, p1=0.0, p2=0.0, p3=0.0
+        label=[-1] * 10 + [3] * 18 + [0] * 12 + [1] * 10,
+        grade=2,
+        fold=-1,
+        seed=0,
+        p0=1.0,
+        p1=0.0,
+        p2=0.0,
+        p3=0.0,
     )
     train = pd.DataFrame({"dr": [0, 0, 1]})
     found = majority(train, photographs(8), {}, resamples=50, primary_set="clinic", windows=windows)

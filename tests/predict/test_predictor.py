@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment
@@ -212,31 +211,3 @@ def test_a_damaged_checkpoint_is_named(
         load_task(path, "baseline")
     assert "best.ckpt" in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_run_that_maps_lesions_grades_no_photograph(made_up: None, fake_sets: Path, tmp_path: Path) -> None:
-    described = {
-        "protocol": {"diseases": {"dr": "icdr5"}},
-        "data": {
-            "set": "idrid",
-            "options": {"task": "segmentation"},
-            "masks": True,
-            "size": 32,
-            "normalise": "unit",
-        },
-        "stages": {
-            "marks": {
-                "task": {"name": "madeup-marks"},
-                "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32-true"},
-            }
-        },
-    }
-    (tmp_path / "marks.yaml").write_text(yaml.safe_dump(described))
-    given = [
-        f"data.root={fake_sets / 'idrid'}",
-        f"data.cache={tmp_path / 'cache'}",
-        f"output={tmp_path / 'runs'}",
-    ]
-    folder = run_experiment(load_experiment("madeup", str(tmp_path / "marks.yaml"), given)).folder
-    with pytest.raises(RetinalabError, match=r"grades no photograph \(stage marks maps lesions\)"):
-        Predictor(read_finished(folder))

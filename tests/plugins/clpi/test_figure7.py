@@ -30,7 +30,9 @@ SMALL = (
     "data.size=128",
     "lesions.data.batch_size=16",
     "lesions.data.drop_last=false",
-    "lesions.trainer.limit_train_batches=2",
+    "lesions.trainer.limit_train_batches=8",
+    "lesions.task.optimiser=adam",
+    "lesions.task.learning_rate=0.01",
     "test.stages=[grading]",
     *(
         f"{stage}.trainer.{option}"
@@ -45,7 +47,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run of CLPI and one of CLPI-."""
     folder = tmp_path_factory.mktemp("figure7")
     made = []
-    for name, further in (("clpi", ()), ("minus", ("grading.start_from=null",))):
+    minus = ("grading.start_from=null", "grading.task.statistics=update", "grading.task.generator_rate=1")
+    for name, further in (("clpi", ()), ("minus", minus)):
         given = [*SMALL, f"data.cache={folder / 'cache'}", f"output={folder / name}", *further]
         made.append(run(load_experiment("clpi", "synthetic", given)).folder)
     return made[0], made[1]
@@ -99,6 +102,7 @@ def test_the_photographs_are_those_of_the_test_part_that_neither_run_learned_fro
 
 
 def test_grades_and_units_are_those_of_the_runs_own_tables(pair: Pair, runs: tuple[Path, Path]) -> None:
+    judged = 0
     for grader, folder in zip((pair.clpi, pair.minus), runs, strict=True):
         table = read_table(folder / "predictions.parquet", "predictions")
         maps = read_table(folder / "maps.parquet", "maps")
@@ -114,14 +118,15 @@ def test_grades_and_units_are_those_of_the_runs_own_tables(pair: Pair, runs: tup
             assert np.allclose(bytes_["any lesion"], sum(bytes_[name] for name in CLASSES[1:]), atol=2 / 255)
             classes = np.stack([1 - bytes_["any lesion"], *(bytes_[name] for name in CLASSES[1:])])
             ordered = np.sort(classes, 0)
-            assert (ordered[-1] - ordered[-2] > 2 / 255).any()
             clear = ordered[-1] - ordered[-2] > 2 / 255
+            judged += int(clear.sum())
             units = np.zeros(4, int)
             for (left, top, _, _), label in zip(
                 found.units["boxes"].tolist(), found.units["labels"].tolist(), strict=True
             ):
                 units[2 * round(top / 64) + round(left / 64)] = label
             assert (units == classes.argmax(0))[clear].all()
+    assert judged > 0
 
 
 def test_the_activation_map_is_the_weighted_sum_of_the_features(pair: Pair, runs: tuple[Path, Path]) -> None:
