@@ -63,9 +63,9 @@ def _curve(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
     lesions = float((rows["hits"] + rows["misses"]).sum())
     if not lesions:
         return None
-    sums = [counts_at(rows, name).sum(0) for name in ("hits_at", "false_at")]
+    hits, findings = (counts_at(rows, name).sum(0) for name in ("hits_at", "false_at"))
     photographs = np.array(photograph_shares(rows).sum())
-    false, sensitivity = operating_points(*sums, np.array(lesions), photographs)
+    false, sensitivity = operating_points(hits, findings, np.array(lesions), photographs)
     order = np.argsort(false, kind="stable")
     return false[order], np.maximum.accumulate(sensitivity[order])
 
