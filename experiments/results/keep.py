@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FACTS = ("command", "commit", "seeds", "folds", "device", "precision", "data", "labels", "seconds")
-WANTED = ("kappa", "auc_referable", "auc", "accuracy")
+WANTED = ("kappa", "auc_referable", "auc", "accuracy", "unacceptable")
 
 
 def keep(run: Path, name: str) -> Path:
@@ -64,7 +64,7 @@ def cell(metric: dict[str, Any] | None) -> str:
 
 def _shown(key: str) -> bool:
     last = key.rsplit("/", 1)[-1].removesuffix("_majority").removesuffix("_shortcut").removesuffix("_colour")
-    return last in WANTED or key.startswith(("test/lesion/mean", "test/joint"))
+    return last in WANTED or key.startswith(("test/lesion/mean", "test/joint", "test/windows"))
 
 
 def portable(command: str) -> str:
