@@ -148,8 +148,8 @@ def _official(official: np.ndarray) -> dict[str, np.ndarray]:
     for name in ("train", "test"):
         if not len(part[name]):
             raise RetinalabError(
-                f"The official parts have no {name} photographs. Empty the column 'part' to have them "
-                "derived by patient."
+                f"The official parts have no {name} photographs. Divide those that are there by patient with "
+                "protocol.split=folds folds=5, or complete the set (of a table: empty the column 'part')."
             )
     return part
 
