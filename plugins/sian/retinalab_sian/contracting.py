@@ -124,11 +124,12 @@ class ContractingPath(nn.Module):
 
 
 def _features(backbone: str, weights: str, dilated: bool) -> nn.Module:
-    options: dict[str, Any] = {"output_stride": 16} if dilated else {}
+    if not dilated:
+        return timm_model(backbone, weights, features_only=True)
     try:
-        return timm_model(backbone, weights, features_only=True, **options)
-    except (AttributeError, NotImplementedError, TypeError, AssertionError, RuntimeError) as error:
-        what = "dilated feature maps" if dilated else "feature maps"
+        return timm_model(backbone, weights, features_only=True, output_stride=16)
+    except (TypeError, AssertionError) as error:  # timm's two ways to say that a network cannot be dilated
         raise RetinalabError(
-            f"Backbone {backbone!r} gives no {what} ({type(error).__name__}). Use one such as inception_v3 or resnet18."
+            f"Backbone {backbone!r} gives no dilated feature maps ({type(error).__name__}). Use one such as "
+            "inception_v3 or resnet18."
         ) from error

@@ -130,6 +130,11 @@ def test_the_halves_compose_to_the_whole() -> None:
         ),
         ({"backbone": "vit_tiny_patch16_224"}, r"has no features at 1/2 of the side; it has 1/16\. Use"),
         (
+            {"backbone": "dla34", "dilated": True},
+            r"'dla34' gives no dilated feature maps \(AssertionError\)\. Use",
+        ),
+        ({"backbone": "caformer_s18", "dilated": True}, r"'caformer_s18' gives no dilated feature maps"),
+        (
             {"weights": "absent.pth"},
             r"Weights file absent\.pth does not exist\. Give a \.pth",
         ),
