@@ -18,7 +18,7 @@ from retinalab.config import WindowConfig
 from retinalab.records import LESIONS
 from retinalab.transforms.draw import generator
 
-__all__ = ["Lesion", "cut", "cut_at", "find_lesions", "free_windows", "grid_windows", "lesion_windows"]
+__all__ = ["Lesion", "cut", "cut_at", "find_lesions", "free_windows", "grid_windows"]
 
 _NEGATIVES = 0x9E6A
 _TRIES = 20
@@ -57,25 +57,6 @@ def grid_windows(photographs: int, side: int, size: int, stride: int) -> pd.Data
             "label": -1,
         }
     )
-
-
-def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> pd.DataFrame:
-    """One window for each connected lesion, and windows known to be free of lesions, of one photograph.
-
-    A window is labelled by the lesion at its centre, the earlier of ``config.classes`` first.
-
-    Args:
-        planes: lesion planes of the photograph.
-        config: classes, size, and how many windows without a lesion.
-        seed, row: what the places of those follow from.
-
-    Shape:
-        - ``planes``: ``(2, S, S)`` uint8, as :meth:`retinalab.data.cache.Cache.planes`.
-        - Returns: columns ``x``, ``y``, ``label``.
-    """
-    found = [(lesion.x, lesion.y, lesion.label) for lesion in find_lesions(planes[0], config.classes)]
-    free = free_windows(planes, config, config.negatives, seed, row)
-    return pd.DataFrame([*found, *((x, y, 0) for x, y in free)], columns=["x", "y", "label"])
 
 
 def find_lesions(marked: np.ndarray, classes: tuple[str, ...]) -> list[Lesion]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from retinalab.config import WindowConfig
-from retinalab.data.windows import cut, cut_at, find_lesions, free_windows, grid_windows, lesion_windows
+from retinalab.data.windows import cut, cut_at, find_lesions, free_windows, grid_windows
 from retinalab.records import LESIONS
 
 BIT = {lesion: 1 << i for i, lesion in enumerate(LESIONS)}
@@ -23,6 +23,13 @@ def lesions(**masks: np.ndarray) -> np.ndarray:
     for lesion, mask in masks.items():
         planes[0] |= (mask.astype(bool) * BIT[lesion]).astype(np.uint8)
     return planes
+
+
+def lesion_windows(planes: np.ndarray, config: WindowConfig, seed: int, row: int) -> pd.DataFrame:
+    """The windows of one photograph: its lesions, then places without any."""
+    found = [(lesion.x, lesion.y, lesion.label) for lesion in find_lesions(planes[0], config.classes)]
+    free = free_windows(planes, config, config.negatives, seed, row)
+    return pd.DataFrame([*found, *((x, y, 0) for x, y in free)], columns=["x", "y", "label"])
 
 
 def disc(side: int, x: int, y: int, radius: int) -> np.ndarray:
