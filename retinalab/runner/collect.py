@@ -19,7 +19,7 @@ from retinalab.records import LESIONS
 from retinalab.runner.maps import extent_of, map_frame, reduced
 from retinalab.tasks.base import Outputs, Task
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "answers"]
 
 
 class Collector(Callback):
@@ -103,7 +103,8 @@ class Collector(Callback):
         return frames
 
 
-def _rows(task: Task, given: Outputs, batch: Batch) -> dict[str, Any]:
+def answers(task: Task, given: Outputs) -> dict[str, np.ndarray]:
+    """Columns of the predictions table: of each disease that a step answers, probabilities or score, and grade."""
     columns: dict[str, np.ndarray] = {}
     for disease, scale in task.scales.items():
         if disease in given.grades:
@@ -114,6 +115,11 @@ def _rows(task: Task, given: Outputs, batch: Batch) -> dict[str, Any]:
         else:
             continue
         columns[f"{disease}_grade"] = given.predicted(disease, scale.size).cpu().numpy()
+    return columns
+
+
+def _rows(task: Task, given: Outputs, batch: Batch) -> dict[str, Any]:
+    columns = answers(task, given)
     if given.present is not None:
         present = given.present.float().cpu().numpy()
         columns.update({f"lesion_{lesion}_p": present[:, i] for i, lesion in enumerate(LESIONS)})
