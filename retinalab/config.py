@@ -16,21 +16,27 @@ from pydantic import (
     SerializeAsAny,
     SerializerFunctionWrapHandler,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WrapSerializer,
+    WrapValidator,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from retinalab.protocol import Protocol
 
 __all__ = [
     "AugmentConfig",
     "BackgroundConfig",
+    "BalanceConfig",
     "DataConfig",
     "EarlyStopping",
     "Experiment",
     "MixConfig",
     "Model",
+    "NormaliseConfig",
+    "PrincipalColours",
     "Stage",
     "StartFrom",
     "TaskConfig",
@@ -41,6 +47,7 @@ __all__ = [
 ]
 
 Range = tuple[float, float]
+Colour = tuple[float, float, float]
 Folder = Annotated[Path, PlainSerializer(str, return_type=str)]
 
 
@@ -70,6 +77,39 @@ class TaskConfig(Model):
         return self
 
 
+class PrincipalColours(Model):
+    """Random change of colour along the principal components of standardised pixels.
+
+    RGB + scale · Σ a_k · length_k · component_k, with three a drawn from a normal distribution: what is drawn after
+    dividing by the pixels' deviation is an offset times that deviation before it. A plain number is the deviation of a.
+    The defaults were computed from EyePACS by Antony and Brüggemann.
+    """
+
+    deviation: float = Field(ge=0, le=3, description="of the normal distribution; 0: none")
+    components: tuple[Colour, Colour, Colour] = Field(
+        (
+            (-0.56543481, -0.5989477, -0.56694071),
+            (0.71983482, -0.02304967, -0.6935729),
+            (0.40240142, -0.80036049, 0.44423429),
+        ),
+        description="unit vectors in standardised RGB",
+    )
+    lengths: Colour = Field(
+        (1.65513492, 0.48450358, 0.1565086),
+        description="deviations of standardised pixels along the components",
+    )
+    scale: Colour = Field(
+        (0.27662534, 0.20280295, 0.16876190),
+        description="deviations of R, G and B by which the pixels were standardised, of 1",
+    )
+
+
+def _as_colours(given: Any) -> Any:
+    if isinstance(given, int | float | str) and not isinstance(given, bool):
+        return {"deviation": given}
+    return given
+
+
 class AugmentConfig(Model):
     """Random change of each training photograph, drawn once and applied as one warp and one colour map."""
 
@@ -79,6 +119,9 @@ class AugmentConfig(Model):
     )
     crop_aspect: Range = Field((0.75, 4 / 3), description="aspect ratio of that crop, drawn log-uniformly")
     zoom: Range = Field((1.0, 1.0), description="isotropic magnification; below 1 zooms out onto black")
+    stretch: Range = Field(
+        (1.0, 1.0), description="further magnification, drawn log-uniformly for each axis of the input apart"
+    )
     rotation: float = Field(0.0, ge=0, le=180, description="degrees, drawn from [-rotation, rotation]")
     shift: float = Field(0.0, ge=0, le=0.5, description="share of the side, per axis")
     flip_horizontal: float = Field(0.0, ge=0, le=1, description="probability")
@@ -87,10 +130,15 @@ class AugmentConfig(Model):
     contrast: float = Field(0.0, ge=0, lt=1, description="factor drawn from 1 ± contrast, about mid grey")
     saturation: float = Field(0.0, ge=0, le=1, description="factor drawn from 1 ± saturation")
     hue: float = Field(0.0, ge=0, le=0.5, description="turns of the colour circle, drawn from ± hue")
+    principal: Annotated[PrincipalColours | None, BeforeValidator(_as_colours)] = Field(
+        None,
+        description="offset along the principal components of colour: a number, or a mapping of deviation, components, "
+        "lengths and scale; null: none",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentConfig:
-        for name in ("crop_area", "crop_aspect", "zoom"):
+        for name in ("crop_area", "crop_aspect", "zoom", "stretch"):
             value = getattr(self, name)
             if value is not None and not 0 < value[0] <= value[1]:
                 raise ValueError(f"{name} must be (low, high) with 0 < low <= high, got {value}")
@@ -218,6 +266,50 @@ class MixConfig(Model):
         return self
 
 
+class NormaliseConfig(Model):
+    """Mean and deviation of the colours, by which photographs are standardised."""
+
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        min_length=3, max_length=3, description="of R, G and B in [0, 1]"
+    )
+    deviation: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        min_length=3, max_length=3, description="of R, G and B in [0, 1]"
+    )
+
+
+_NORMALISED = ("imagenet", "unit", "none")
+
+
+def _as_normalisation(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A name or a mapping; the faults of a mapping are told of the mapping alone, not of the names beside it."""
+    if isinstance(given, Mapping | NormaliseConfig):
+        return NormaliseConfig.model_validate(given)
+    if given not in _NORMALISED:
+        raise PydanticKnownError("literal_error", {"expected": "'imagenet', 'unit', 'none' or a mapping"})
+    return validate(given)
+
+
+Normalise = Annotated[Literal["imagenet", "unit", "none"] | NormaliseConfig, WrapValidator(_as_normalisation)]
+
+
+class BalanceConfig(Model):
+    """Weights of the decaying sampler: w = decay^t · N / n + (1 - decay^t) · final, in epoch t."""
+
+    decay: float = Field(0.975, ge=0, le=1, description="share of the balanced weights that stays, per epoch")
+    final: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (1.0, 2.0, 2.0, 2.0, 2.0), min_length=1, description="weights of grades 0, 1, ... in the end"
+    )
+    past: int = Field(
+        0, ge=0, description="epochs that count as past at the beginning, where a stage goes on from another"
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> BalanceConfig:
+        if not any(self.final):
+            raise ValueError("final weights must not all be 0")
+        return self
+
+
 class DataConfig(Model):
     """Which photographs, and how they reach the network."""
 
@@ -242,8 +334,9 @@ class DataConfig(Model):
     view: Literal["whole", "centre"] = Field(
         "whole", description="evaluation input: the whole working image resized, or its central crop"
     )
-    normalise: Literal["imagenet", "unit", "none"] = Field(
-        "imagenet", description="imagenet mean and deviation; unit: [0, 1]; none: [0, 255]"
+    normalise: Normalise = Field(
+        "imagenet",
+        description="imagenet mean and deviation; unit: [0, 1]; none: [0, 255]; or a mapping of mean and deviation",
     )
     background: Background = Field(
         None,
@@ -261,11 +354,12 @@ class DataConfig(Model):
         None, description="train and test on windows instead of whole photographs"
     )
     augment: AugmentConfig = AugmentConfig()
-    sampler: Literal["shuffle", "balanced", "sets"] = Field(
+    sampler: Literal["shuffle", "balanced", "decaying", "sets"] = Field(
         "shuffle",
-        description="balanced: each grade of the first disease equally often, with replacement; sets: each data set "
-        "of a mixture equally often, with replacement",
+        description="balanced: each grade of the first disease equally often, with replacement; decaying: so at first, "
+        "then ever less, as balance says; sets: each data set of a mixture equally often, with replacement",
     )
+    balance: BalanceConfig = Field(BalanceConfig(), description="of the decaying sampler")
     batch_size: int = Field(32, ge=1)
     drop_last: bool = Field(False, description="leave out a last, smaller training batch")
     workers: int = Field(0, ge=0, description="loader processes; results do not depend on it")
@@ -369,9 +463,11 @@ class StartFrom(Model):
 
 
 class Stage(Model):
-    """A named step of an experiment: a task trained on data."""
+    """A named step of an experiment: a task trained on data, or photographs made by a trained network."""
 
-    kind: Literal["train"] = "train"
+    kind: Literal["train", "make_data"] = Field(
+        "train", description="make_data: the task makes photographs, which later stages may add to their own"
+    )
     task: SerializeAsAny[TaskConfig]
     data: DataConfig
     trainer: TrainerConfig = TrainerConfig()
@@ -379,6 +475,12 @@ class Stage(Model):
     diseases: tuple[str, ...] | None = Field(
         None,
         description="the protocol's diseases that this stage learns; default: all",
+    )
+    adds: tuple[str, ...] = Field(
+        (), description="stages that made photographs; they are trained on besides the stage's own"
+    )
+    alternate: bool = Field(
+        False, description="train on its own photographs alone in every other epoch, beginning with the first"
     )
 
 
@@ -434,24 +536,68 @@ class Experiment(Model):
             raise ValueError(
                 "protocol.select_on=test chooses on the test part; it needs protocol.split=as-published"
             )
-        earlier: list[str] = []
+        earlier: dict[str, Stage] = {}
         for name, stage in self.stages.items():
-            if stage.start_from and stage.start_from.stage not in earlier:
-                raise ValueError(
-                    f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages: {earlier}"
-                )
+            _check_references(name, stage, earlier)
             for disease in stage.diseases or ():
                 if disease not in self.protocol.diseases:
                     raise ValueError(
                         f"stages.{name}.diseases names {disease!r}; protocol: {list(self.protocol.diseases)}"
                     )
-            earlier.append(name)
+            earlier[name] = stage
+        trained = [name for name, stage in self.stages.items() if stage.kind == "train"]
+        if not trained:
+            raise ValueError("stages: none is of kind 'train'; there is nothing to evaluate")
         for name in self.test.stages:
-            if name not in self.stages:
-                raise ValueError(f"test.stages names {name!r}; stages: {list(self.stages)}")
+            if name not in trained:
+                raise ValueError(f"test.stages names {name!r}; stages that are trained: {trained}")
         return self
 
     @property
     def evaluated(self) -> tuple[str, ...]:
         """The stages whose predictions make the result."""
-        return self.test.stages or (list(self.stages)[-1],)
+        return self.test.stages or (
+            [name for name, stage in self.stages.items() if stage.kind == "train"][-1],
+        )
+
+
+def _check_references(name: str, stage: Stage, earlier: Mapping[str, Stage]) -> None:
+    """What a stage names must stand before it, be of the right kind, and show the same photographs."""
+    trained = [one for one, other in earlier.items() if other.kind == "train"]
+    makers = [one for one, other in earlier.items() if other.kind == "make_data"]
+    if stage.start_from and stage.start_from.stage not in trained:
+        raise ValueError(
+            f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages that are trained: {trained}"
+        )
+    if stage.kind == "make_data":
+        if stage.start_from is None:
+            raise ValueError(
+                f"stages.{name} makes photographs and needs start_from, whose network looks at them"
+            )
+        if stage.adds or stage.data.windows is not None:
+            raise ValueError(
+                f"stages.{name} makes photographs from whole ones: neither adds nor data.windows"
+            )
+        _check_same(
+            name, stage, stage.start_from.stage, earlier[stage.start_from.stage], ("set", "root", "options")
+        )
+    for maker in stage.adds:
+        if maker not in makers:
+            raise ValueError(
+                f"stages.{name}.adds names {maker!r}; earlier stages that make photographs: {makers}"
+            )
+        _check_same(name, stage, maker, earlier[maker], ("set", "root", "options", "size"))
+    if stage.adds and stage.data.windows is not None:
+        raise ValueError(f"stages.{name}.adds: made photographs are whole; leave out data.windows")
+    if stage.alternate and not stage.adds:
+        raise ValueError(f"stages.{name}.alternate needs adds, the photographs of the epochs between")
+
+
+def _check_same(name: str, stage: Stage, other: str, there: Stage, fields: tuple[str, ...]) -> None:
+    for field in (*fields, "mix", "limit"):
+        ours, theirs = getattr(stage.data, field), getattr(there.data, field)
+        if ours != theirs:
+            raise ValueError(
+                f"stages.{name}.data.{field} is {ours!r}, stages.{other}.data.{field} {theirs!r}: photographs are "
+                "made from those that the network learned from, and added at their size; make the two the same"
+            )

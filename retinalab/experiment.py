@@ -16,6 +16,7 @@ from retinalab.config import Experiment, Stage, TaskConfig
 from retinalab.errors import RetinalabError
 from retinalab.overrides import merged, overridden
 from retinalab.registry import experiment_file, paper, task_config
+from retinalab.rounds import each_stage, expanded
 
 __all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve", "resolve_model", "smoke"]
 
@@ -51,6 +52,8 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     primary = _primary(raw)
     stages: dict[str, Any] = {}
     given = raw.get("stages")
+    if isinstance(given, Mapping):
+        given = expanded(given, faults)
     for name, stage in given.items() if isinstance(given, Mapping) else ():
         if not isinstance(stage, Mapping):
             faults.append(f"stages.{name}={stage!r}: a stage is a mapping of task, data, trainer, start_from")
@@ -75,7 +78,8 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
 def _primary(raw: Mapping[str, Any]) -> Any:
     """The data set that the shared data section speaks of: the one it names, else that of the last stage."""
     stages = raw.get("stages")
-    last = list(stages.values())[-1] if isinstance(stages, Mapping) and stages else None
+    written = list(each_stage(stages)) if isinstance(stages, Mapping) else []
+    last = written[-1] if written else None
     sections = (raw.get("data"), last.get("data") if isinstance(last, Mapping) else None)
     named = [section.get("set") for section in sections if isinstance(section, Mapping)]
     return next((name for name in named if name), None)
@@ -122,6 +126,14 @@ def experiment_id(experiment: Experiment) -> str:
             stage["data"].pop("mix")
         if stage["data"]["overlap"] == "refuse":  # changes no result
             stage["data"].pop("overlap")
+        if stage["data"]["sampler"] != "decaying":
+            stage["data"].pop("balance")
+        for key, plain in (("stretch", [1.0, 1.0]), ("principal", None)):
+            if stage["data"]["augment"][key] == plain:
+                stage["data"]["augment"].pop(key)
+        for key in ("adds", "alternate"):
+            if not stage[key]:
+                stage.pop(key)
         for key in _ENVIRONMENT:
             stage["trainer"].pop(key)
     text = json.dumps(mapping, sort_keys=True)

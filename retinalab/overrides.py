@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from retinalab.errors import RetinalabError
+from retinalab.rounds import each_stage
 
 __all__ = ["merged", "overridden", "parse_override"]
 
@@ -59,7 +60,7 @@ def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, An
             path = ("stages", *path)
         _put(result, path, value, text)
         if path[0] == "data" and isinstance(stages, Mapping):
-            for stage in stages.values():
+            for stage in each_stage(stages):
                 _remove(stage, path)
     return result
 
