@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
-from retinalab.errors import RetinalabError
+from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
 from retinalab.tasks.cam import CamLayers
@@ -128,6 +128,52 @@ class Task(LightningModule):
             f"Task {self.config.name!r} has no plain class activation map: its network does not end in global average "
             f"pooling and one linear layer for {disease}. Leave out --cam."
         )
+
+    def feature_maps(self) -> dict[str, nn.Module]:
+        """The layers that a saliency map may be of, from low to high: name -> module that gives ``(B, C, h, w)``.
+
+        Raises:
+            RetinalabError: the network has none that its grades are read from.
+        """
+        raise RetinalabError(
+            f"Task {self.config.name!r} names no feature maps that its grades are read from, so that it has no "
+            "saliency map by layers. Explain a task that grades photographs, such as baseline."
+        )
+
+    def logits(self, given: Any) -> Mapping[str, Tensor]:
+        """The answer before any softmax, out of what :meth:`forward` gave: disease -> ``(B, K)``; (B, 1) of a severity.
+
+        A task whose network gives more than this mapping overrides it.
+        """
+        answer: Mapping[str, Tensor] = given
+        return answer
+
+    def score(self, given: Any, disease: str, grades: Tensor | None = None) -> Tensor:
+        """What a saliency map explains: the logit of one grade of each photograph, or its severity.
+
+        Args:
+            given: what :meth:`forward` gave of the photographs.
+            disease: of the task's scales.
+            grades: the grade that is explained; the predicted one where None. A severity has no choice of grades.
+
+        Shape:
+            - ``grades``: ``(B,)`` int64. Returns: ``(B,)``, differentiable.
+
+        Raises:
+            RetinalabError: unknown disease, or grades that the scale does not have.
+        """
+        if disease not in self.scales:
+            raise unknown("disease", disease, self.scales)
+        logits = self.logits(given)[disease]
+        if logits.shape[1] == 1:
+            return logits[:, 0]
+        wanted = logits.argmax(1) if grades is None else grades.to(logits.device)
+        if wanted.shape != logits.shape[:1] or bool(((wanted < 0) | (wanted >= logits.shape[1])).any()):
+            raise RetinalabError(
+                f"Grades {wanted.tolist()} of {disease!r} cannot be explained for {logits.shape[0]} photographs. Give "
+                f"one grade of 0-{logits.shape[1] - 1} for each, or none for the predicted ones."
+            )
+        return logits.gather(1, wanted[:, None])[:, 0]
 
     def forward(self, images: Tensor) -> Any:
         """The network's own output for ``(B, 3, H, W)`` float32 normalised photographs."""

@@ -15,7 +15,7 @@ from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.config import BaselineConfig
 from retinalab.tasks.grade_loss import grade_cross_entropy
-from retinalab.tasks.network import LinearHeads
+from retinalab.tasks.network import LinearHeads, timm_feature_maps
 from retinalab.tasks.optim import cosine
 
 __all__ = ["BaselineTask"]
@@ -53,6 +53,11 @@ class BaselineTask(Task):
             return given
 
         return CamLayers(features, network.heads[disease])
+
+    def feature_maps(self) -> dict[str, nn.Module]:
+        """The backbone's stages, under timm's names."""
+        network: Any = self.network
+        return timm_feature_maps(network.backbone)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Cross-entropy or squared error, summed over the diseases; what is unknown takes no part."""

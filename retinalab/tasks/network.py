@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
 
-__all__ = ["FeatureMap", "LinearHeads", "timm_model"]
+__all__ = ["FeatureMap", "LinearHeads", "timm_feature_maps", "timm_model"]
 
 
 def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
@@ -53,6 +53,43 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
         raise RetinalabError(
             f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model."
         ) from error
+
+
+def timm_feature_maps(net: nn.Module) -> dict[str, nn.Module]:
+    """The last layer of each stage of a timm network, as its feature information names them, from low to high.
+
+    Args:
+        net: a timm model, with or without pooling and classifier, or one made with ``features_only``.
+
+    Raises:
+        RetinalabError: a network whose stages give tokens or channels-last maps, or that does not name them.
+
+    Example:
+        >>> list(timm_feature_maps(timm_model("resnet18")))
+        ['act1', 'layer1', 'layer2', 'layer3', 'layer4']
+    """
+    made: Any = net
+    name = getattr(made, "pretrained_cfg", {}).get("architecture") or type(net).__name__
+    if hasattr(made, "num_prefix_tokens") or getattr(made, "output_fmt", "NCHW") != "NCHW":
+        raise RetinalabError(
+            f"Backbone {name!r} has no feature maps (B, C, h, w) between its layers, which a saliency map by layers is "
+            "made of. Use a convolutional backbone, such as resnet18 or convnext_tiny."
+        )
+    info: Any = getattr(made, "feature_info", None) or []
+    named = info.module_name() if hasattr(info, "module_name") else [one["module"] for one in info]
+    modules = dict(net.named_modules())
+    found = {
+        label: modules[place]
+        for label in named
+        for place in (label, label.replace(".", "_"))  # features_only flattens names
+        if place in modules
+    }
+    if len(found) < len(named) or not found:
+        raise RetinalabError(
+            f"Backbone {name!r} does not name its feature maps, so that it has no saliency map by layers. Use one such "
+            "as resnet18 or convnext_tiny."
+        )
+    return found
 
 
 class FeatureMap(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.cam import CamLayers
+from retinalab.tasks.network import timm_feature_maps
 from retinalab.tasks.optim import cosine
 from retinalab_canet.baselines import JointNetwork
 from retinalab_canet.build import build_network
@@ -75,6 +77,16 @@ class CanetTask(Task):
             return given
 
         return CamLayers(features, network.head[disease])
+
+    def feature_maps(self) -> dict[str, nn.Module]:
+        """The backbone's stages, under timm's names; the last is what the attention of every disease reads."""
+        network: Any = self.network
+        return timm_feature_maps(network.backbone.net)
+
+    def logits(self, given: Any) -> Mapping[str, Tensor]:
+        """The refined logits, which predict."""
+        answer: GradeLogits = given
+        return answer.refined
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 7, and the probabilities of the refined logits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
+from retinalab.tasks.network import timm_feature_maps
 from retinalab.tasks.optim import cosine
 from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
 from retinalab_clpi.generator import CLASSES, FIELD, STRIDE, LesionAttentionGenerator
@@ -73,6 +75,16 @@ class ClpiTask(Task):
             return given.features
 
         return CamLayers(features, network.heads[disease])
+
+    def feature_maps(self) -> dict[str, nn.Module]:
+        """The stages of the grading backbone, under timm's names: after the attention, before the shortcut joins."""
+        network: Any = self.network
+        return timm_feature_maps(network.backbone.net)
+
+    def logits(self, given: Any) -> Mapping[str, Tensor]:
+        """Of the grades."""
+        answer: Grades = given
+        return answer.logits
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 2 on the grades."""

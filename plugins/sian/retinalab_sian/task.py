@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from retinalab.records import LESIONS
 from retinalab.tasks.base import Outputs
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
+from retinalab.tasks.network import timm_feature_maps
 from retinalab_sian.attention_branch import Classified
 from retinalab_sian.config import LNetConfig, SianConfig
+from retinalab_sian.inception import LEVELS
 from retinalab_sian.loss import (
     dual,
     focal,
@@ -183,6 +186,24 @@ class SianTask(RecipeTask):
             return given.features
 
         return CamLayers(features, network.heads[disease])
+
+    def feature_maps(self) -> dict[str, nn.Module]:
+        """The main branch's stages, under timm's names, before the lesion maps weigh the last.
+
+        Of ABN, what lies before its mask and after it.
+        """
+        network: Any = self.network
+        if isinstance(network, ABNGrader):
+            return {"extractor": network.abn.extractor, "perception": network.abn.perception}
+        net: nn.Module = network.main.net
+        if self.config.backbone.split(".")[0] == "inception_v3":
+            return {name: net.get_submodule(name) for name in LEVELS.values()}
+        return timm_feature_maps(net)
+
+    def logits(self, given: Any) -> Mapping[str, Tensor]:
+        """Of the grades, not of ABN's attention branch."""
+        answer: Graded = given
+        return answer.logits
 
     def outputs(self, batch: Batch) -> Outputs:
         """Softmax cross-entropy on the grades; where the side branch learns, the dual loss of its maps too."""
