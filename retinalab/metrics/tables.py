@@ -31,12 +31,13 @@ __all__ = [
 SCHEMA_VERSION = 1
 """Version of the columns below; a file of a later version is refused, an earlier one is read."""
 
-TableKind = Literal["predictions", "lesions", "windows", "maps"]
+TableKind = Literal["predictions", "lesions", "windows", "maps", "saliency"]
 
 _KEY = b"retinalab"
 _TEXT, _WHOLE, _REAL, _HISTOGRAM = pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64())
-_BYTES = pa.binary()
+_BYTES, _CURVE = pa.binary(), pa.list_(pa.float32())
 _COUNTS = ("tp", "fp", "fn", "hits", "misses", "false_components")
+_SHARES = ("pointing", "mass", "border", "outside", "found_1", "found_5", "found_10")
 _OPTIONAL: Mapping[str, Mapping[str, pa.DataType]] = {
     "lesions": dict.fromkeys(("hits_at", "false_at"), _HISTOGRAM),
 }
@@ -69,6 +70,17 @@ _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(("height", "width", "native_height", "native_width"), _WHOLE),
         **dict.fromkeys(("extent", "peak"), _REAL),
         "values": _BYTES,
+    },
+    "saliency": {
+        **dict.fromkeys(("image", "set", "part"), _TEXT),
+        **dict.fromkeys(("fold", "seed"), _WHOLE),
+        **dict.fromkeys(("group", "model", "method", "disease"), _TEXT),
+        **dict.fromkeys(("grade", "field", "lesion_pixels", "lesions", "empty"), _WHOLE),
+        **dict.fromkeys((name for one in _SHARES for name in (one, f"{one}_chance")), _REAL),
+        **dict.fromkeys(("deletion", "deletion_random"), _REAL),
+        **dict.fromkeys(("deletion_curve", "deletion_random_curve"), _CURVE),
+        "randomised_curve": _CURVE,
+        "randomised_known": _HISTOGRAM,
     },
 }
 _DEFAULTS: Mapping[str, str | int] = {
@@ -141,7 +153,8 @@ def write_table(
 
     Args:
         table: one row per photograph (``predictions``), photograph and lesion (``lesions``), patch
-            (``windows``) or photograph and map (``maps``: :mod:`retinalab.runner.maps`).
+            (``windows``), photograph and map (``maps``: :mod:`retinalab.runner.maps`) or photograph, network and
+            method of explaining it (``saliency``: :mod:`retinalab.metrics.scorecard`).
         path: the Parquet file; its folder must exist.
         kind: which schema.
         meta: JSON-ready facts about the run, kept in the file (:func:`read_meta`).
@@ -258,6 +271,8 @@ def _array(values: pd.Series[Any], kind: pa.DataType | None, source: str) -> pa.
             return pa.array(values.to_numpy().astype(np.float32), type=_REAL)
         if kind == _HISTOGRAM:
             return pa.array([np.asarray(cell, dtype=np.int64) for cell in values], type=_HISTOGRAM)
+        if kind == _CURVE:
+            return pa.array([np.asarray(cell, dtype=np.float32) for cell in values], type=_CURVE)
         return pa.Array.from_pandas(values, type=kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
         raise RetinalabError(
