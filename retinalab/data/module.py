@@ -162,7 +162,8 @@ class FundusDataModule(LightningDataModule):
 
     def _training_order(self, dataset: PartDataset) -> EpochBatches:
         classes = None if self.data.sampler == "shuffle" else self._classes(dataset)
-        sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share())
+        balance = self.data.balance if self.data.sampler == "decaying" else None
+        sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share(), balance)
         batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
         if not len(batches):
             raise RetinalabError(

@@ -7,14 +7,56 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+from retinalab.config import BalanceConfig
+from retinalab.errors import RetinalabError
 from retinalab.transforms.draw import generator
 
-__all__ = ["EpochBatches", "EpochSampler", "Key"]
+__all__ = ["EpochBatches", "EpochSampler", "Key", "decayed_weights"]
 
 Key = tuple[int, int, int]
 """(epoch, position in the epoch, row): all that augmentation and reading depend on."""
 
 _ORDER = 0x0DE7
+
+
+def decayed_weights(counts: np.ndarray, balance: BalanceConfig, epoch: int) -> np.ndarray:
+    """Weight of a row of each class: w = d^t · w0 + (1 - d^t) · wf, with w0 = N / n_c.
+
+    Args:
+        counts: as below.
+        balance: d, wf and the epochs that count as past.
+        epoch: t, counted from 0, without those.
+
+    Shape:
+        - ``counts``: ``(C,)``, int: rows of classes 0, 1, ...; their sum is N.
+        - Returns: ``(C,)``, float64; 0 for a class without rows.
+
+    Raises:
+        RetinalabError: more classes have rows than final weights are given, or no row keeps a weight.
+
+    Reference: Antony and Brüggemann, solution of the Kaggle diabetic retinopathy detection challenge.
+
+    Example:
+        >>> decayed_weights(np.array([6, 2]), BalanceConfig(decay=0.25, final=(0, 2)), 1).round(3).tolist()
+        [0.333, 2.5]
+    """
+    counts = np.asarray(counts)
+    used = np.flatnonzero(counts)
+    if len(used) and used[-1] >= len(balance.final):
+        raise RetinalabError(
+            f"data.balance.final gives {len(balance.final)} weights; the training photographs have class {used[-1]}. "
+            f"Give at least {used[-1] + 1} weights, one for each grade from 0."
+        )
+    share = balance.decay ** (balance.past + epoch)
+    weights = np.zeros(len(counts))
+    final = np.asarray(balance.final)
+    weights[used] = share * counts.sum() / counts[used] + (1 - share) * final[used]
+    if len(used) and not weights.any():
+        raise RetinalabError(
+            f"data.balance.final={list(balance.final)} gives no weight to the training photographs' classes "
+            f"{used.tolist()}. Give one of them more than 0."
+        )
+    return weights
 
 
 class EpochSampler(Sampler[Key]):
@@ -26,6 +68,7 @@ class EpochSampler(Sampler[Key]):
         shuffle: random order, otherwise as listed.
         classes: ``(rows,)`` int; drawn with replacement so that each class comes equally often, and -1, unknown,
             never. None: each row once.
+        balance: how equally often turns into other weights over the epochs. None: always equally often.
         rank, world: this process' share. In training every process gets equally many (a remainder is left out of this
             epoch, another each epoch); without shuffling each row belongs to exactly one process and none is repeated.
     """
@@ -38,11 +81,13 @@ class EpochSampler(Sampler[Key]):
         classes: np.ndarray | None = None,
         rank: int = 0,
         world: int = 1,
+        balance: BalanceConfig | None = None,
     ) -> None:
         self.rows = rows
         self.seed = seed
         self.shuffle = shuffle
         self.classes = classes
+        self.balance = balance
         self.rank = rank
         self.world = world
         self.epoch = 0
@@ -68,11 +113,19 @@ class EpochSampler(Sampler[Key]):
         rng = generator(self.seed, self.epoch, _ORDER)
         if self.classes is None:
             return rng.permutation(self.rows)
-        known = self.classes >= 0 if (self.classes >= 0).any() else np.ones(self.rows, bool)
-        _, inverse, counts = np.unique(self.classes[known], return_inverse=True, return_counts=True)
+        return rng.choice(self.rows, self.rows, p=self._probabilities(self.classes))
+
+    def _probabilities(self, classes: np.ndarray) -> np.ndarray:
+        known = classes >= 0 if (classes >= 0).any() else np.ones(self.rows, bool)
         weights = np.zeros(self.rows)
-        weights[known] = 1.0 / (len(counts) * counts[inverse])
-        return rng.choice(self.rows, self.rows, p=weights)
+        if self.balance is not None and (classes >= 0).any():
+            of_class = decayed_weights(np.bincount(classes[known]), self.balance, self.epoch)
+            weights[known] = of_class[classes[known]]
+            weights /= weights.sum()
+        else:
+            _, inverse, counts = np.unique(classes[known], return_inverse=True, return_counts=True)
+            weights[known] = 1.0 / (len(counts) * counts[inverse])
+        return weights
 
 
 class EpochBatches(Sampler[list[Key]]):

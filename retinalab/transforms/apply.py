@@ -8,13 +8,13 @@ import torch
 from kornia.geometry.transform import warp_affine
 from torch import Tensor
 
+from retinalab.config import NormaliseConfig
 from retinalab.transforms.draw import IDENTITY_COLOUR
 
 __all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "colour_of", "normalise"]
 
 _BLACK = 0.5 / 255
-_MEAN = {"imagenet": (0.485, 0.456, 0.406)}
-_DEVIATION = {"imagenet": (0.229, 0.224, 0.225)}
+_IMAGENET = NormaliseConfig(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
 
 
 def apply_image(image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: int) -> np.ndarray:
@@ -83,12 +83,21 @@ def colour_of(pixels: Tensor, colour: Tensor) -> Tensor:
     return mixed.clamp(0, 1)
 
 
-def normalise(images: Tensor, how: str) -> Tensor:
-    """Scale RGB in [0, 1] for the network: ``imagenet`` mean and deviation, ``unit`` as it is, ``none`` [0, 255]."""
+def normalise(images: Tensor, how: str | NormaliseConfig) -> Tensor:
+    """Scale RGB in [0, 1] for the network.
+
+    Args:
+        images: as below.
+        how: ``unit`` as it is, ``none`` [0, 255], ``imagenet`` or a mean and deviation to standardise by.
+
+    Shape:
+        - ``images``: ``(B, 3, H, W)``, float32. Returns: as ``images``.
+    """
     if how == "unit":
         return images
     if how == "none":
         return images * 255
-    mean = torch.tensor(_MEAN[how], device=images.device).view(1, 3, 1, 1)
-    deviation = torch.tensor(_DEVIATION[how], device=images.device).view(1, 3, 1, 1)
+    by = _IMAGENET if isinstance(how, str) else how
+    mean = torch.tensor(by.mean, device=images.device).view(1, 3, 1, 1)
+    deviation = torch.tensor(by.deviation, device=images.device).view(1, 3, 1, 1)
     return (images - mean) / deviation

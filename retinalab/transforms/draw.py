@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from retinalab.config import AugmentConfig
+from retinalab.config import AugmentConfig, PrincipalColours
 
 __all__ = ["IDENTITY_COLOUR", "draw_colour", "draw_warp", "evaluation_warp", "generator"]
 
@@ -26,7 +26,8 @@ def draw_warp(
 ) -> np.ndarray:
     """Draw the affine map of one training photograph.
 
-    Crop, aspect, zoom, rotation, shift and flips are composed into one map, so that pixels are interpolated once.
+    Crop, aspect, zoom, stretch, rotation, shift and flips are composed into one map, so that pixels are interpolated
+    once.
 
     Args:
         augment: ranges to draw from.
@@ -49,7 +50,11 @@ def draw_warp(
     angle = math.radians(rng.uniform(-augment.rotation, augment.rotation))
     offset = offset + rng.uniform(-augment.shift, augment.shift, 2) * size
     flips = 1 - 2 * (rng.random(2) < (augment.flip_horizontal, augment.flip_vertical))
-    return _warp((width / zoom, height / zoom), angle, flips, offset, size, crop)
+    zooms = np.full(2, zoom)
+    if augment.stretch != (1.0, 1.0):
+        low, high = np.log(augment.stretch)
+        zooms = zooms * np.exp(rng.uniform(low, high, 2))
+    return _warp((width / zooms[0], height / zooms[1]), angle, flips, offset, size, crop)
 
 
 def evaluation_warp(size: int, crop: int, view: str) -> np.ndarray:
@@ -69,6 +74,8 @@ def evaluation_warp(size: int, crop: int, view: str) -> np.ndarray:
 def draw_colour(augment: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
     """Draw the colour map of one training photograph: brightness, contrast, saturation and hue as one linear map.
 
+    An offset along the principal components of colour comes last.
+
     Shape:
         - Returns: ``(3, 4)``, float32: output = matrix[:, :3] · RGB + matrix[:, 3], RGB in [0, 1]; clamp once
           afterwards.
@@ -85,7 +92,16 @@ def draw_colour(augment: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
     matrix = np.empty((3, 4))
     matrix[:, :3] = brightness * contrast * (np.linalg.inv(_TO_YIQ) @ yiq @ _TO_YIQ)
     matrix[:, 3] = brightness * 0.5 * (1 - contrast)
+    if augment.principal is not None:
+        matrix[:, 3] += _principal_offset(augment.principal, rng)
     return matrix.astype(np.float32)
+
+
+def _principal_offset(colours: PrincipalColours, rng: np.random.Generator) -> np.ndarray:
+    """``(3,)`` float64, added to RGB in [0, 1]: what shifts standardised pixels along their components."""
+    amounts = rng.normal(0.0, colours.deviation, 3) * colours.lengths
+    offset: np.ndarray = np.asarray(colours.scale) * (amounts @ np.asarray(colours.components))
+    return offset
 
 
 def _warp(
