@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from retinalab.config import Experiment
+from retinalab.config import Experiment, Stage
 from retinalab.data.sets.files import read_csv
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve
@@ -44,7 +44,7 @@ class FinishedRun:
         path: its folder.
         experiment: what was run.
         children: folds and seeds; "" alone where the run has neither.
-        members: one network for each child and stage that grades whole photographs.
+        members: one network for each child and stage that judges whole photographs, at once or tile by tile.
         precision: stage -> the precision that its photographs were evaluated with.
         labels: what its result must be read with, such as that it learned from drawn photographs.
         taught: lesions that the training photographs of any stage were annotated for; all where the run does not say.
@@ -86,7 +86,7 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
     experiment = _experiment(folder)
     children = _children(experiment)
     _check_finished(folder, experiment, children)
-    stages = [name for name in experiment.evaluated if experiment.stages[name].data.windows is None]
+    stages = [name for name in experiment.evaluated if _covers(experiment.stages[name])]
     if not stages:
         raise RetinalabError(
             f"Run {folder} classifies windows of photographs, not photographs. Give a run that grades photographs."
@@ -108,6 +108,11 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
     taught = _mapping(known.get("lesions"))
     names = tuple(x for x in LESIONS if any(x in each for each in taught.values())) if taught else LESIONS
     return FinishedRun(folder, experiment, children, tuple(members), precision, labels, names)
+
+
+def _covers(stage: Stage) -> bool:
+    """Whether what a stage looks at covers a photograph: all of it, or tiles."""
+    return stage.data.windows is None or stage.data.windows.kind == "grid"
 
 
 def _experiment(folder: Path) -> Experiment:

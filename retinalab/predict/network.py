@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from retinalab.errors import RetinalabError
 from retinalab.explain.cam import check_cam, class_activation_map
 from retinalab.predict.finished import FinishedRun, Member
 from retinalab.predict.prepare import Batches
+from retinalab.records import LESIONS
 from retinalab.registry import task_class
 from retinalab.runner.trainer import resolved_precision
 from retinalab.tasks.base import Outputs, Task
@@ -63,6 +64,8 @@ class Network:
         batches: makes the batches of its stage.
 
     Attributes:
+        tiled: whether it looks at photographs tile by tile; it then maps lesions and grades nothing, since a tile's
+            grade is not the photograph's.
         diseases: that it grades.
         regressed: those of them whose severity it gives as one number.
         names_lesions: whether it says which lesions a photograph shows.
@@ -79,19 +82,28 @@ class Network:
         self.precision = _precision(run.precision.get(member.stage, "32-true"), self.device)
         task = load_task(member.checkpoint, run.experiment.stages[member.stage].task.name).to(self.device)
         self.task = task.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else task
-        self._probe = batches.make(_noise(self.data.size))
+        self._corners = batches.corners
+        self.tiled = self._corners is not None
+        self._probe = _some(batches.make(_noise(self.data.size)), slice(0, 2))
         self._tried = self._outputs(self._probe)
-        self.regressed = frozenset(self._tried.severity)
         self.maps_lesions = self._tried.lesions is not None
-        self.names_lesions = self.maps_lesions or self._tried.present is not None
-        self.diseases = tuple(d for d in task.scales if d in self._tried.grades or d in self.regressed)
+        self.names_lesions = self.maps_lesions or (self._tried.present is not None and not self.tiled)
+        self.regressed = frozenset(() if self.tiled else self._tried.severity)
+        graded = () if self.tiled else (*self._tried.grades, *self.regressed)
+        self.diseases = tuple(d for d in task.scales if d in graded)
 
     def answers(self, batch: Batch) -> dict[str, np.ndarray]:
         """Disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity."""
         return self.given(batch).answers
 
     def given(self, batch: Batch, lesion_maps: bool = False) -> Given:
-        """Grades and lesions of a batch, by one forward pass; maps of lesions where they are asked for."""
+        """Grades and lesions of a batch, by one forward pass; maps of lesions where they are asked for.
+
+        Where tiles overlap, their probabilities are averaged.
+        """
+        if self.tiled:
+            joined = self._joined(batch)
+            return Given({}, joined.amax((2, 3)).cpu().numpy(), joined.cpu().numpy() if lesion_maps else None)
         out = self._outputs(batch)
         answers = {
             d: (out.severity[d][:, None] if d in self.regressed else out.grades[d]).float().cpu().numpy()
@@ -128,6 +140,26 @@ class Network:
         """Name -> ``(B, h, w)`` float32 in [0, 1]: the maps that the task gives beside its answer."""
         return {name: one.float().cpu().numpy() for name, one in self._outputs(batch).maps.items()}
 
+    def _joined(self, batch: Batch) -> Tensor:
+        """``(B, 8, S, S)`` float32: the lesion maps of a batch's tiles, put together."""
+        assert self._corners is not None
+        assert self.data.windows is not None
+        index, tiles, side = batch["index"].tolist(), len(self._corners), self.data.windows.size
+        shape = (len(index) // tiles, len(LESIONS), self.data.size, self.data.size)
+        total = torch.zeros(shape, device=self.device)
+        times = torch.zeros(shape[2:], device=self.device)
+        for start in range(0, len(index), self.data.batch_size):
+            chunk = slice(start, start + self.data.batch_size)
+            maps = self._outputs(_some(batch, chunk)).lesions
+            assert maps is not None
+            for number, one in zip(index[chunk], maps.float(), strict=True):
+                photograph, tile = divmod(number, tiles)
+                x, y = self._corners[tile].tolist()
+                total[photograph, :, y : y + side, x : x + side] += one
+        for x, y in self._corners.tolist():
+            times[y : y + side, x : x + side] += 1
+        return total / times
+
     def _images(self, batch: Batch) -> Tensor:
         images = batch["image"]
         return images.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else images
@@ -139,6 +171,15 @@ class Network:
     def _cast(self) -> AbstractContextManager[Any]:
         mixed = self.precision.endswith("-mixed")
         return torch.autocast(self.device.type, _DTYPES[self.precision]) if mixed else nullcontext()
+
+
+def _some(batch: Batch, rows: slice) -> Batch:
+    """Some rows of a batch."""
+    given: dict[str, Any] = {
+        key: {d: one[rows] for d, one in value.items()} if isinstance(value, dict) else value[rows]
+        for key, value in cast("dict[str, Any]", batch).items()
+    }
+    return cast("Batch", given)
 
 
 def load_task(checkpoint: Path, name: str) -> Task:

@@ -111,6 +111,8 @@ class _Told:
 
 def _framing(network: Network, work: Mapping[int, Working]) -> Framing:
     data = network.data
+    if network.tiled:
+        return Framing(work[data.size].fov, data.size, data.size, "whole")
     return Framing(work[data.size].fov, data.size, data.input_size, data.view)
 
 
@@ -138,6 +140,12 @@ class Predictor:
         self.networks = [Network(run, member, self.batches[member.stage]) for member in run.members]
         graded = dict.fromkeys(d for network in self.networks for d in network.diseases)
         named = any(network.names_lesions for network in self.networks)
+        if not graded and not named and all(network.tiled for network in self.networks):
+            raise RetinalabError(
+                f"Run {run.path} judges windows of photographs (stage {', '.join(stages)}) and maps no lesions in "
+                "them, so that nothing can be said of a photograph. Give a run without data.windows, or one that "
+                "segments lesions."
+            )
         if not graded and not named:
             raise RetinalabError(
                 f"Run {run.path} neither grades photographs nor finds lesions in them (stage {', '.join(stages)}). "
@@ -276,4 +284,5 @@ class Predictor:
         size = min(section.batch_size for section in data)
         if self.device.type == "cuda":
             return size
-        return max(1, min(size, _PIXELS_AT_ONCE // max(section.input_size for section in data) ** 2))
+        sides = (section.input_size if section.windows is None else section.size for section in data)
+        return max(1, min(size, _PIXELS_AT_ONCE // max(sides) ** 2))

@@ -16,7 +16,7 @@ from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
 from retinalab.data.part import Part
-from retinalab.data.windows import cut_at
+from retinalab.data.windows import cut_at, grid_windows
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
@@ -96,10 +96,17 @@ class _Held:
 class Batches:
     """Batches of working images as a stage's task takes them: evaluation warp, background and normalisation applied.
 
+    A stage that was evaluated on tiles takes all tiles of the photographs; ``index`` numbers them, photograph by
+    photograph.
+
     Args:
         stage: whose data section says how.
         protocol: names the diseases.
         device: that the network is on.
+
+    Attributes:
+        corners: ``(T, 2)`` int64, x and y of the upper left corner of each tile in the working image; None where the
+            stage takes whole photographs.
     """
 
     def __init__(self, stage: Stage, protocol: Protocol, device: torch.device) -> None:
@@ -108,6 +115,11 @@ class Batches:
         self._module = FundusDataModule(stage.data, protocol, stage.diseases)
         self._diseases = self._module.diseases
         self._records: dict[int, Records] = {}
+        self.corners: np.ndarray | None = None
+        if self.data.windows is not None:
+            side = self.data.windows.size
+            tiles = grid_windows(1, self.data.size, side, self.data.windows.stride or side)
+            self.corners = tiles[["x", "y"]].to_numpy(np.int64) - side // 2
 
     def make(self, pixels: np.ndarray) -> Batch:
         """The batch of some working images; nothing is known of their grades and lesions.
@@ -118,7 +130,7 @@ class Batches:
         count = len(pixels)
         part = Part("test", self._unknown(count), _Held(pixels), np.arange(count))
         dataset = PartDataset(part, self.data, self._diseases, 0, False, self.device.type == "cuda")
-        batch = dataset.__getitems__([(0, row, row) for row in range(count)])
+        batch = dataset.__getitems__([(0, row, row) for row in range(len(dataset))])
         moved: Batch = move_data_to_device(batch, self.device)
         return self._module.on_after_batch_transfer(moved, 0)
 
