@@ -1,0 +1,243 @@
+"""The saliency scorecard of one network: every method's map of every photograph, held against the lesions."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from retinalab.data.batch import Batch
+from retinalab.data.part import identity
+from retinalab.errors import RetinalabError
+from retinalab.explain.deletion import REMOVED, area_under, deletion_curve, random_maps, removal_order
+from retinalab.explain.photographs import Given, Photographs
+from retinalab.explain.randomisation import DEPTHS, cascade, rank_correlation
+from retinalab.explain.saliency import METHODS, Method, saliency_maps
+from retinalab.metrics.saliency import map_figures
+from retinalab.tasks.base import Task
+
+__all__ = ["Scorecard", "Settings", "usable_methods"]
+
+Maps = Callable[[Task, Tensor, Tensor, str], Tensor]
+"""Task, normalised photographs, grades and method -> ``(B, h, w)`` in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How maps are made and tried.
+
+    Attributes:
+        disease: whose grade is explained.
+        methods: that make maps.
+        t: floor of ``gmsm``.
+        removed: shares of the field that deletion takes away, from 0 to 1.
+        depths: of the randomisation; the last one is the whole network.
+        seed: of the random orders and permutations.
+        size: photographs at once.
+    """
+
+    disease: str
+    methods: tuple[Method, ...] = METHODS
+    t: float = 1.0
+    removed: tuple[float, ...] = REMOVED
+    depths: tuple[float, ...] = DEPTHS
+    seed: int = 0
+    size: int = 8
+
+
+class Scorecard:
+    """Maps and figures of one network.
+
+    Args:
+        task: in evaluation mode, on its device.
+        photographs: prepared for it.
+        settings: what is asked.
+        maps: makes maps; :func:`~retinalab.explain.saliency.saliency_maps` where None.
+    """
+
+    def __init__(
+        self, task: Task, photographs: Photographs, settings: Settings, maps: Maps | None = None
+    ) -> None:
+        self.task = task
+        self.photographs = photographs
+        self.settings = settings
+        self._maps = maps or self._saliency
+
+    def rows(self, advance: Callable[[int], object] = lambda count: None) -> pd.DataFrame:
+        """The rows of a table of saliency, without ``model, fold, seed``.
+
+        Args:
+            advance: told after each batch for how many photographs one of ``1 + len(depths)`` passes was made.
+
+        Raises:
+            RetinalabError: a map is not a number somewhere, or a method has no map of this network.
+        """
+        settings = self.settings
+        rows: list[dict[str, Any]] = []
+        kept: dict[tuple[int, str], np.ndarray] = {}
+        grades: dict[int, int] = {}
+        for given in self.photographs.batches(settings.size):
+            predicted, severity = self.predicted(given.batch)
+            grades.update(zip(given.index.tolist(), predicted.tolist(), strict=True))
+            explained = np.full(len(predicted), -1) if severity else predicted.cpu().numpy()
+            rows += [
+                {**row, "grade": int(explained[place])} for place, row in self._scored(given, predicted, kept)
+            ]
+            advance(len(given.index))
+        correlations = self._randomised(kept, grades, advance)
+        for row in rows:
+            found = correlations[row["row"], row["method"]]
+            row["randomised_curve"] = [value for value, _ in found]
+            row["randomised_known"] = [int(known) for _, known in found]
+        frame = pd.DataFrame(rows)
+        named = identity(self.photographs.part)[["image", "set", "part", "group"]]
+        chosen = frame.pop("row").to_numpy()
+        return pd.concat([named.iloc[chosen].reset_index(drop=True), frame], axis=1)
+
+    def predicted(self, batch: Batch) -> tuple[Tensor, bool]:
+        """``(B,)`` int64, the grades that maps explain; and whether they are of a severity, which maps explain then."""
+        disease = self.settings.disease
+        with torch.no_grad():
+            given = self.task.outputs(batch)
+        if disease not in given.grades and disease not in given.severity:
+            raise RetinalabError(
+                f"Task {self.task.config.name!r} does not grade {disease}, so that there is no answer to explain. Name "
+                "a disease that it grades."
+            )
+        return given.predicted(disease, self.task.scales[disease].size), disease not in given.grades
+
+    def maps(self, batch: Batch, method: str, grades: Tensor) -> np.ndarray:
+        """``(B, S, S)`` float32: maps of one method at the input's size."""
+        return (
+            _enlarged(self._maps(self.task, batch["image"], grades, method), batch["image"].shape[-1])
+            .cpu()
+            .numpy()
+        )
+
+    def _saliency(self, task: Task, images: Tensor, grades: Tensor, method: str) -> Tensor:
+        settings = self.settings
+        return saliency_maps(
+            task, images, settings.disease, cast(Method, method), t=settings.t, grades=grades
+        )
+
+    def _scored(
+        self, given: Given, grades: Tensor, kept: dict[tuple[int, str], np.ndarray]
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """The first pass: what the maps find, and deletion; each row with its place in the batch."""
+        settings, images = self.settings, given.batch["image"]
+        side = images.shape[-1]
+        masks, fields = given.batch["mask"].cpu().numpy(), torch.from_numpy(given.fields).to(images.device)
+        names = self._names(given.index)
+        keys = [(settings.seed, zlib.crc32(name.encode())) for name in names]
+        answer = self._answer(given.batch, grades)
+        beside: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        rows = []
+        for method in settings.methods:
+            native = self._maps(self.task, images, grades, method)
+            maps = _enlarged(native, side)
+            shape = tuple(native.shape[1:])
+            if shape not in beside:
+                ties = random_maps(keys, (shape[0], shape[1]), side, images.device)
+                order = removal_order(ties, fields, ties)
+                beside[shape] = ties, deletion_curve(answer, images, fields, order, settings.removed)
+            ties, chance = beside[shape]
+            curve = deletion_curve(
+                answer, images, fields, removal_order(maps, fields, ties), settings.removed
+            )
+            areas, random_areas = (area_under(one, settings.removed).tolist() for one in (curve, chance))
+            values = maps.cpu().numpy()
+            for i, row in enumerate(given.index.tolist()):
+                kept[row, method] = native[i].cpu().numpy()
+                with _named(f"{names[i]}, {method!s}"):
+                    figures = map_figures(values[i], masks[i], given.fields[i])
+                found = {"row": row, "method": method, "disease": settings.disease, **figures}
+                found |= {"deletion": areas[i], "deletion_random": random_areas[i]}
+                found |= {"deletion_curve": curve[i].tolist(), "deletion_random_curve": chance[i].tolist()}
+                rows.append((i, found))
+        return rows
+
+    def _randomised(
+        self,
+        kept: dict[tuple[int, str], np.ndarray],
+        grades: dict[int, int],
+        advance: Callable[[int], object],
+    ) -> dict[tuple[int, str], list[tuple[float, bool]]]:
+        """The other passes: the maps of the randomised network, for the grades that the trained one gave."""
+        out: dict[tuple[int, str], list[tuple[float, bool]]] = {key: [] for key in kept}
+        for changed in cascade(self.task, self.settings.depths, self.settings.seed):
+            for given in self.photographs.batches(self.settings.size):
+                images = given.batch["image"]
+                wanted = torch.tensor([grades[row] for row in given.index.tolist()], device=images.device)
+                for method in self.settings.methods:
+                    native = self._maps(changed, images, wanted, method).cpu().numpy()
+                    before = np.stack([kept[row, method] for row in given.index.tolist()])
+                    fields = _reduced(given.fields, native.shape[1:])
+                    found = zip(given.index.tolist(), *rank_correlation(before, native, fields), strict=True)
+                    for row, value, known in found:
+                        out[row, method].append((float(value), bool(known)))
+                advance(len(given.index))
+        return out
+
+    def _answer(self, batch: Batch, grades: Tensor) -> Callable[[Tensor], Tensor]:
+        """Normalised photographs -> probability of the explained grade, or the severity."""
+        disease = self.settings.disease
+
+        def answer(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                given = self.task.outputs(Batch(**{**batch, "image": images}))
+            if disease in given.grades:
+                return given.grades[disease].gather(1, grades[:, None])[:, 0]
+            return given.severity[disease]
+
+        return answer
+
+    def _names(self, index: np.ndarray) -> list[str]:
+        table = self.photographs.part.records.table
+        return [f"{table.at[int(row), 'set']!s}/{table.at[int(row), 'image']!s}" for row in index]
+
+
+def usable_methods(
+    task: Task, photographs: Photographs, disease: str, methods: Sequence[Method], t: float
+) -> tuple[tuple[Method, ...], dict[Method, str]]:
+    """Try every method on one photograph.
+
+    Returns:
+        The methods that the network has maps for, and why it has none for the others.
+    """
+    usable: list[Method] = []
+    reasons: dict[Method, str] = {}
+    images = photographs.given(np.array([0])).batch["image"]
+    for method in methods:
+        try:
+            saliency_maps(task, images, disease, method, t=t)
+        except RetinalabError as error:
+            reasons[method] = str(error)
+        else:
+            usable.append(method)
+    return tuple(usable), reasons
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RetinalabError as error:
+        raise RetinalabError(f"{what}: {error}") from error
+
+
+def _enlarged(maps: Tensor, side: int) -> Tensor:
+    return F.interpolate(maps.float()[:, None], (side, side), mode="bilinear")[:, 0]
+
+
+def _reduced(fields: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Places of a map of which at least half lie in the field."""
+    shares = F.adaptive_avg_pool2d(torch.from_numpy(fields).float()[:, None], (int(size[0]), int(size[1])))
+    return np.asarray(shares[:, 0].numpy() >= 0.5)
