@@ -88,7 +88,9 @@ def build_trainer(
         )
     if config.early_stopping:
         stop = config.early_stopping
-        callbacks.append(EarlyStopping(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta))
+        callbacks.append(
+            _Stop(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta, check_finite=False)
+        )
     if config.weight_averaging:
         start = config.weight_averaging.epoch_start
         callbacks.append(
@@ -184,6 +186,27 @@ class _BetweenValidations(ModelCheckpoint):
         follows = trainer.is_last_batch or (isinstance(every, int) and done % every == 0)
         if not follows:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class _Stop(EarlyStopping):
+    """Waits for a metric that is not defined yet; one that is no longer defined is no improvement.
+
+    Lightning's own check of finiteness would end the training at the first validation without a figure.
+    """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the validation, unless nothing has been defined so far."""
+        if self._begun(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the epoch, likewise."""
+        if self._begun(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def _begun(self, trainer: Trainer) -> bool:
+        figure = trainer.callback_metrics.get(self.monitor)
+        return figure is None or bool(torch.isfinite(figure)) or bool(torch.isfinite(self.best_score))
 
 
 class _Bar(TQDMProgressBar):

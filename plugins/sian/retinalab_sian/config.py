@@ -8,7 +8,16 @@ from pydantic import Field, model_validator
 
 from retinalab.config import TaskConfig
 
-__all__ = ["Attention", "Fusion", "LNetConfig", "LesionNetwork", "Shrink", "SianConfig", "SianOptions"]
+__all__ = [
+    "Attention",
+    "Fusion",
+    "LNetConfig",
+    "LesionName",
+    "LesionNetwork",
+    "Shrink",
+    "SianConfig",
+    "SianOptions",
+]
 
 LesionNetwork = Literal[
     "l-net-32s",
@@ -26,6 +35,7 @@ LesionNetwork = Literal[
     "classifier",
     "abn",
 ]
+LesionName = Literal["MA", "HE", "EX", "SE", "VH", "PH", "NV", "FP"]
 Attention = Literal["conv", "max"]
 Fusion = Literal["features", "image"]
 Shrink = Literal["mean", "max"]
@@ -142,6 +152,12 @@ class SianConfig(SianOptions):
         1.0,
         ge=0,
         description="of the dual loss beside the grades' where the side branch learns; 0: grades alone",
+    )
+
+    taught: tuple[LesionName, ...] | None = Field(
+        None,
+        description="lesions that the earlier stage learned, whose maps the report shows; null: those that this "
+        "stage's training photographs annotate, or all where they annotate none",
     )
 
     @model_validator(mode="after")

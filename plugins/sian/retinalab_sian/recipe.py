@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
 from retinalab.tasks.optim import cosine
 from retinalab_sian.config import SianOptions
@@ -36,6 +37,14 @@ class RecipeTask(Task):
         plateau = self._plateau
         rate = plateau.optimizer.param_groups[0]["lr"] if plateau is not None else config.learning_rate
         return bool(rate < config.learning_rate * (1 - 1e-9))
+
+    def taught(self) -> tuple[str, ...]:
+        """Lesions that the stage's training photographs annotate; all eight where they annotate none."""
+        module: Any = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        if module is None:
+            return LESIONS
+        table = module.parts.train.records.table
+        return tuple(x for x in LESIONS if table[f"annotated_{x}"].any()) or LESIONS
 
     def configure_optimizers(self) -> Any:
         """SGD or Adam with decoupled weight decay; the rate by plateau or by cosine."""

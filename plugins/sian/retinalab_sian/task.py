@@ -26,6 +26,7 @@ from retinalab_sian.loss import (
     segmentation_dice,
     weighted_cross_entropy,
 )
+from retinalab_sian.maps import attention_map, lesion_group_maps
 from retinalab_sian.network import ABNGrader, Graded, LesionConcat, PlainGrader, SiAN, lesion_network
 from retinalab_sian.recipe import RecipeTask
 
@@ -88,7 +89,13 @@ class LNetTask(RecipeTask):
             loss = dual(loss, parts["loss_classification"], self.config.segmentation_weight)
         maps = logits.sigmoid()
         cut = "label" in batch  # a window's maximum says nothing of the whole photograph
-        return Outputs(loss, lesions=maps, present=None if cut else maps.amax((2, 3)), parts=parts)
+        return Outputs(
+            loss,
+            lesions=maps,
+            present=None if cut else maps.amax((2, 3)),
+            maps={} if self.training or cut else lesion_group_maps(maps, self.taught()),
+            parts=parts,
+        )
 
     @property
     def dual_now(self) -> bool:
@@ -129,7 +136,8 @@ class LNetTask(RecipeTask):
         if given.branch is not None:
             branch = given.branch.float().sigmoid()
             parts["loss_branch"] = image_dice(branch, batch["present"], self.training)
-        return Outputs(torch.stack(list(parts.values())).sum(), present=found, parts=parts)
+        shown = {} if self.training else attention_map(given.attention)
+        return Outputs(torch.stack(list(parts.values())).sum(), present=found, maps=shown, parts=parts)
 
 
 class SianTask(RecipeTask):
@@ -212,7 +220,7 @@ class SianTask(RecipeTask):
         if given.branch is not None:
             parts |= self._graded("loss_branch", given.branch, batch)
         config: SianConfig = self.config
-        lesions = None if given.lesions is None else given.lesions.float()
+        lesions = None if given.lesions is None else given.lesions.float().sigmoid()
         loss = torch.stack(list(parts.values())).sum()
         if config.train_side and config.lesion_weight > 0:
             parts["loss_lesions"] = self._lesions(given, batch)
@@ -220,10 +228,15 @@ class SianTask(RecipeTask):
         return Outputs(
             loss,
             grades={disease: value.float().softmax(1) for disease, value in given.logits.items()},
-            lesions=None if lesions is None else lesions.sigmoid(),
+            lesions=lesions,
             present=None if given.present is None else given.present.float(),
+            maps={} if self.training else self._maps(given, lesions),
             parts=parts if len(parts) > 1 else {},
         )
+
+    def _maps(self, given: Graded, lesions: Tensor | None) -> dict[str, Tensor]:
+        shown = {} if lesions is None else lesion_group_maps(lesions, self.config.taught or self.taught())
+        return shown | attention_map(given.attention)
 
     def _graded(self, name: str, logits: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         return {
