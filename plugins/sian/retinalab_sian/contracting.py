@@ -61,7 +61,7 @@ class ContractingPath(nn.Module):
         self.reductions = tuple(reductions)
         self._inception = backbone.split(".")[0] == _INCEPTION
         if self._inception:
-            self.net = padded_inception(weights, dilated)
+            self.net = padded_inception(weights, dilated, backbone)
             widths = _WIDTHS
             self._order: tuple[int, ...] = tuple(_WIDTHS)
         else:

@@ -113,7 +113,7 @@ class _Dilated(_Branches):
         return torch.cat(given, 1)
 
 
-def padded_inception(weights: str = "none", dilated: bool = False) -> nn.Module:
+def padded_inception(weights: str = "none", dilated: bool = False, name: str = "inception_v3") -> nn.Module:
     """Inception-v3 of timm without its classifier, padded.
 
     Padding of 1 on every unpadded 3×3 convolution and max pooling makes 448, 224, 112, 56 and 28 places of 896 pixels,
@@ -125,11 +125,12 @@ def padded_inception(weights: str = "none", dilated: bool = False) -> nn.Module:
         weights: ``none``, ``timm`` (its hub), or the path of a file.
         dilated: keep the last block at a sixteenth of the side: its reduction takes no stride, what follows looks at
             every other place. At every other place the features are those of the undilated network.
+        name: timm's, with the tag of stored weights where others than its default are wanted.
 
     Raises:
         RetinalabError: weights that cannot be loaded.
     """
-    net: Any = timm_model("inception_v3", weights, num_classes=0, global_pool="")
+    net: Any = timm_model(name, weights, num_classes=0, global_pool="")
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.padding == (0, 0):
             layer.padding = (1, 1)

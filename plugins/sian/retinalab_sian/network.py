@@ -189,7 +189,7 @@ class SiAN(_WithSide):
             features = self.main(images)[STRIDE]
             shrink = F.adaptive_avg_pool2d if self.shrink == "mean" else F.adaptive_max_pool2d
             features = features * self._weights(shrink(maps, tuple(features.shape[2:])))
-        return Graded(_graded(self.heads, features), lesions, maps.amax((2, 3)), None, None, features)
+        return Graded(_graded(self.heads, features), lesions, _surest(lesions), None, None, features)
 
     def _weights(self, maps: Tensor) -> Tensor:
         weights: Tensor = maps.amax(1, keepdim=True) if self.attention is None else self.attention(maps)
@@ -226,9 +226,7 @@ class LesionConcat(_WithSide):
         """Name lesions and grade."""
         lesions = self._lesions(images)
         maps = None if isinstance(lesions, Classified) else lesions
-        present = (
-            lesions.logits.sigmoid() if isinstance(lesions, Classified) else lesions.amax((2, 3)).sigmoid()
-        )
+        present = lesions.logits.sigmoid() if isinstance(lesions, Classified) else _surest(lesions)
         features = self.main(images)[STRIDE]
         pooled = torch.cat([features.mean((2, 3)), present.to(features.dtype)], 1)
         logits = {disease: head(pooled) for disease, head in self.heads.items()}
@@ -285,6 +283,11 @@ class ABNGrader(nn.Module):
     def _parted(self, logits: Tensor) -> dict[str, Tensor]:
         parts = torch.split(logits, list(self.grades.values()), 1)
         return dict(zip(self.grades, parts, strict=True))
+
+
+def _surest(lesions: Tensor) -> Tensor:
+    """Equation 1, in single precision: half precision would round what lies just below one half up to it."""
+    return lesions.amax((2, 3)).float().sigmoid()
 
 
 def _heads(features: int, grades: Mapping[str, int]) -> nn.ModuleDict:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import timm
 from pydantic import ValidationError
 from retinalab_sian.config import LNetConfig, SianConfig
 
+from retinalab.config import NormaliseConfig
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment
+
+WEIGHTS = timm.get_pretrained_cfg("inception_v3").to_dict()
+"""How the weights that ``weights=timm`` takes were trained."""
 
 
 def test_defaults_are_section_4_1s() -> None:
@@ -27,7 +32,9 @@ def test_defaults_are_section_4_1s() -> None:
     assert not sian.train_side
 
 
-@pytest.mark.parametrize("name", ["retinal-lesions", "fgadr", "hei-med", "ddr", "idrid", "idrid-grades"])
+@pytest.mark.parametrize(
+    "name", ["retinal-lesions", "fgadr", "hei-med", "ddr", "e-ophtha", "idrid", "idrid-grades"]
+)
 def test_experiments_on_photographs_follow_the_recipe(name: str) -> None:
     experiment = load_experiment("sian", name)
     for stage in experiment.stages.values():
@@ -36,6 +43,7 @@ def test_experiments_on_photographs_follow_the_recipe(name: str) -> None:
         assert stage.trainer.early_stopping is not None
         assert stage.trainer.early_stopping.patience == 10
         assert stage.data.input_size == (512 if name == "idrid" else 896)
+        assert stage.data.normalise == NormaliseConfig(mean=WEIGHTS["mean"], deviation=WEIGHTS["std"])
     start = list(experiment.stages.values())[-1].start_from
     assert start is None or start.map == {"network.": "network.side."}
 

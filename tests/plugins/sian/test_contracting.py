@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
+from retinalab_sian import inception
 from retinalab_sian.contracting import ContractingPath
 from retinalab_sian.inception import padded_inception
 from torch import Tensor, nn
@@ -154,3 +157,16 @@ def test_a_side_that_is_no_multiple_of_32_is_refused() -> None:
 def test_a_backbone_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(RetinalabError, match="cannot be cut in two"):
         ContractingPath("efficientnet_b0", reductions=(16, 32)).halves()
+
+
+def test_the_tag_of_stored_weights_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+    make = inception.timm_model
+
+    def noted(name: str, weights: str = "none", **options: Any) -> torch.nn.Module:
+        asked.append((name, weights))
+        return make(name.split(".")[0], "none", **options)
+
+    monkeypatch.setattr(inception, "timm_model", noted)
+    ContractingPath("inception_v3.gluon_in1k", "timm", (32,))
+    assert asked == [("inception_v3.gluon_in1k", "timm")]

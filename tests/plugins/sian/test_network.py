@@ -294,3 +294,15 @@ def test_lesion_concat_reads_the_lesion_vector() -> None:
         torch.testing.assert_close(given.logits["dr"], wanted)
         assert given.present.shape == (1, 8)
         assert (given.lesions is None) == (side == "classifier")
+
+
+def test_presence_is_not_rounded_up_by_half_precision() -> None:
+    """A probability of 0.4998 is below one half; bfloat16 would make it one half."""
+    network = SiAN({"dr": 5}, "test_resnet", lesions="l-net-32s", width=8).eval()
+    logits = torch.full((1, 8, 32, 32), -0.0008, dtype=torch.bfloat16)
+    assert (logits.sigmoid() >= 0.5).all()
+    network.side.forward = lambda images: logits  # type: ignore[method-assign]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        given = network(torch.zeros(1, 3, 32, 32))
+    assert given.present.dtype == torch.float32
+    assert (given.present < 0.5).all()

@@ -1,0 +1,120 @@
+"""What a user may get wrong: exit status 2, one line that says what and where, and nothing half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from retinalab.cli import main
+from retinalab.data.sets.fake import fake_mask
+from retinalab.testing import write_fake_set
+
+IDRID = Path("A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates")
+RETINAL_LESIONS = Path("lesion_segs_896x896")
+
+
+def blur(path: Path) -> None:
+    """What a resized or anti-aliased export looks like."""
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    cv2.imwrite(str(path), cv2.GaussianBlur(np.maximum(mask, mask), (0, 0), 2))
+
+
+def refused(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    places = [f"data.cache={folder / 'cache'}", f"output={folder / 'runs'}"]
+    assert main(["exp", "sian", *words, *places]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("retinalab: ")]
+    assert len(lines) == 1
+    assert not list((folder / "runs").rglob("*.yaml"))
+    assert not list((folder / "runs").rglob("*.ckpt"))
+    return lines[0]
+
+
+def another_size(root: Path) -> None:
+    fake_mask(root / IDRID / "IDRiD_02_EX.tif", (20, 20), shape=(50, 60))
+
+
+def not_binary(root: Path) -> None:
+    blur(root / IDRID / "IDRiD_02_EX.tif")
+
+
+def ddr_not_binary(root: Path) -> None:
+    blur(next((root / "lesion_segmentation/train/label/EX").glob("*.tif")))
+
+
+def e_ophtha_not_binary(root: Path) -> None:
+    blur(next((root / "e_optha_EX/Annotation_EX").rglob("*.png")))
+
+
+def another_value(root: Path) -> None:
+    path = next((root / RETINAL_LESIONS).rglob("microaneurysm.png"))
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    mask[0, 0] = 90
+    cv2.imwrite(str(path), mask)
+
+
+def unknown_lesion(root: Path) -> None:
+    path = next((root / RETINAL_LESIONS).rglob("microaneurysm.png"))
+    path.rename(path.with_name("microaneurism.png"))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "spoilt", "words"),
+    [
+        ("idrid", "idrid", another_size, ["IDRiD_02_EX.tif", "60x50", "144x108", "drawn on this photograph"]),
+        ("idrid", "idrid", not_binary, ["IDRiD_02_EX.tif", "a binary mask was expected", "values"]),
+        ("ddr", "ddr", ddr_not_binary, ["label/EX", "a binary mask was expected", "values"]),
+        ("e-ophtha", "e_ophtha", e_ophtha_not_binary, ["_EX.png", "a binary mask was expected", "values"]),
+        (
+            "table3",
+            "retinal_lesions",
+            another_value,
+            ["microaneurysm.png has the value 90", "0, 127 and 255"],
+        ),
+        ("table3", "retinal_lesions", unknown_lesion, ["'microaneurism'", "id you mean 'microaneurysm'"]),
+    ],
+)
+def test_masks_that_cannot_be_used(
+    experiment: str, name: str, spoilt: Callable[[Path], None], words: list[str], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    root = write_fake_set(name, tmp_path / "set")
+    spoilt(root)
+    line = refused([experiment, f"data.root={root}", "--smoke"], tmp_path, capsys)
+    for word in words:
+        assert word in line
+
+
+def test_a_lesion_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_fake_set("table", tmp_path / "set")
+    words = ["synthetic-lesions", "data.set=table", f"data.root={root}", "data.options={lesions: [EX, XX]}"]
+    assert "Unknown lesion 'XX'" in refused([*words, "--smoke"], tmp_path, capsys)
+    line = refused(["idrid-grades", f"data.root={root}", "sian.task.taught=[MA, HX]"], tmp_path, capsys)
+    assert "HX" in line
+    assert "'MA'" in line
+
+
+def test_no_lesion_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A set without lesions to learn from, and one tested on lesions that were not taught."""
+    aptos = write_fake_set("aptos", tmp_path / "aptos")
+    words = ["synthetic-lesions", "data.set=aptos", f"data.root={aptos}", "data.options={}", "--smoke"]
+    assert "is annotated for any of MA, HE" in refused(words, tmp_path, capsys)
+    ophtha, hei = (write_fake_set(name, tmp_path / name) for name in ("e_ophtha", "hei_med"))
+    words = ["e-ophtha", f"data.root={ophtha}", "data.options.part=MA", "test.sets=[hei_med]"]
+    line = refused([*words, f"roots.hei_med={hei}", "--smoke"], tmp_path, capsys)
+    assert "annotated for EX" in line
+    assert "was taught MA: none in common" in line
+
+
+def test_weights_that_cannot_be_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tests run without a network, so timm's hub is out of reach."""
+    root = write_fake_set("hei_med", tmp_path / "set")
+    words = ["hei-med", f"data.root={root}", "data.size=64", "l-net.trainer.accelerator=cpu"]
+    line = refused(words, tmp_path, capsys)
+    assert "Weights of 'inception_v3' cannot be had from timm's hub" in line
+    assert "weights=none" in line
