@@ -12,6 +12,7 @@ from pathlib import Path
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.experiments import exp
+from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import compare, evaluate, report
@@ -75,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(commands)
     text = "grade photographs with the networks of a finished run"
     add_predict_arguments(_add(commands, "predict", predict, text))
+    text = "saliency maps of a finished run, held against the lesions of its test photographs"
+    add_explain_arguments(_add(commands, "explain", explain, text))
     evaluate_parser = _add(
         commands, "evaluate", evaluate, "figures with intervals from a table of predictions"
     )

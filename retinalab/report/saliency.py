@@ -1,0 +1,219 @@
+"""The page of a saliency scorecard: figures with intervals, deletion curves, photographs beside truth and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from retinalab.metrics.compare import Difference
+from retinalab.metrics.measure import Metric
+from retinalab.metrics.saliency import RING, TOLERANCE
+from retinalab.report.chart import Axis, Chart, Curve, chart, unit_axis
+from retinalab.report.gallery import data_uri, small, thumbnail
+from retinalab.report.numbers import interval, known, number
+from retinalab.report.render import write_page
+
+__all__ = ["ScorecardPage", "Seen", "Shown", "write_saliency_page"]
+
+_GROUPS = (
+    ("Against the lesions", (
+        ("pointing", "maximum on a lesion"), ("mass", "saliency on lesions"), ("recall_1", "lesions found in 1 %"),
+        ("recall_5", "lesions found in 5 %"), ("recall_10", "lesions found in 10 %"),
+    )),
+    ("Empty maps and leakage", (
+        ("empty_with_lesions", "empty, with lesions"), ("empty_without_lesions", "empty, without lesions"),
+        ("border", "on the field's border"), ("outside", "outside the field"),
+    )),
+    ("Against the network", (
+        ("deletion", "deletion, area"), ("deletion_random", "random order, area"),
+        ("deletion_gain", "random above deletion"), ("randomised", "rank correlation, random weights"),
+    )),
+)  # fmt: skip
+_WITH_CHANCE = ("pointing", "mass", "recall_1", "recall_5", "recall_10", "border", "outside")
+_CHANCE = "a uniform map"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One map over a photograph.
+
+    Attributes:
+        name: network and method.
+        values: ``(S, S)`` in [0, 1].
+        empty: whether it is 0 throughout the field.
+    """
+
+    name: str
+    values: npt.NDArray[np.float32]
+    empty: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One photograph of the gallery.
+
+    Attributes:
+        group: why it was chosen.
+        image: its name.
+        said: lines about it.
+        picture: ``(S, S, 3)`` uint8 RGB.
+        masks: ``(8, S, S)`` uint8: 0 absent, 1 present, 255 not annotated.
+        field: ``(S, S)`` bool.
+        maps: in the order in which they are shown.
+    """
+
+    group: str
+    image: str
+    said: list[str]
+    picture: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    field: npt.NDArray[np.bool_]
+    maps: list[Seen]
+
+
+@dataclass(frozen=True)
+class ScorecardPage:
+    """What the page shows.
+
+    Attributes:
+        title: of the page.
+        about: term and text: which runs, which photographs, how many have lesions, how many maps are empty.
+        banners: what the figures must be read with.
+        unit: what intervals resample.
+        table: of kind ``saliency``.
+        metrics: from :func:`retinalab.metrics.scorecard.evaluate_saliency`.
+        comparisons: title -> from :func:`retinalab.metrics.scorecard.compare_saliency`.
+        removed: shares of the field that deletion took away.
+        shown: photographs of the gallery.
+    """
+
+    title: str
+    about: Sequence[tuple[str, str]]
+    banners: Sequence[tuple[str, str]]
+    unit: str
+    table: pd.DataFrame
+    metrics: Mapping[str, Metric]
+    comparisons: Mapping[str, Mapping[str, Difference]]
+    removed: Sequence[float]
+    shown: Sequence[Shown]
+
+
+def write_saliency_page(page: ScorecardPage, target: Path) -> Path:
+    """Write the page: one file, no script, no request to any network."""
+    prefixes = list(dict.fromkeys(key.rsplit("/", 3)[0] for key in page.metrics))
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for one in page.shown:
+        groups.setdefault(one.group, []).append(_tile(one))
+    tables = [
+        _table(prefix, title, columns, page.metrics) for prefix in prefixes for title, columns in _GROUPS
+    ]
+    context = {
+        "title": page.title,
+        "about": list(page.about),
+        "banners": list(page.banners),
+        "unit": page.unit,
+        "tolerance": f"{100 * TOLERANCE:g} %",
+        "ring": f"{100 * RING:g} %",
+        "tables": tables,
+        "comparisons": [_comparison(title, found) for title, found in page.comparisons.items()],
+        "charts": _curves(page.table, page.removed),
+        "gallery": list(groups.items()),
+        "legend": _legend(),
+    }
+    return write_page("saliency.html", context, target)
+
+
+def _table(
+    prefix: str, title: str, columns: Sequence[tuple[str, str]], metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    mine = {key: metric for key, metric in metrics.items() if key.rsplit("/", 3)[0] == prefix}
+    pairs = list(dict.fromkeys(tuple(key.split("/")[1:3]) for key in mine))
+    rows = []
+    for model, method in pairs:
+        found = [mine[f"{prefix}/{model}/{method}/{name}"] for name, _ in columns]
+        rows.append((f"{model}, {method}", [interval(metric) for metric in found]))
+    model, method = pairs[0]
+    chances = [
+        number(mine[f"{prefix}/{model}/{method}/{name}_chance"]["value"]) if name in _WITH_CHANCE else "–"
+        for name, _ in columns
+    ]
+    if title != _GROUPS[2][0]:
+        rows.append((_CHANCE, chances))
+    return {"title": title, "columns": [text for _, text in columns], "rows": rows, "prefix": prefix}
+
+
+def _comparison(title: str, found: Mapping[str, Difference]) -> dict[str, Any]:
+    words = {name: text for _, columns in _GROUPS for name, text in columns}
+    rows = []
+    for key, one in found.items():
+        name = key.rsplit("/", 1)[-1]
+        if name not in words or name == "deletion_random":
+            continue
+        difference = interval({"value": one["difference"], "low": one["low"], "high": one["high"]})
+        apart = known(one["low"]) and known(one["high"]) and not (one["low"] or 0) <= 0 <= (one["high"] or 0)
+        rows.append((words[name], number(one["a"]), number(one["b"]), difference, apart))
+    return {"title": title, "rows": rows}
+
+
+def _curves(table: pd.DataFrame, removed: Sequence[float]) -> list[Chart]:
+    """A chart for each network: the mean answer over the removed share, its methods and their random orders."""
+    charts = []
+    for model, rows in table.groupby("model", sort=False):
+        curves, legend = [], []
+        x = np.asarray(removed, dtype=np.float64)
+        for series, (method, mine) in enumerate(rows.groupby("method", sort=False)):
+            mean = np.stack(mine["deletion_curve"].to_list()).astype(np.float64).mean(0)
+            chance = np.stack(mine["deletion_random_curve"].to_list()).astype(np.float64).mean(0)
+            curves += [Curve(x, mean, series), Curve(x, chance, series, faint=True)]
+            legend.append((series, str(method)))
+        severity = bool((rows["grade"] == -1).all())
+        values = np.concatenate([curve.y for curve in curves])
+        y = Axis.over(values, "severity") if severity else unit_axis("probability of the explained grade")
+        photographs = rows[["set", "image"]].drop_duplicates().shape[0]
+        charts.append(
+            chart(
+                str(model), unit_axis("share of the field taken away"), y, curves, legend=legend,
+                caption=f"{y.label.capitalize()}, mean over {photographs} photographs. Thin lines: a random order as "
+                "coarse as the map.",
+            )
+        )  # fmt: skip
+    return charts
+
+
+def _tile(one: Shown) -> dict[str, Any]:
+    from retinalab.explain import LESION_COLOURS, covered, with_lesions
+    from retinalab.records import LESIONS
+
+    masks = {lesion: one.masks[i] == 1 for i, lesion in enumerate(LESIONS) if (one.masks[i] == 1).any()}
+    under = small(one.picture)
+    size = (under.shape[1], under.shape[0])
+    field = cv2.resize(one.field.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+    maps = []
+    for seen in one.maps:
+        values = cv2.resize(seen.values, size, interpolation=cv2.INTER_AREA)
+        picture = covered(under, values, field, "viridis")
+        maps.append((seen.name, data_uri(picture, sharp_colours=True), seen.empty))
+    colours = [(lesion, "#" + bytes(LESION_COLOURS[lesion]).hex()) for lesion in masks]
+    return {
+        "image": one.image,
+        "said": one.said,
+        "source": thumbnail(one.picture),
+        "truth": data_uri(small(with_lesions(one.picture, masks)), sharp_colours=True),
+        "lesions": colours,
+        "maps": maps,
+    }
+
+
+def _legend() -> str:
+    from retinalab.explain import covered
+
+    grey, shape = np.full((12, 256, 3), 96, np.uint8), (12, 256)
+    ramp = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32), shape)
+    return data_uri(covered(grey, ramp, np.ones(shape, bool), "viridis"), sharp_colours=True)
