@@ -1,0 +1,134 @@
+"""What a saliency map costs: a pass of each method against one forward and backward pass of training.
+
+    python experiments/bench/saliency_speed.py --out runs/bench/saliency_speed.json
+    python experiments/bench/saliency_speed.py --device cuda --gpu-batch 64 --backbone resnet50
+
+The yardstick is what a training step computes without its optimiser: cross-entropy, and its gradients with respect to
+all weights, in training mode. A map is to cost at most 3 times as much. Without ``--device`` the processor is measured,
+and a GPU at ``--gpu-batch`` photographs where there is one; where there is none, the table says "not measured".
+
+Times are medians over repeats, the rows in turn; the ratio is to the first row. Both are in single precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from retinalab.explain import METHODS, Method, saliency_maps
+from retinalab.tasks.baseline import BaselineTask
+
+_ROOT = Path(__file__).resolve().parents[2]
+_GOAL = 3.0
+
+Row = Callable[[], None]
+
+
+def rows_of(backbone: str, size: int, batch: int, device: str) -> dict[str, Row]:
+    """The training pass, and each method on the same photographs and network."""
+    torch.manual_seed(0)
+    task = BaselineTask({"name": "baseline", "backbone": backbone}, {"dr": "icdr5"}).to(device).train()
+    photographs = torch.rand(batch, 3, size, size, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
+    grades = torch.arange(batch, device=device) % 5
+
+    def training() -> None:
+        task.zero_grad(set_to_none=True)
+        F.cross_entropy(task(photographs)["dr"], grades).backward()
+
+    def explaining(method: Method) -> Row:
+        def run() -> None:
+            saliency_maps(task, photographs, "dr", method, t=0.0)
+
+        return run
+
+    return {"forward and backward of training": training, **{m: explaining(m) for m in METHODS}}
+
+
+def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
+    """Medians of seconds, the rows in turn; the first turn is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in rows}
+    for repeat in range(repeats + 1):
+        for name, row in rows.items():
+            _wait(device)
+            start = time.perf_counter()
+            row()
+            _wait(device)
+            if repeat:
+                taken[name].append(time.perf_counter() - start)
+    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _table(seconds: dict[str, float], title: str) -> dict[str, dict[str, float]]:
+    first = next(iter(seconds.values()))
+    print(f"\n{title}\n| row | seconds | ratio |\n|---|---|---|")
+    for row, taken in seconds.items():
+        print(f"| {row} | {taken:.3f} | {taken / first:.2f} |")
+    return {row: {"seconds": taken, "ratio": taken / first} for row, taken in seconds.items()}
+
+
+def main(words: list[str] | None = None) -> None:
+    """Print the tables and write them as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", default="resnet18", help="any convolutional timm model")
+    parser.add_argument("--size", type=int, default=512, help="side of the photographs")
+    parser.add_argument("--batch", type=int, default=8, help="photographs on the processor")
+    parser.add_argument("--gpu-batch", type=int, default=64, help="photographs on a GPU")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="measure this one alone")
+    parser.add_argument(
+        "--out", type=Path, default=_ROOT / "runs/bench/saliency_speed.json", help="JSON file"
+    )
+    options = parser.parse_args(words)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: no GPU is to be had here")
+    tables: dict[str, dict[str, dict[str, float]] | str] = {}
+    for device, batch in (("cpu", options.batch), ("cuda", options.gpu_batch)):
+        if options.device not in (None, device):
+            continue
+        if device == "cuda" and not torch.cuda.is_available():
+            print(f"\n{batch} photographs on a GPU: not measured")
+            tables[device] = "not measured"
+            continue
+        rows = rows_of(options.backbone, options.size, batch, device)
+        title = (
+            f"{options.backbone}: {batch} × 3 × {options.size} × {options.size} on {device}, "
+            f"medians of {options.repeats}; goal: at most {_GOAL:.0f}"
+        )
+        tables[device] = _table(measure(rows, options.repeats, device), title)
+    result = {
+        "backbone": options.backbone,
+        "size": options.size,
+        "batch": {"cpu": options.batch, "cuda": options.gpu_batch},
+        "goal": _GOAL,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "tables": tables,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
