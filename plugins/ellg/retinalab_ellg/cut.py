@@ -92,6 +92,9 @@ def connected_patches(masks: Tensor, most: int) -> Patches:
     The rows' runs of marked pixels are joined where they touch runs of the row below, so that the work grows with the
     number of runs, not with pixels or with the length of a piece.
 
+    Differs from ``kornia.contrib.connected_components``, which spreads labels by one pixel in each of a fixed number of
+    steps and so splits what is longer than that.
+
     Args:
         masks: where the lesions are.
         most: patches that are kept of each photograph, the largest ones.

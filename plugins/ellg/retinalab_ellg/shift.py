@@ -18,7 +18,7 @@ class Placed:
 
     Shape:
         - ``shift``: ``(P, 2)``, int64, rows down and columns right, of each patch.
-        - ``free``: ``(P,)``, bool: it found a place within the field without overlap.
+        - ``free``: ``(P,)``, bool: it found a place within the field without overlap; true where none was sought.
         - ``row``, ``column``: ``(n,)``, int64, where each pixel is pasted.
         - ``kept``: ``(n,)``, bool: it is pasted at all. No two pixels that are kept fall on one place, none falls
           outside the field.
@@ -70,7 +70,7 @@ def placed(patches: Patches, fields: Tensor, tries: Tensor | None, unplaced: str
         open_ = ~kept & fields.flatten()[place] & (taken[place] == count)
         taken.scatter_reduce_(0, place[open_], patches.patch[open_], "amin")
         kept = kept | (open_ & (taken[place] == patches.patch))
-    return Placed(shift, free, row, column, kept)
+    return Placed(shift, free | (tries is None), row, column, kept)
 
 
 def _shift(
