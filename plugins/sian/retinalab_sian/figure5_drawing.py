@@ -56,10 +56,9 @@ def draw_figure5(compared: Compared, image: str, path: Path) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
     labels = dict.fromkeys((*compared.sian.run.labels, *compared.abn.run.labels))
     figure.suptitle(image, fontsize=10)
-    said = "; ".join(
-        [f"attention: dark 0 (seen: {abn.attention.min():.2f}) to yellow 1 ({abn.attention.max():.2f})"]
-    )
-    figure.supxlabel("; ".join([said, *labels, USE]), fontsize=8, color="0.35")
+    seen_from, seen_to = float(abn.attention.min()), float(abn.attention.max())
+    attention = f"attention: dark 0 to yellow 1, here {seen_from:.2f} to {seen_to:.2f}"
+    figure.supxlabel("; ".join([attention, *labels, USE]), fontsize=8, color="0.35")
     figure.savefig(path, dpi=150, metadata={"Comment": USE})
 
 

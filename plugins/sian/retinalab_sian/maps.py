@@ -15,9 +15,9 @@ __all__ = ["GROUPS", "attention_map", "lesion_group_maps"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "red lesions": ("MA", "HE"),
-        "bright lesions": ("EX", "SE"),
-        "proliferative lesions": ("VH", "PH", "NV", "FP"),
+        "red lesion": ("MA", "HE"),
+        "bright lesion": ("EX", "SE"),
+        "proliferative lesion": ("VH", "PH", "NV", "FP"),
     }
 )
 """The eight lesions as they are read together: the last are those of the proliferative stage (Table 1)."""
@@ -39,7 +39,7 @@ def lesion_group_maps(lesions: Tensor, taught: Sequence[str] = LESIONS) -> dict[
     Example:
         >>> maps = lesion_group_maps(torch.zeros(1, 8, 64, 64), ("MA", "EX"))
         >>> {name: tuple(one.shape) for name, one in maps.items()}
-        {'red lesions: MA': (1, 32, 32), 'bright lesions: EX': (1, 32, 32)}
+        {'surest red lesion (MA)': (1, 32, 32), 'surest bright lesion (EX)': (1, 32, 32)}
     """
     places = [min(_PLACES, side) for side in lesions.shape[2:]]
     found: dict[str, Tensor] = {}
@@ -47,7 +47,7 @@ def lesion_group_maps(lesions: Tensor, taught: Sequence[str] = LESIONS) -> dict[
         shown = [lesion for lesion in members if lesion in taught]
         if shown:
             planes = lesions[:, [LESIONS.index(lesion) for lesion in shown]].amax(1)
-            found[f"{group}: {', '.join(shown)}"] = F.adaptive_max_pool2d(planes, places)
+            found[f"surest {group} ({', '.join(shown)})"] = F.adaptive_max_pool2d(planes, places)
     return found
 
 

@@ -99,7 +99,7 @@ def test_the_report_shows_the_surest_pixel_of_each_place(runs: tuple[Path, Path]
     named = read_table(runs[0] / "predictions.parquet", "predictions").set_index("image")
     assert maps["map"].nunique() == len(GROUPS)
     for row in maps[maps["image"].isin(named.index)].itertuples():
-        lesions = str(row.map).split(": ")[1].split(", ")
+        lesions = str(row.map).split("(")[1].rstrip(")").split(", ")
         highest = max(named.loc[row.image, f"lesion_{lesion}_p"] for lesion in lesions)
         assert row.peak == pytest.approx(highest, abs=1e-5)
         values = np.frombuffer(row.values, np.uint8) if isinstance(row.values, bytes) else None
@@ -115,8 +115,8 @@ def test_a_group_holds_what_was_taught() -> None:
     lesions[0, LESIONS.index("HE"), 3, 95] = 0.9
     lesions[0, LESIONS.index("MA"), 63, 0] = 0.7
     maps = lesion_group_maps(lesions, ("HE", "EX"))
-    assert list(maps) == ["red lesions: HE", "bright lesions: EX"]
-    red = maps["red lesions: HE"][0]
+    assert list(maps) == ["surest red lesion (HE)", "surest bright lesion (EX)"]
+    red = maps["surest red lesion (HE)"][0]
     assert red.nonzero().tolist() == [[1, 31]]
     assert red[1, 31].item() == pytest.approx(0.9)
 
