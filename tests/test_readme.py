@@ -122,7 +122,7 @@ def test_a_command_runs(line: str, at_work: Callable[[list[str]], int]) -> None:
     words = as_words(line)
     if words[0] in ("compare", "report", "predict"):
         assert at_work(["exp", "canet", "synthetic"]) == 0
-    if words[0] == "compare":
+    if words[0] in ("compare", "explain"):
         assert at_work(["exp", "baseline", "synthetic"]) == 0
     found_faults = {1} if words[:2] == ["data", "check"] else set()
     assert at_work(words) in {0} | found_faults

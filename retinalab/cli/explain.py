@@ -206,12 +206,13 @@ def _about(
     with_lesions = photographs[photographs["lesions"] > 0]
     count, ill = len(photographs), len(with_lesions)
     sets = ", ".join(photographs["set"].unique())
-    about = [("Run", f"{run.name}, stage {run.stage}: {run.run.path.resolve().name}") for run in runs]
+    about = [
+        (term, f"{run.name}, stage {run.stage}: {run.run.path.resolve().name}")
+        for term, run in zip(("Run", "Against"), runs, strict=False)
+    ]
+    lesions = int(with_lesions["lesions"].sum())
     about.append(
-        (
-            "Photographs",
-            f"{count} test photographs of {sets}, {ill} with lesions ({with_lesions['lesions'].sum()})",
-        )
+        ("Photographs", f"{count} test photographs of {sets}; {ill} of them have lesions, {lesions} in all")
     )
     about.append(("Explained", f"{settings.disease}: {_grades(table)}; gate of gmsm {settings.t:g}"))
     for (model, method), rows in table.groupby(["model", "method"], sort=False):

@@ -139,11 +139,10 @@ def _table(
     for model, method in pairs:
         found = [mine[f"{prefix}/{model}/{method}/{name}"] for name, _ in columns]
         rows.append((f"{model}, {method}", [interval(metric) for metric in found]))
-    model, method = pairs[0]
-    chances = [
-        number(mine[f"{prefix}/{model}/{method}/{name}_chance"]["value"]) if name in _WITH_CHANCE else "–"
-        for name, _ in columns
-    ]
+    chances = []
+    for name, _ in columns:
+        given = [mine[f"{prefix}/{a}/{b}/{name}_chance"]["value"] for a, b in pairs if name in _WITH_CHANCE]
+        chances.append(next((number(value) for value in given if known(value)), "–"))
     if title != _GROUPS[2][0]:
         rows.append((_CHANCE, chances))
     return {"title": title, "columns": [text for _, text in columns], "rows": rows, "prefix": prefix}

@@ -1,0 +1,136 @@
+"""``retinalab explain``: what it prints and writes, and one clear line for each fault with nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retinalab.cli import main
+from retinalab.metrics import read_table
+
+Said = pytest.CaptureFixture[str]
+METHODS = ["cam", "grad-cam", "grad-cam++", "gmsm"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished smoke runs of the plain baseline on drawn photographs, and one without convolutions."""
+    folder = tmp_path_factory.mktemp("home")
+    shared = [
+        "exp",
+        "baseline",
+        "synthetic",
+        "--smoke",
+        f"output={folder / 'runs'}",
+        f"data.cache={folder / 'cache'}",
+    ]
+    shared += ["data.size=64", "stages.train.trainer.accelerator=cpu"]
+    assert main([*shared, "train.task.backbone=test_resnet"]) == 0
+    assert main([*shared, "train.task.backbone=test_resnet", "seed=1", "name=other"]) == 0
+    assert main([*shared, "train.task.backbone=test_vit", "name=flat"]) == 0
+    return folder
+
+
+@pytest.fixture
+def runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> dict[str, Path]:
+    """Name -> folder; the working folder is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    return {path.name.removesuffix("-smoke"): path / "latest" for path in (home / "runs/baseline").iterdir()}
+
+
+def explain(*words: str | Path) -> int:
+    return main(["explain", *map(str, words)])
+
+
+def refused(capsys: Said, *words: str | Path) -> str:
+    before = sorted(os.listdir())
+    assert explain(*words) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("retinalab: ")]
+    assert len(lines) == 1
+    assert sorted(os.listdir()) == before
+    return lines[0]
+
+
+def test_a_run_against_another(runs: dict[str, Path], capsys: Said) -> None:
+    assert explain(runs["synthetic"], "--against", runs["other"], "--limit", "6", "--out", "out") == 0
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert out.rstrip().endswith("Research use only: not for diagnosis.")
+    assert sorted(os.listdir("out")) == ["saliency.parquet", "scorecard.html", "scorecard.json"]
+    table = read_table("out/saliency.parquet", "saliency")
+    tested = read_table(runs["synthetic"] / "predictions.parquet", "predictions")
+    tested = tested[tested["part"] == "test"].set_index("image")
+    assert table["image"].isin(tested.index).all()
+    assert table.groupby(["model", "method"], sort=False).size().to_dict() == {
+        (f"baseline {name}", method): 6 for name in ("synthetic-smoke", "other-smoke") for method in METHODS
+    }
+    mine = table[table["model"] == "baseline synthetic-smoke"]
+    assert (mine["grade"].to_numpy() == tested.loc[mine["image"], "dr_grade"].to_numpy()).all()
+    assert np.isfinite(table.select_dtypes("number").to_numpy()).all()
+    content = json.loads(Path("out/scorecard.json").read_text())
+    both = table[(table["method"] == "gmsm") & (table["lesions"] > 0)]
+    means = both.groupby("model", sort=False)["mass"].mean()
+    for model, value in means.items():
+        assert content["metrics"][f"test/{model}/gmsm/mass"]["value"] == pytest.approx(value, abs=1e-6)
+    pair = content["comparisons"]["baseline synthetic-smoke, gmsm against baseline other-smoke, gmsm"]
+    assert pair["test/mass"]["difference"] == pytest.approx(means.iloc[0] - means.iloc[1], abs=1e-6)
+    empty = table[(table["model"] == "baseline other-smoke") & (table["method"] == "gmsm")]["empty"]
+    assert content["about"]["Empty maps: baseline other-smoke, gmsm"].startswith(f"{empty.sum()} of 6: ")
+    page = Path("out/scorecard.html").read_text()
+    assert page.count("<img") > 10
+    assert ("With lesions, and an empty map" in page) == bool(
+        ((table["empty"] == 1) & (table["lesions"] > 0)).any()
+    )
+
+
+def test_another_set_and_chosen_methods(runs: dict[str, Path], fake_sets: Path, capsys: Said) -> None:
+    words = [
+        "--set",
+        "idrid",
+        "--option",
+        "task=segmentation",
+        "--root",
+        fake_sets / "idrid",
+        "--methods",
+        "gmsm,cam",
+    ]
+    assert explain(runs["synthetic"], "--out", "out", *words) == 0
+    table = read_table("out/saliency.parquet", "saliency")
+    assert set(table["set"]) == {"idrid"}
+    assert table["method"].unique().tolist() == ["gmsm", "cam"]
+    assert "test photographs of idrid" in capsys.readouterr().out
+
+
+def test_a_network_without_layers_is_refused(runs: dict[str, Path], capsys: Said) -> None:
+    line = refused(capsys, runs["flat"], "--methods", "cam", "--out", "out", "--limit", "2")
+    assert "No cam map of baseline flat-smoke" in line
+
+
+def test_refusals(runs: dict[str, Path], fake_sets: Path, tmp_path: Path, capsys: Said) -> None:
+    run = runs["synthetic"]
+    assert "No run folder" in refused(capsys, "nowhere", "--out", "out")
+    assert "Did you mean 'gmsm'?" in refused(capsys, run, "--methods", "gsm", "--out", "out")
+    assert "Unknown stage 'rain'. Did you mean 'train'?" in refused(
+        capsys, run, "--stage", "rain", "--out", "out"
+    )
+    assert "Unknown disease 'amd'" in refused(capsys, run, "--disease", "amd", "--out", "out")
+    assert "the same run" in refused(capsys, run, "--against", run, "--out", "out")
+    assert "leaves no photograph" in refused(capsys, run, "--limit", "0", "--out", "out")
+    assert "is no floor" in refused(capsys, run, "--gate", "-1", "--out", "out")
+    assert "Name it with --set" in refused(capsys, run, "--root", "here", "--out", "out")
+    idrid = ["--set", "idrid", "--root", fake_sets / "idrid"]
+    assert "has no lesion masks" in refused(capsys, run, *idrid, "--out", "out")
+    assert "not of the form KEY=VALUE" in refused(capsys, run, *idrid, "--option", "task", "--out", "out")
+    Path("out").mkdir()
+    assert "is there already" in refused(capsys, run, "--out", "out")
+    assert "there is no folder" in refused(capsys, run, "--out", "a/b")
+    shutil.copytree(run.resolve(), "open")
+    state = json.loads(Path("open/state.json").read_text())
+    Path("open/state.json").write_text(json.dumps({**state, "stages": [], "finished": False}))
+    assert "has not finished" in refused(capsys, "open", "--out", "new")
