@@ -45,7 +45,10 @@ def load_experiment(of: str, name: str = "synthetic", overrides: Iterable[str] =
 
 
 def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
-    """Validate an experiment's mapping; each stage's data section is completed from the shared one."""
+    """Validate an experiment's mapping; each stage's data section is completed from the shared one.
+
+    A stage that is null is left out.
+    """
     faults: list[str] = []
     complete = dict(raw)
     shared = raw.get("data") or {}
@@ -53,10 +56,13 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     stages: dict[str, Any] = {}
     given = raw.get("stages")
     if isinstance(given, Mapping):
-        given = expanded(given, faults)
+        given = expanded({name: stage for name, stage in given.items() if stage is not None}, faults)
+        _refuse_left_out(raw, given, source)
     for name, stage in given.items() if isinstance(given, Mapping) else ():
         if not isinstance(stage, Mapping):
-            faults.append(f"stages.{name}={stage!r}: a stage is a mapping of task, data, trainer, start_from")
+            faults.append(
+                f"stages.{name}={stage!r}: a stage is a mapping of task, data, trainer, start_from; null leaves it out"
+            )
             continue
         entry = dict(stage)
         entry["data"] = _data(entry.get("data") or {}, shared, primary)
@@ -75,10 +81,33 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     return experiment
 
 
+def _refuse_left_out(raw: Mapping[str, Any], stages: Mapping[str, Any], source: str) -> None:
+    """A stage that is null may not be named by another, nor be evaluated."""
+    gone = [name for name, stage in raw["stages"].items() if stage is None]
+    named: list[tuple[str, Any, str]] = []
+    for name, stage in stages.items():
+        start = stage.get("start_from") if isinstance(stage, Mapping) else None
+        if isinstance(start, Mapping):
+            remedy = f"set stages.{name}.start_from=null (its weights are drawn at random then)"
+            named.append((f"stages.{name}.start_from", start.get("stage"), remedy))
+    test = raw.get("test")
+    evaluated = test.get("stages") if isinstance(test, Mapping) else None
+    if isinstance(evaluated, list | tuple):
+        kept = ", ".join(one for one in evaluated if one not in gone) or next(reversed(stages), "")
+        named += [("test.stages", one, f"set test.stages=[{kept}]") for one in evaluated]
+    faults = [
+        f"{source}: {place} names {name!r}, which is left out (stages.{name}=null); {remedy}, or keep the stage"
+        for place, name, remedy in named
+        if name in gone
+    ]
+    if faults:
+        raise RetinalabError(*faults)
+
+
 def _primary(raw: Mapping[str, Any]) -> Any:
     """The data set that the shared data section speaks of: the one it names, else that of the last stage."""
     stages = raw.get("stages")
-    written = list(each_stage(stages)) if isinstance(stages, Mapping) else []
+    written = [one for one in each_stage(stages) if one is not None] if isinstance(stages, Mapping) else []
     last = written[-1] if written else None
     sections = (raw.get("data"), last.get("data") if isinstance(last, Mapping) else None)
     named = [section.get("set") for section in sections if isinstance(section, Mapping)]

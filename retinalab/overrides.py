@@ -84,11 +84,19 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> 
         if tree.get(key) is None:
             tree[key] = {}
         if not isinstance(tree[key], dict):
-            raise RetinalabError(
-                f"Override {text!r}: {'.'.join(path[: depth + 1])} is a value and holds no {path[depth + 1]!r}."
-            )
+            raise _no_mapping(path, depth + 1, value, text)
         tree = tree[key]
     tree[path[-1]] = value
+
+
+def _no_mapping(path: tuple[str, ...], depth: int, value: Any, text: str) -> RetinalabError:
+    place, whole = ".".join(path[:depth]), "null" if value is None else str(value)
+    for key in reversed(path[depth:]):
+        whole = f"{{{key}: {whole}}}"
+    return RetinalabError(
+        f"Override {text!r}: {place} is a value and holds no {path[depth]!r}. Set {place}=VALUE or, where it takes a "
+        f"mapping, the whole of it: '{place}={whole}'."
+    )
 
 
 def _remove(tree: Any, path: tuple[str, ...]) -> None:

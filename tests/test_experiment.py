@@ -112,6 +112,43 @@ def test_each_fault_is_one_line_with_place_value_and_remedy(
         assert word in lines[0]
 
 
+def test_a_stage_that_is_null_is_left_out(file: str) -> None:
+    assert list(load_experiment("baseline", file, ["second=null"]).stages) == ["first"]
+    alone = load_experiment("baseline", file, ["stages.first=null", "second.start_from=null"])
+    assert list(alone.stages) == ["second"]
+    assert alone.evaluated == ("second",)
+    assert resolve(yaml.safe_load(as_yaml(alone))).stages == alone.stages
+    data = ["data={size: 64}", "first.data.set=idrid", "second=null"]
+    assert load_experiment("baseline", file, [*data, "data.root=/x"]).stages["first"].data.root == Path("/x")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (
+            ["first=null"],
+            [
+                "mine.yaml: stages.second.start_from names 'first', which is left out (stages.first=null); set "
+                "stages.second.start_from=null (its weights are drawn at random then), or keep the stage"
+            ],
+        ),
+        (
+            ["first=null", "second.start_from=null", "test.stages=[first, second]"],
+            [
+                "mine.yaml: test.stages names 'first', which is left out (stages.first=null); set "
+                "test.stages=[second], or keep the stage"
+            ],
+        ),
+        (["first=null", "second=null"], ["mine.yaml: stages={}: Dictionary should have at least 1 item"]),
+    ],
+)
+def test_a_stage_that_is_null_may_not_be_named(file: str, overrides: list[str], expected: list[str]) -> None:
+    lines = faults(file, *overrides)
+    assert len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
+        assert line.startswith(words)
+
+
 def test_several_faults_are_several_lines(file: str) -> None:
     lines = faults(file, "first.task.dropout=2", "first.trainer.max_epoch=3", "seed=x")
     assert len(lines) == 3

@@ -67,6 +67,17 @@ def test_a_value_cannot_be_stepped_into() -> None:
         overridden({"seed": 3}, ["seed.x=1"])
 
 
+def test_a_value_is_replaced_by_a_whole_mapping() -> None:
+    raw = {"data": {"background": 0.02}}
+    with pytest.raises(RetinalabError) as raised:
+        overridden(raw, ["data.background.kind=median"])
+    remedy = "data.background={kind: median}"
+    assert f"data.background=VALUE or, where it takes a mapping, the whole of it: '{remedy}'." in str(
+        raised.value
+    )
+    assert overridden(raw, [remedy]) == {"data": {"background": {"kind": "median"}}}
+
+
 def test_the_last_of_two_overrides_wins() -> None:
     assert overridden({}, ["seed=1", "seed=2"]) == {"seed": "2"}
 

@@ -50,7 +50,7 @@ class ListFile:
 
     Raises:
         RetinalabError: the list cannot be read or is empty, a path leaves its folder, or lines that name an absent
-            photograph or repeat an earlier one, with their numbers.
+            photograph or repeat an earlier one, with their numbers, both kinds at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,20 +126,23 @@ class ListFile:
             seen.append(hash(os.path.normpath(name)))
             for base in bases:
                 base.look(name, line)
+        faults: list[str] = []
         hashes, counts = np.unique(np.frombuffer(seen, np.int64), return_counts=True)
         if (counts > 1).any():
-            self._refuse_repeated(set(hashes[counts > 1].tolist()))
+            faults.append(self._repeated(set(hashes[counts > 1].tolist())))
         best = min(bases, key=lambda base: base.absent)
         if best.absent:
             tried = " and ".join(str(base.path.resolve()) for base in bases)
-            raise RetinalabError(
+            faults.append(
                 f"{self.path} lists photographs that are absent: {', '.join(best.shown)}"
                 f"{' …' * (best.absent > len(best.shown))} ({best.absent} in all; looked in {tried}). Complete the "
                 "copy or remove the lines."
             )
+        if faults:
+            raise RetinalabError(*faults)
         return best.path
 
-    def _refuse_repeated(self, hashes: set[int]) -> None:
+    def _repeated(self, hashes: set[int]) -> str:
         found: dict[str, list[int]] = defaultdict(list)
         for line, name in self._lines():
             if hash(plain := os.path.normpath(name)) in hashes:
@@ -147,7 +150,7 @@ class ListFile:
         twice = [
             f"lines {', '.join(map(str, lines))} {name!r}" for name, lines in found.items() if len(lines) > 1
         ]
-        raise RetinalabError(
+        return (
             f"{self.path} lists photographs more than once: {'; '.join(twice[:_SHOWN])}"
             f"{' …' * (len(twice) > _SHOWN)} ({len(twice)} in all). Keep one line for each."
         )

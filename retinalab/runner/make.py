@@ -22,7 +22,8 @@ from retinalab.data.part import Part, Parts
 from retinalab.data.pool import pooled_part
 from retinalab.registry import task_class
 from retinalab.runner.collect import answers
-from retinalab.runner.stage import build_task, load_weights
+from retinalab.runner.stage import build_task
+from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 from retinalab.tasks.maker import Maker, Originals
 
@@ -55,7 +56,7 @@ def make_stage(experiment: Experiment, name: str, module: FundusDataModule, fold
     """
     stage = experiment.stages[name]
     assert stage.start_from is not None  # the configuration demands it
-    task = build_task(experiment, stage.start_from.stage, module, seed)
+    task = build_task(experiment, stage.start_from.stage, seed)
     load_weights(task, folder / "checkpoints", stage.start_from)
     device = _device(stage.trainer)
     task = task.to(device).eval().requires_grad_(False)

@@ -7,6 +7,7 @@ from retinalab.data.module import FundusDataModule
 from retinalab.data.overlap import settle
 from retinalab.errors import RetinalabError
 from retinalab.runner.annotated import check_lesions
+from retinalab.runner.check import ancestors
 
 __all__ = ["stage_modules"]
 
@@ -23,7 +24,7 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
     published = experiment.protocol.split == "as-published"
     for name in experiment.evaluated:
         tested = list(modules[name].parts.tests.values())
-        for earlier in _before(experiment, name):
+        for earlier in ancestors(experiment, name):
             module = modules[earlier]
             try:
                 module.use(settle(module.parts, module.data.overlap, published, tested))
@@ -32,18 +33,8 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
                 where = f"Stage {earlier!r}, whose weights {name!r} starts from:"
                 raise RetinalabError(*(f"{where} {line}" for line in lines)) from error
     parts = {name: module.parts for name, module in modules.items()}
-    check_lesions(experiment, parts, {name: _before(experiment, name) for name in experiment.stages})
+    check_lesions(experiment, parts, {name: ancestors(experiment, name) for name in experiment.stages})
     return modules
-
-
-def _before(experiment: Experiment, name: str) -> list[str]:
-    """The stages whose weights a stage descends from, the nearest first."""
-    found: list[str] = []
-    start = experiment.stages[name].start_from
-    while start is not None:
-        found.append(start.stage)
-        start = experiment.stages[start.stage].start_from
-    return found
 
 
 def _module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> FundusDataModule:

@@ -21,6 +21,7 @@ from retinalab.experiment import as_yaml
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.report.readers import READERS, read_readers
+from retinalab.runner.check import check_tasks, idle
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.modules import stage_modules
@@ -31,6 +32,8 @@ from retinalab.runner.stage import run_stage
 __all__ = ["Result", "run"]
 
 _log = logging.getLogger(__name__)
+
+_IDLE = "stage %r is not evaluated, nor is any stage that comes from it; leave it out with %s=null"
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,18 @@ class _Child:
 def run(experiment: Experiment) -> Result:
     """Run an experiment, or go on with an unfinished identical run.
 
-    Photographs of every stage are read, split and prepared before the run folder is made, so that bad input leaves
-    nothing behind.
+    Every stage's network is built and its photographs are read, split and prepared before the run folder is made, so
+    that bad input leaves nothing behind.
 
     Raises:
-        RetinalabError: anything wrong with the data, the folder or the task's options.
+        RetinalabError: anything wrong with the data, the folder or the tasks' options.
     """
     began = time.monotonic()
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import require_wandb
 
         require_wandb()
+    check_tasks(experiment)
     children = _children(experiment)
     modules = stage_modules(experiment, children[0].fold, children[0].seed)
     parts = {name: module.parts for name, module in modules.items()}
@@ -83,6 +87,8 @@ def run(experiment: Experiment) -> Result:
     with claim(experiment, fingerprints(parts)) as folder:
         if folder.first:
             _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
+            for name in idle(experiment):
+                _log.warning(_IDLE, name, name)
         if folder.first and not (folder.path / "provenance.json").is_file():
             (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
             write_json(folder.path / "provenance.json", provenance(experiment, parts))

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import Trainer, seed_everything
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from retinalab.config import Experiment, StartFrom
+from retinalab.config import Experiment
 from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.collect import Collector
 from retinalab.runner.history import join_history, set_aside
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
+from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 
-__all__ = ["build_task", "load_weights", "run_stage"]
+__all__ = ["build_task", "run_stage"]
 
 
 def run_stage(
@@ -41,7 +40,7 @@ def run_stage(
         KeyboardInterrupt: the user stopped the training.
     """
     stage = experiment.stages[name]
-    task = build_task(experiment, name, module, seed)
+    task = build_task(experiment, name, seed)
     resume = checkpoint_to_resume(folder, name)
     if stage.start_from is not None and resume is None:
         load_weights(task, folder / "checkpoints", stage.start_from)
@@ -95,10 +94,10 @@ def _set_aside(trainer: Trainer, history: Path) -> None:
         set_aside(history)
 
 
-def build_task(experiment: Experiment, name: str, module: FundusDataModule, seed: int) -> Task:
+def build_task(experiment: Experiment, name: str, seed: int) -> Task:
     """The stage's task with freshly drawn weights."""
     stage = experiment.stages[name]
-    chosen = module.diseases
+    chosen = stage.diseases or tuple(experiment.protocol.diseases)
     scales = {disease: experiment.protocol.diseases[disease] for disease in chosen}
     windows = stage.data.windows
     classes = len(windows.classes) + 1 if windows is not None and windows.kind == "lesions" else 0
@@ -106,34 +105,6 @@ def build_task(experiment: Experiment, name: str, module: FundusDataModule, seed
         seed_everything(seed, verbose=False)
     task: Task = task_class(stage.task.name)(stage.task, scales, seed, stage.trainer.channels_last, classes)
     return task
-
-
-def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
-    """Begin with the weights of an earlier stage.
-
-    Args:
-        task: receives them.
-        checkpoints: folder of the stages' checkpoints.
-        start: which stage, which checkpoint, and how prefixes of names are mapped.
-
-    Raises:
-        RetinalabError: under ``strict``, weights without a place or of another shape, with their names.
-    """
-    path = checkpoints / start.stage / f"{start.which}.ckpt"
-    stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    own = task.state_dict()
-    renamed = _renamed(stored, start.map)
-    fitting = {key: value for key, value in renamed.items() if key in own and own[key].shape == value.shape}
-    left = sorted(set(renamed) - set(fitting))
-    missing = sorted(set(own) - set(fitting)) if not start.map else []
-    if (start.strict and (left or missing)) or not fitting:
-        wrong = ", ".join([*left, *missing][:4])
-        raise RetinalabError(
-            f"Weights of stage {start.stage!r} do not fit: {len(left)} find no place of their shape, "
-            f"{len(missing)} are not given "
-            f"({wrong}). Name the parts with start_from.map, or allow it with start_from.strict=false."
-        )
-    task.load_state_dict({**own, **fitting})
 
 
 def _unchosen(stage: str, metric: str, trainer: Trainer) -> RetinalabError:
@@ -144,14 +115,3 @@ def _unchosen(stage: str, metric: str, trainer: Trainer) -> RetinalabError:
         f"Stage {stage!r} has no metric {metric!r} to choose its checkpoint by; its validation logs: {logged}. Set "
         f"stages.{stage}.trainer.monitor to one of them."
     )
-
-
-def _renamed(stored: Mapping[str, Any], prefixes: Mapping[str, str]) -> dict[str, Any]:
-    if not prefixes:
-        return dict(stored)
-    return {
-        here + key.removeprefix(there): value
-        for there, here in prefixes.items()
-        for key, value in stored.items()
-        if key.startswith(there)
-    }

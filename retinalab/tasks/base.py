@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from retinalab.config import TaskConfig
+from retinalab.config import Stage, TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
@@ -66,8 +66,6 @@ class Task(LightningModule):
     """
 
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
-    side: ClassVar[int | None] = None
-    """Side of the input in pixels where the network takes no other."""
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[str] = "min"
 
@@ -117,6 +115,38 @@ class Task(LightningModule):
     def outputs(self, batch: Batch) -> Outputs:
         """Run the network on a batch and compute its loss."""
         raise NotImplementedError
+
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse, before any stage is trained, what the network cannot take; the default takes everything.
+
+        The weights are on torch's meta device then, where :meth:`try_blank` shows at no cost whether shapes fit.
+
+        Args:
+            stage: the stage that the task is built for.
+            given: names of the weights that an earlier stage's will fill.
+
+        Raises:
+            RetinalabError: what does not fit, and the option that mends it.
+        """
+
+    def try_blank(self, side: int) -> None:
+        """Run the network once on a blank photograph, on the device where its weights are.
+
+        Args:
+            side: of the input, pixels.
+
+        Raises:
+            RetinalabError: the network cannot take that side.
+        """
+        try:
+            with torch.no_grad():
+                self(torch.zeros(1, 3, side, side, device=self.device))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+            raise RetinalabError(
+                f"Task {self.config.name!r} cannot take photographs of {side}x{side} pixels ({reason}). Set data.size "
+                "(or data.crop, data.windows.size) to a side that it can."
+            ) from error
 
     def cam_layers(self, disease: str) -> CamLayers:
         """What a plain class activation map of a disease is made of, where the network has one.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from retinalab.config import BackgroundConfig
 
-__all__ = ["average_side", "even_out", "local_average", "place_average", "subtract_background"]
+__all__ = ["average_side", "even_out", "local_average", "place_average"]
 
 _REDUCTION = 4
 _FIELD = 0.04
@@ -20,31 +20,6 @@ _REACH = 40
 _LEVELS = 256
 _AT_ONCE = 32
 _MID = {"gaussian": 0.5, "median": 128 / 255}
-
-
-def subtract_background(images: Tensor, sigma: float, gain: float = 4.0) -> Tensor:
-    """Four times the difference from the local average colour, about mid grey; 0.5 outside the field of view.
-
-    The average is a Gaussian over the pixels inside the field of view, computed at a quarter of the size,
-    where a wide blur changes nothing that could be seen.
-
-    Reference: B. Graham, Kaggle Diabetic Retinopathy Detection competition report, 2015 (there with sigma =
-        radius / 30).
-
-    Differs from the source: pixels outside the field take no part in the average, so that the border shows no
-    bright ring.
-
-    Args:
-        images: photographs on a black background.
-        sigma: standard deviation of the Gaussian, pixels of the given images.
-        gain: factor on the difference.
-
-    Shape:
-        - ``images``: ``(B, 3, H, W)``, float32 in [0, 1]. Returns: the same.
-    """
-    difference = images - _enlarged(_gaussian_average(images, sigma), images)
-    difference.mul_(gain).add_(0.5).clamp_(0, 1)
-    return difference.masked_fill_(_field(images).logical_not_(), 0.5)
 
 
 def even_out(
@@ -56,9 +31,16 @@ def even_out(
 ) -> Tensor:
     """Subtract the local average colour as a data section says.
 
-    ``gaussian`` is :func:`subtract_background`, its deviation a share of the width. ``median`` is gain · (image -
-    median) + 128 of 255; pixels outside the field of view count in the median as any other, and inside the kept
-    circle nothing else is blackened.
+    ``gaussian`` is gain · (image - average) + 0.5. The average is a Gaussian over the pixels inside the field of view,
+    its deviation a share of the width, computed at a quarter of the size, where a wide blur changes nothing that could
+    be seen. ``median`` is gain · (image - median) + 128 of 255; pixels outside the field of view count in the median as
+    any other, and inside the kept circle nothing else is blackened.
+
+    Reference: B. Graham, Kaggle Diabetic Retinopathy Detection competition report, 2015 (there a Gaussian with sigma =
+        radius / 30).
+
+    Differs from the source: pixels outside the field take no part in the Gaussian, so that the border shows no bright
+    ring.
 
     Args:
         images: whole photographs, or windows of photographs.

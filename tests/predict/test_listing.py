@@ -106,6 +106,16 @@ def test_faults_are_named_with_their_lines(place: Path, text: str, expected: lis
         assert part in said
 
 
+def test_repeated_and_absent_lines_are_named_at_once(place: Path) -> None:
+    path = place / "list.csv"
+    path.write_text(f"{A}\nx.png\n{A}\n")
+    with pytest.raises(RetinalabError) as error:
+        ListFile(path)
+    repeated, absent = str(error.value).splitlines()
+    assert f"photographs more than once: lines 1, 3 '{A}' (1 in all)" in repeated
+    assert "photographs that are absent: line 2 'x.png' (1 in all" in absent
+
+
 def test_says_where_it_looked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "elsewhere").mkdir()
     monkeypatch.chdir(place / "elsewhere")

@@ -79,7 +79,7 @@ def test_what_a_set_does_not_annotate_moves_neither_loss_nor_figures(
 ) -> None:
     experiment = made(dark, *folders(bright))
     (module,) = stage_modules(experiment, None, 0).values()
-    task = build_task(experiment, "train", module, 0)
+    task = build_task(experiment, "train", 0)
     lost = {}
     for name, part in module.parts.tests.items():
         dataset = module.dataset(part)

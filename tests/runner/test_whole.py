@@ -127,12 +127,11 @@ def test_windows_are_classified_where_they_lie(whole: tuple[Experiment, Result])
 def test_a_stage_began_with_the_mapped_weights_of_an_earlier_one(
     whole: tuple[Experiment, Result], make: object
 ) -> None:
-    from retinalab.runner.modules import stage_modules
-    from retinalab.runner.stage import build_task, load_weights
+    from retinalab.runner.stage import build_task
+    from retinalab.runner.weights import load_weights
 
     experiment, result = whole
-    module = stage_modules(experiment, None, 0)["severity"]
-    task = build_task(experiment, "severity", module, 0)
+    task = build_task(experiment, "severity", 0)
     fresh = {name: value.clone() for name, value in task.state_dict().items()}
     start = experiment.stages["severity"].start_from
     assert start is not None

@@ -14,7 +14,7 @@ __all__ = ["Stem", "features_of", "grading_backbone", "spread"]
 
 Stem = Literal["spread", "random"]
 
-_TOO_SMALL = "Kernel size can't be greater than actual input size"
+_TOO_SMALL = ("Kernel size can't be greater than actual input size", "Output size is too small")
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -58,7 +58,7 @@ def features_of(backbone: FeatureMap, images: Tensor) -> Tensor:
     try:
         features: Tensor = backbone(images)
     except (AssertionError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _TOO_SMALL not in str(error):
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in _TOO_SMALL):
             raise
         height, width = images.shape[2:]
         raise RetinalabError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
@@ -23,6 +24,7 @@ from retinalab_clpi.network import CLPI, AttentionGrader, Grades, PlainGrader
 __all__ = ["ClpiTask", "LesionPatchTask", "lesion_maps"]
 
 _PATCH = {"lesion": len(CLASSES)}
+_GENERATOR = "network.generator."
 
 
 class ClpiTask(Task):
@@ -63,6 +65,28 @@ class ClpiTask(Task):
             config.statistics,
         )
 
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse a size without whole units, a backbone of another reduction, and statistics of no patch.
+
+        Raises:
+            RetinalabError: any of these.
+        """
+        side = stage.data.input_size
+        if side % STRIDE:
+            raise RetinalabError(
+                f"Task 'clpi' needs photographs whose side is a multiple of {STRIDE} pixels, got {side}. Set data.size "
+                "(or data.crop) to one; the paper's is 1024."
+            )
+        config: ClpiConfig = self.config
+        keeps = config.variant == "clpi" and config.statistics == "keep"
+        if keeps and not any(name.startswith(_GENERATOR) for name in given):
+            raise RetinalabError(
+                "statistics=keep would hold the generator's normalisation at its initial values for ever, since the "
+                "stage starts from no generator that has learned. Set statistics=update, or start_from a stage that "
+                "trains one."
+            )
+        self.try_blank(side)
+
     def cam_layers(self, disease: str) -> CamLayers:
         """The features after the 1×1 integration, and the linear layer of the disease.
 
@@ -88,13 +112,7 @@ class ClpiTask(Task):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 2 on the grades."""
-        images = batch["image"]
-        if images.shape[-1] % STRIDE:
-            raise RetinalabError(
-                f"Task 'clpi' needs photographs whose side is a multiple of {STRIDE} pixels, got {images.shape[-1]}. "
-                "Set data.size (or data.crop) to one; the paper's is 1024."
-            )
-        given: Grades = self(images)
+        given: Grades = self(batch["image"])
         logits = {disease: value.float() for disease, value in given.logits.items()}
         losses = [grade_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
         return Outputs(
@@ -115,7 +133,6 @@ class LesionPatchTask(Task):
     """
 
     config_class = LesionPatchConfig
-    side = FIELD
     monitor = "val/windows/accuracy"
     monitor_mode = "max"
 
@@ -135,6 +152,19 @@ class LesionPatchTask(Task):
             )
         return nn.ModuleDict({"generator": LesionAttentionGenerator(config.widths)})
 
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse windows of another side than a unit sees, and a classifier that reduces them to nothing.
+
+        Raises:
+            RetinalabError: either.
+        """
+        side = stage.data.input_size
+        if side != FIELD:
+            raise RetinalabError(
+                f"Task 'clpi-lesions' needs windows of {FIELD} pixels, got {side}. Set data.windows.size={FIELD}."
+            )
+        self.try_blank(side)
+
     def forward(self, images: Tensor) -> Tensor:
         """``(B, 3, 68, 68)`` patches to ``(B, 4)`` logits."""
         images = self._ordered(images)
@@ -147,13 +177,7 @@ class LesionPatchTask(Task):
 
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 2 on the patches."""
-        images = batch["image"]
-        if images.shape[-1] != FIELD:
-            raise RetinalabError(
-                f"Task 'clpi-lesions' needs windows of {FIELD} pixels, got {images.shape[-1]}. "
-                f"Set data.windows.size={FIELD}."
-            )
-        logits = self(images).float()
+        logits = self(batch["image"]).float()
         return Outputs(F.cross_entropy(logits, batch["label"]), windows=logits.softmax(1))
 
     def configure_optimizers(self) -> Any:
@@ -174,8 +198,8 @@ def lesion_maps(logits: Tensor) -> dict[str, Tensor]:
 
 def _optimiser(task: Task, config: ClpiOptions, generator_rate: float = 1.0) -> dict[str, Any]:
     learning = {name: one for name, one in task.named_parameters() if one.requires_grad}
-    generator = [one for name, one in learning.items() if name.startswith("network.generator.")]
-    rest = [one for name, one in learning.items() if not name.startswith("network.generator.")]
+    generator = [one for name, one in learning.items() if name.startswith(_GENERATOR)]
+    rest = [one for name, one in learning.items() if not name.startswith(_GENERATOR)]
     rates = ((rest, config.learning_rate), (generator, config.learning_rate * generator_rate))
     groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
     optimiser: torch.optim.Optimizer

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from retinalab.config import BackgroundConfig
 from retinalab.data.parts import Part
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
-from retinalab.transforms.background import subtract_background
+from retinalab.transforms.background import even_out
 from retinalab_clpi.detection.truth import Boxes, lesion_boxes, lesion_centres
 from retinalab_clpi.generator import LESION_CLASSES, STRIDE
 
@@ -125,5 +126,5 @@ def _without_retinopathy(part: Part) -> np.ndarray:
 
 def _subtracted(image: np.ndarray, background: float) -> np.ndarray:
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-    even = subtract_background(pixels, background * image.shape[0])[0].permute(1, 2, 0)
+    even = even_out(pixels, BackgroundConfig(scale=background))[0].permute(1, 2, 0)
     return (even * 255).round().to(torch.uint8).numpy()
