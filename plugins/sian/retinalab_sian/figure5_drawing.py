@@ -55,10 +55,9 @@ def draw_figure5(compared: Compared, image: str, path: Path) -> None:
     handles = [_handle(lesion, lesion in tested.masks, lesion in sian.lesions) for lesion in LESIONS]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
     labels = dict.fromkeys((*compared.sian.run.labels, *compared.abn.run.labels))
-    figure.suptitle(image, fontsize=10)
-    seen_from, seen_to = float(abn.attention.min()), float(abn.attention.max())
-    attention = f"attention: dark 0 to yellow 1, here {seen_from:.2f} to {seen_to:.2f}"
-    figure.supxlabel("; ".join([attention, *labels, USE]), fontsize=8, color="0.35")
+    low, high = float(abn.attention.min()), float(abn.attention.max())
+    attention = f"attention: dark 0 to yellow 1, here {low:.2f} to {high:.2f}"
+    figure.suptitle(f"{image}\n{'; '.join([attention, *labels, USE])}", fontsize=9)
     figure.savefig(path, dpi=150, metadata={"Comment": USE})
 
 

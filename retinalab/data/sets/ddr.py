@@ -75,6 +75,7 @@ class Ddr(PhotographSet):
     Options = DdrOptions
     options: DdrOptions
     writes_empty_masks: ClassVar[bool] = True
+    binary_masks: ClassVar[bool] = True
 
     def _labels(self) -> Labels:
         return self._segmentation() if self.options.task == "segmentation" else self._grading()

@@ -65,6 +65,7 @@ class EOphtha(PhotographSet):
         },
     )
     Options = EOphthaOptions
+    binary_masks: ClassVar[bool] = True
     options: EOphthaOptions
 
     def _labels(self) -> Labels:
