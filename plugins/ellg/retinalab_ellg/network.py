@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError
+from retinalab_ellg.config import Net
 
-__all__ = ["BlockPlan", "DetectionNetwork", "Maxout", "Net", "RMSPool", "UntiedConv2d", "block_plan", "blocks_for"]
-
-Net = Literal["A", "B"]
+__all__ = [
+    "BlockPlan",
+    "DetectionNetwork",
+    "Maxout",
+    "RMSPool",
+    "UntiedConv2d",
+    "block_plan",
+    "blocks_for",
+]
 
 _INITIAL_BIAS = 0.05
 

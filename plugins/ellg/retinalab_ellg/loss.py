@@ -1,0 +1,28 @@
+"""The loss of a severity that is regressed."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["severity_loss"]
+
+
+def severity_loss(severity: Tensor, grades: Tensor) -> Tensor:
+    """Mean squared error over the photographs whose grade is known: ``mean((s - g)²)``.
+
+    Without any known grade the loss is 0, and its gradient too.
+
+    Shape:
+        - ``severity``: ``(B,)``, float, on the scale of grades.
+        - ``grades``: ``(B,)``, int64, 0 ... C-1; -1 unknown.
+        - Returns: scalar.
+
+    Reference: section 2.1; the o_O solution's objective.
+
+    Example:
+        >>> import torch
+        >>> severity_loss(torch.tensor([1.0, 4.0, 9.0]), torch.tensor([2, 1, -1])).item()
+        5.0
+    """
+    known = (grades >= 0).to(severity.dtype)
+    return ((severity - grades) ** 2 * known).sum() / known.sum().clamp(min=1)
