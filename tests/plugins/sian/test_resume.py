@@ -76,7 +76,11 @@ def test_a_training_broken_between_validations_goes_on_to_the_same_bits(
     experiment = made(place, f"{step}-{validating}")
     with monkeypatch.context() as patch:
         breaker = Breaker(step, validating)
-        patch.setattr(stage, "build_trainer", lambda *words: original(*words[:-1], [*words[-1], breaker]))
+
+        def broken(*words: Any) -> Any:
+            return original(*([*word, breaker] if isinstance(word, list) else word for word in words))
+
+        patch.setattr(stage, "build_trainer", broken)
         with pytest.raises(BrokenError):
             run(experiment)
     again = run(experiment)
