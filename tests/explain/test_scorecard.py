@@ -36,10 +36,13 @@ class Brightness(Task):
 
     def build_network(self) -> nn.Module:
         torch.manual_seed(0)
-        return nn.Linear(3, 5)
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"dr": self.network(images)}
 
     def outputs(self, batch: Batch) -> Outputs:
-        return Outputs(torch.zeros(()), grades={"dr": self(batch["image"].mean((2, 3))).softmax(1)})
+        return Outputs(torch.zeros(()), grades={"dr": self(batch["image"])["dr"].softmax(1)})
 
 
 def maps(task: Task, images: Tensor, grades: Tensor, method: str) -> Tensor:
