@@ -28,20 +28,21 @@ class Record:
     """How one photograph was generated; with the key and the number, all that is needed to generate it again.
 
     Attributes:
-        number: in the plan; with the plan's key it decides everything that was drawn.
+        number, attempt: in the plan; with the plan's key they decide everything that was drawn.
         source, target: rows of the training part that lesions were cut from and blended into.
         threshold: tau of equation 4.
         ratio: r of equations 5 and 6.
         source_severity, target_severity: what equation 6 averaged.
         label: the grade that equation 6 gives; the target's own where nothing was pasted.
         patches: cut from the source and pasted, wholly or in part.
-        left_out: patches beyond the most that are allowed, and those of which no pixel was pasted.
+        patches_left_out: those beyond the most that are allowed, and those of which no pixel was pasted.
         unplaced: patches that found no place without overlap.
         shifts: (rows down, columns right) of each patch that was cut, from the largest to the smallest.
         share: of the target's field of view that was pasted over.
     """
 
     number: int
+    attempt: int
     source: int
     target: int
     threshold: float
@@ -50,7 +51,7 @@ class Record:
     target_severity: float
     label: int
     patches: int
-    left_out: int
+    patches_left_out: int
     unplaced: int
     shifts: tuple[tuple[int, int], ...]
     share: float
@@ -99,7 +100,7 @@ def generate(
     """Cut lesions out of the sources and blend them into the targets.
 
     What is drawn follows from the key and the pair's number and attempt alone: the same photograph comes out bit for
-    bit in a batch of any size, in any process, on any number of threads.
+    bit in a batch of any size, in any process, on any number of threads of one kind of device.
 
     Reference: section 2.3, equations 4 to 6.
 
@@ -232,7 +233,7 @@ def _records(
         shown = sum(used[piece] for piece in pieces)
         records.append(
             Record(
-                pair.number, pair.source, pair.target, thresholds[index], pair.ratio,
+                pair.number, pair.attempt, pair.source, pair.target, thresholds[index], pair.ratio,
                 pair.source_severity, pair.target_severity,
                 labels[index] if shown else pair.target_grade,
                 shown, beyond[index] + len(pieces) - shown,

@@ -11,9 +11,9 @@ def _at(*places: tuple[int, int, int]) -> list[torch.Tensor]:
 def test_equation_5_by_hand() -> None:
     photographs = torch.full((2, 3, 2, 2), 100, dtype=torch.uint8)
     photographs[1] = 40
-    lesions = torch.tensor([[200.0, 0.0, 50.0], [200.0, 0.0, 50.0]])
+    lesions = torch.tensor([[200.0, 0.0, 46.0], [200.0, 0.0, 50.0]])
     found = blended(photographs, lesions, *_at((0, 0, 1), (1, 1, 0)), torch.tensor([0.25, 0.75]))
-    assert found[0, :, 0, 1].tolist() == [125, 75, 88]  # 0.25 * 50 + 0.75 * 100 = 87.5, upward
+    assert found[0, :, 0, 1].tolist() == [125, 75, 87]  # 0.25 * 46 + 0.75 * 100 = 86.5, upward
     assert found[1, :, 1, 0].tolist() == [160, 10, 48]  # 0.75 * 50 + 0.25 * 40 = 47.5, upward
     others = torch.ones(2, 2, 2, dtype=torch.bool)
     others[0, 0, 1] = others[1, 1, 0] = False

@@ -135,7 +135,7 @@ def test_the_record_says_how_it_was_made() -> None:
         assert record.ratio == pair.ratio
         assert record.label == found.labels[index] == int(np.floor(pair.ratio * pair.source_severity + 0.5))
         pieces = ndimage.label(found.cut[index], np.ones((3, 3)))[1]
-        assert record.patches + record.left_out == len(record.shifts) == pieces
+        assert record.patches + record.patches_left_out == len(record.shifts) == pieces
         field = field_of_view(_photographs(6, 1, 33)[index : index + 1])
         assert record.share == pytest.approx(float(found.pasted[index].sum() / field.sum()))
     row = found.records[0].as_row()
@@ -149,8 +149,8 @@ def test_patches_beyond_the_most_are_counted() -> None:
     )
     for one, other in zip(few.records, all_.records, strict=True):
         assert one.patches == 1
-        assert one.left_out == other.patches - 1
-    assert any(record.left_out for record in few.records)
+        assert one.patches_left_out == other.patches - 1
+    assert any(record.patches_left_out for record in few.records)
 
 
 def test_a_source_with_a_flat_map_leaves_the_target_and_its_label() -> None:
