@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from retinalab.data.cache import SHARD, Cache
 from retinalab.data.likeness import likeness_hash
@@ -16,7 +18,7 @@ from retinalab.data.shards import write_file
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, SetInfo, make_records
 
-__all__ = ["SHARD", "is_written", "open_made", "read_made", "write_made"]
+__all__ = ["SHARD", "is_written", "open_made", "read_made", "write_made", "write_strips"]
 
 _EVERY_LESION = (1 << len(LESIONS)) - 1
 
@@ -87,7 +89,23 @@ def open_made(folder: Path, count: int, name: str, scales: Mapping[str, str]) ->
     return Part("train", records, cache, np.arange(count))
 
 
-def _shards(folder: Path, count: int) -> list[dict]:
+def write_strips(folder: Path, strips: Iterable[tuple[int, Sequence[tuple[str, np.ndarray]]]]) -> None:
+    """Write how some photographs were made: ``pictures/<number>/``, a JPEG for each step and their captions.
+
+    Args:
+        folder: of the stage's photographs.
+        strips: a photograph's number, and caption and ``(S, S, 3)`` uint8 RGB of each step.
+    """
+    for number, pictures in strips:
+        place = folder / "pictures" / f"{number:05d}"
+        place.mkdir(parents=True, exist_ok=True)
+        for k, (_, picture) in enumerate(pictures):
+            Image.fromarray(picture).save(place / f"{k}.jpg", quality=90)
+        captions = [caption for caption, _ in pictures]
+        write_file(place / "captions.json", json.dumps(captions).encode())
+
+
+def _shards(folder: Path, count: int) -> list[dict[str, Any]]:
     found = []
     for shard in range(-(-count // SHARD)):
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from retinalab.config import DataConfig, TestConfig
 from retinalab.data.batch import Batch
 from retinalab.data.dataset import PartDataset
 from retinalab.data.parts import Part, Parts, load_parts
+from retinalab.data.pool import pooled_part
 from retinalab.data.sampler import EpochBatches, EpochSampler
 from retinalab.data.window_table import Windows, window_table
 from retinalab.errors import RetinalabError
@@ -63,6 +64,7 @@ class FundusDataModule(LightningDataModule):
         self.folds = folds
         self._parts: Parts | None = None
         self._windows: list[tuple[Part, bool, Windows]] = []
+        self._alone: int | None = None
 
     @property
     def parts(self) -> Parts:
@@ -75,6 +77,19 @@ class FundusDataModule(LightningDataModule):
     def use(self, parts: Parts) -> None:
         """Take these parts instead, as where a later stage's test part takes photographs out of them."""
         self._parts = self._noted(parts)
+
+    def add(self, made: Sequence[Part], alternate: bool = False) -> None:
+        """Train on photographs that were made, besides one's own.
+
+        Args:
+            made: whole photographs at the working size.
+            alternate: in every other epoch only, beginning with the second; the trainer must then reload the
+                batches in each epoch.
+        """
+        own = self.parts.train
+        if made:
+            self._alone = len(own) if alternate else None
+            self.use(replace(self.parts, train=pooled_part([own, *made])))
 
     def setup(self, stage: str) -> None:
         """Prepare photographs; every process may call it at once."""
@@ -92,15 +107,15 @@ class FundusDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches, from the epoch and batch at which the trainer stands."""
         dataset = self.dataset(self.parts.train, training=True)
-        batches = self._training_order(dataset)
         epoch, done = self._position()
+        batches = self._training_order(dataset, epoch)
         batches.sampler.set_epoch(epoch)
         batches.skip = done % len(batches)
         return self._loader(dataset, batches)
 
-    def training_batches(self) -> int:
-        """Batches of one epoch on this process."""
-        return len(self._training_order(self.dataset(self.parts.train, training=True)))
+    def training_batches(self, epoch: int = 0) -> int:
+        """Batches of an epoch on this process; epochs are alike but for even and odd ones where they alternate."""
+        return len(self._training_order(self.dataset(self.parts.train, training=True), epoch))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Validation photographs, in the order of the records: the test part's where the protocol selects on it."""
@@ -160,10 +175,11 @@ class FundusDataModule(LightningDataModule):
         sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share())
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
 
-    def _training_order(self, dataset: PartDataset) -> EpochBatches:
-        classes = None if self.data.sampler == "shuffle" else self._classes(dataset)
+    def _training_order(self, dataset: PartDataset, epoch: int) -> EpochBatches:
+        rows = len(dataset) if self._alone is None or epoch % 2 else self._alone
+        classes = None if self.data.sampler == "shuffle" else self._classes(dataset)[:rows]
         balance = self.data.balance if self.data.sampler == "decaying" else None
-        sampler = EpochSampler(len(dataset), self.seed, True, classes, *self._share(), balance)
+        sampler = EpochSampler(rows, self.seed, True, classes, *self._share(), balance)
         batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
         if not len(batches):
             raise RetinalabError(

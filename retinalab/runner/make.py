@@ -6,7 +6,6 @@ import logging
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ import torch
 import torch.distributed as distributed
 
 from retinalab.config import Experiment, TrainerConfig
-from retinalab.data.made import SHARD, is_written, open_made, read_made, write_made
+from retinalab.data.made import SHARD, is_written, open_made, read_made, write_made, write_strips
 from retinalab.data.module import FundusDataModule
-from retinalab.data.part import Part, Parts
-from retinalab.data.pool import pooled_part
+from retinalab.data.part import Part
 from retinalab.registry import task_class
 from retinalab.runner.collect import answers
 from retinalab.runner.stage import build_task
@@ -27,9 +25,11 @@ from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 from retinalab.tasks.maker import Maker, Originals
 
-__all__ = ["added", "make_stage", "made_folder"]
+__all__ = ["added", "made_folder", "make_stage"]
 
 _log = logging.getLogger(__name__)
+
+_SHOWN = 16
 
 
 def made_folder(folder: Path, stage: str) -> Path:
@@ -67,40 +67,53 @@ def make_stage(experiment: Experiment, name: str, module: FundusDataModule, fold
     place = made_folder(folder, name)
     rank, world = _share()
     plan = maker.plan(_seen(task, originals, rank, world))
-    for shard in range(rank, -(-len(plan.rows) // SHARD), world):
+    rows = plan.rows.assign(shown=_spread(len(plan.rows)))
+    for shard in range(rank, -(-len(rows) // SHARD), world):
         if is_written(place, shard):
             continue
-        chosen = plan.rows.iloc[shard * SHARD : (shard + 1) * SHARD]
-        size = stage.data.batch_size
+        chosen, size = rows.iloc[shard * SHARD : (shard + 1) * SHARD], stage.data.batch_size
         pieces = [maker.make(task, originals, chosen.iloc[k : k + size]) for k in range(0, len(chosen), size)]
-        rows = pd.concat([piece.rows for piece in pieces], ignore_index=True)
-        write_made(place, shard, np.concatenate([piece.images for piece in pieces]), rows)
+        for piece in pieces:
+            write_strips(place, piece.strips)
+        table = pd.concat([piece.rows for piece in pieces], ignore_index=True)
+        write_made(place, shard, np.concatenate([piece.images for piece in pieces]), table)
     if world > 1:
         distributed.barrier()
     if rank == 0:
-        _close(place, plan.rows, plan.notes, name)
+        _close(place, len(rows), plan.notes, name)
 
 
-def added(experiment: Experiment, name: str, parts: Parts, folder: Path) -> Parts:
-    """A stage's photographs with those that the stages it names in ``adds`` made, below its own training part."""
-    stage = experiment.stages[name]
+def added(experiment: Experiment, name: str, folder: Path) -> list[Part]:
+    """What the stages made that a stage names in ``adds``, without the photographs that show nothing."""
     made: list[Part] = []
-    for maker in stage.adds:
+    for maker in experiment.stages[name].adds:
         place = made_folder(folder, maker)
-        count = len(pd.read_parquet(place / "made.parquet"))
-        if count:
-            made.append(open_made(place, count, maker, experiment.protocol.diseases))
-    return replace(parts, train=pooled_part([parts.train, *made])) if made else parts
+        table = pd.read_parquet(place / "made.parquet")
+        if len(table) and not table["left_out"].all():
+            part = open_made(place, len(table), maker, experiment.protocol.diseases)
+            made.append(part.keep(~table["left_out"].to_numpy(bool)))
+    return made
 
 
-def _close(place: Path, rows: pd.DataFrame, notes: Sequence[str], name: str) -> None:
-    table = read_made(place, len(rows))
+def _close(place: Path, count: int, notes: Sequence[str], name: str) -> None:
+    table = read_made(place, count)
     place.mkdir(parents=True, exist_ok=True)
+    said = list(notes)
+    left_out = int(table["left_out"].sum()) if count else 0
+    if left_out:
+        said.append(f"{left_out} of {count} photographs show nothing that was made and are not trained on.")
+    (place / "notes.txt").write_text("".join(f"{note}\n" for note in said), encoding="utf-8")
     table.to_parquet(place / "made.parquet")
-    (place / "notes.txt").write_text("".join(f"{note}\n" for note in notes), encoding="utf-8")
-    _log.info("%s: %d photographs made", name, len(table))
-    for note in notes:
+    _log.info("%s: %d photographs made", name, count - left_out)
+    for note in said:
         _log.info("%s: %s", name, note)
+
+
+def _spread(count: int) -> np.ndarray:
+    """``(count,)`` bool: those that are shown, evenly through the plan."""
+    shown = np.zeros(count, bool)
+    shown[np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)] = True
+    return shown
 
 
 def _seen(task: Task, originals: Originals, rank: int, world: int) -> pd.DataFrame:

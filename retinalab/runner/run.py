@@ -24,6 +24,7 @@ from retinalab.report.readers import READERS, read_readers
 from retinalab.runner.check import check_tasks, idle
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
+from retinalab.runner.make import added, make_stage
 from retinalab.runner.modules import stage_modules
 from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import fingerprints, provenance, with_leaks
@@ -138,7 +139,11 @@ def _run_child(
             _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
             place.mkdir(exist_ok=True)
             _note_split(module.parts, name, place, folder.path)
-        run_stage(experiment, name, module, place, child.fold, child.seed)
+        if experiment.stages[name].kind == "make_data":
+            make_stage(experiment, name, module, place, child.seed)
+        else:
+            module.add(added(experiment, name, place), experiment.stages[name].alternate)
+            run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)
 

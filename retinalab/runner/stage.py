@@ -47,7 +47,9 @@ def run_stage(
     monitor = (stage.trainer.monitor, stage.trainer.mode) if stage.trainer.monitor else task.chosen_by()
     collector = Collector(module, folder / "tables" / name, -1 if fold is None else fold, seed)
     with quiet():
-        trainer = build_trainer(stage.trainer, experiment, folder, name, monitor, [collector])
+        trainer = build_trainer(
+            stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate
+        )
         interrupt = signal.getsignal(signal.SIGINT)
         try:
             _set_aside(trainer, folder / "history" / name)

@@ -49,6 +49,7 @@ def build_trainer(
     stage: str,
     monitor: tuple[str, str],
     callbacks: list[Callback],
+    alternate: bool = False,
 ) -> Trainer:
     """A Trainer that keeps the best and the last checkpoint and the history of every logged metric.
 
@@ -59,6 +60,7 @@ def build_trainer(
         stage: name of the stage.
         monitor: metric that chooses the checkpoint, and ``max`` or ``min``.
         callbacks: further callbacks.
+        alternate: whether epochs differ in what is trained on, so that each loads its own batches.
 
     Raises:
         RetinalabError: Lightning does not know what the section says, or the machine does not have it.
@@ -117,6 +119,7 @@ def build_trainer(
         "log_every_n_steps": config.log_every_n_steps,
         "deterministic": config.deterministic,
         "num_sanity_val_steps": 0,
+        "reload_dataloaders_every_n_epochs": int(alternate),
         "enable_model_summary": False,
     }
     arguments |= _checked(config.extra)

@@ -252,14 +252,19 @@ class Task(LightningModule):
         trainer: Any = self.trainer
         if trainer.max_steps and trainer.max_steps > 0:
             return int(trainer.max_steps)
-        batches = int(trainer.datamodule.training_batches())
+        epochs, even = int(trainer.max_epochs or 1), self._epoch_steps(0)
+        odd = self._epoch_steps(1) if trainer.reload_dataloaders_every_n_epochs else even
+        return max(1, even * (epochs - epochs // 2) + odd * (epochs // 2))
+
+    def _epoch_steps(self, epoch: int) -> int:
+        trainer: Any = self.trainer
+        batches = int(trainer.datamodule.training_batches(epoch))
         limit = trainer.limit_train_batches
         if isinstance(limit, int):
             batches = min(batches, limit)
         elif limit is not None:
             batches = int(batches * limit)
-        per_epoch = -(-batches // trainer.accumulate_grad_batches)
-        return max(1, int(per_epoch) * int(trainer.max_epochs or 1))
+        return -(-batches // int(trainer.accumulate_grad_batches))
 
     def _step(self, batch: Batch, part: str) -> Outputs:
         given = self.outputs(batch)

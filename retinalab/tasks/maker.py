@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from retinalab.data.batch import Batch
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.tasks.base import Task
+from retinalab.transforms.draw import evaluation_warp
 
-__all__ = ["Made", "Maker", "Originals", "Plan"]
+__all__ = ["Made", "Maker", "Originals", "Plan", "Strip"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,25 @@ class Plan:
     """Which photographs will be made.
 
     Attributes:
-        rows: one for each, in order; its columns are the maker's own. Empty: nothing can be made.
+        rows: one for each, in order; its columns are the maker's own but ``shown``, which the stage adds: whether the
+            report shall show how this one was made. Empty: nothing can be made.
         notes: for the log and the report, such as why nothing can be made.
     """
 
     rows: pd.DataFrame
     notes: tuple[str, ...] = ()
+
+
+class Strip(NamedTuple):
+    """How one photograph was made, in pictures.
+
+    Attributes:
+        number: in the plan.
+        pictures: caption and ``(S, S, 3)`` uint8 RGB of each, from the source to the result.
+    """
+
+    number: int
+    pictures: tuple[tuple[str, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
@@ -39,11 +53,16 @@ class Made:
 
     Attributes:
         images: ``(B, S, S, 3)`` uint8 RGB, at the working size.
-        rows: one for each: a column for each disease, its grade; any other column says how it was made.
+        rows: one for each: a column for each disease, its grade; ``target``, the training photograph that it was made
+            from; ``left_out`` bool, not to be trained on; any other column says how it was made.
+        changed: ``(B, S, S)`` bool, the pixels in which it differs from that photograph.
+        strips: of those that shall be shown.
     """
 
     images: np.ndarray
     rows: pd.DataFrame
+    changed: np.ndarray
+    strips: tuple[Strip, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,13 @@ class Originals:
     def data(self) -> DataConfig:
         """How photographs reach the network."""
         return self.module.data
+
+    @property
+    def extent(self) -> float:
+        """Side of the network's input, in the working image's centre, as a share of its side."""
+        data = self.data
+        warp = evaluation_warp(data.size, data.input_size, data.view)
+        return float(warp[0, 0]) * data.input_size / data.size
 
     def images(self, positions: np.ndarray) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB, at the working size."""

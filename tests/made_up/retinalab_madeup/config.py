@@ -1,4 +1,4 @@
-"""Options of the three tasks."""
+"""Options of the tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from retinalab.config import TaskConfig
 
-__all__ = ["MarksConfig", "PatchesConfig", "SeverityConfig"]
+__all__ = ["MarksConfig", "MirrorConfig", "PatchesConfig", "SeverityConfig"]
 
 
 class _Shared(TaskConfig):
@@ -33,3 +33,10 @@ class PatchesConfig(_Shared):
     """Classes of windows."""
 
     name: Literal["madeup-patches"] = "madeup-patches"
+
+
+class MirrorConfig(TaskConfig):
+    """Photographs turned upside down."""
+
+    name: Literal["madeup-mirror"] = "madeup-mirror"
+    count: int = Field(10, ge=0, description="photographs to make")

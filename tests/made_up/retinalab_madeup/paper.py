@@ -16,6 +16,7 @@ paper = Paper(
     experiments=Path(__file__).parent / "experiments",
     tasks={
         "madeup-marks": "retinalab_madeup.config:MarksConfig",
+        "madeup-mirror": "retinalab_madeup.config:MirrorConfig",
         "madeup-patches": "retinalab_madeup.config:PatchesConfig",
         "madeup-severity": "retinalab_madeup.config:SeverityConfig",
     },
