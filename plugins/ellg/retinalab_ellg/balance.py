@@ -25,7 +25,7 @@ def wanted_grades(counts: Whole, number: int | None, share: float, makeable: npt
     Example:
         >>> can = np.array([False, True, True, True, True])
         >>> wanted_grades(np.array([70, 10, 15, 3, 2]), 20, 0.25, can).tolist()
-        [0, 2, 0, 9, 9]
+        [0, 1, 0, 9, 10]
 
     Shape:
         - ``counts``, ``makeable``: ``(G,)``. Returns: ``(G,)``, int64.
