@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.config import TrainerConfig
-from retinalab.data.cache import Cache, prepare
+from retinalab.data.cache import Cache
+from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.splits import split
 from retinalab.metrics import evaluate

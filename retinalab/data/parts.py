@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from retinalab.config import DataConfig, TestConfig
-from retinalab.data.cache import Cache, prepare
+from retinalab.data.cache import Cache
 from retinalab.data.overlap import settle
 from retinalab.data.part import Part, Parts, identity
 from retinalab.data.pool import pooled_part, pooled_split
+from retinalab.data.prepare import prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split

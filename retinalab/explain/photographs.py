@@ -13,11 +13,11 @@ from lightning.fabric.utilities import move_data_to_device
 
 from retinalab.config import DataConfig
 from retinalab.data.batch import Batch
-from retinalab.data.cache import prepare
 from retinalab.data.fov import field_of_view
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.data.parts import read_records
+from retinalab.data.prepare import prepare
 from retinalab.data.sets import PhotographSet
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol

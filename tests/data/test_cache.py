@@ -15,8 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from retinalab.data import cache as rooms
-from retinalab.data.cache import Cache, default_cache, prepare
+from retinalab.data import cache as reading
+from retinalab.data import prepare as preparing
+from retinalab.data.cache import Cache
+from retinalab.data.home import default_cache
+from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import PhotographSet
 from retinalab.data.sets.fake import fake_mask
@@ -70,7 +73,8 @@ def test_rows_keep_their_places_over_several_shards(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = made(root, tmp_path / "whole").images(np.arange(8))
-    monkeypatch.setattr(rooms, "SHARD", 3)
+    for module in (reading, preparing):
+        monkeypatch.setattr(module, "SHARD", 3)
     pieces = made(root, tmp_path / "pieces", processes=2)
     assert len(list(pieces.folder.glob("*.json"))) == 3
     assert np.array_equal(pieces.images(np.arange(8)), whole)
@@ -117,9 +121,9 @@ def test_a_killed_build_is_completed(root: Path, tmp_path: Path, decodings: list
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from retinalab.data import cache
+from retinalab.data import prepare
 from retinalab.data.sets import open_set
-cache.SHARD = 3
+prepare.SHARD = 3
 written = []
 original = os.replace
 def replace(a, b):
@@ -129,7 +133,7 @@ def replace(a, b):
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
 source = open_set("table", Path({str(root)!r}), {{}})
-cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=1)
+prepare.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=1)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert ran.returncode == -signal.SIGKILL
@@ -137,7 +141,8 @@ cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cac
     assert {p.name for p in folder.glob("*.json")} == {"00000.json"}
     assert (folder / "00001.images").is_file()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms, "SHARD", 3)
+        for module in (reading, preparing):
+            patch.setattr(module, "SHARD", 3)
         cache = made(root, tmp_path / "cache")
         assert cache.folder == folder
         assert len(decodings) == 5  # the shards that were not whole
@@ -260,11 +265,11 @@ def test_a_folder_that_cannot_be_written_is_named(
 def test_two_processes_that_build_at_once_give_one_good_cache(root: Path, tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
-from retinalab.data import cache
+from retinalab.data import prepare
 from retinalab.data.sets import open_set
-cache.SHARD = 2
+prepare.SHARD = 2
 source = open_set("table", Path({str(root)!r}), {{}})
-cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=2)
+prepare.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=2)
 """
     pair = [
         subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(2)
@@ -276,7 +281,8 @@ cache.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cac
         f"images/{i:03d}.jpg" for i in range(8)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rooms, "SHARD", 2)
+        for module in (reading, preparing):
+            patch.setattr(module, "SHARD", 2)
         images = made(root, tmp_path / "cache").images(np.arange(8))
     assert np.array_equal(images, made(root, tmp_path / "alone").images(np.arange(8)))
 

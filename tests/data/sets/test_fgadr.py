@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from retinalab.config import DataConfig
-from retinalab.data.cache import prepare
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import count_found
 from retinalab.data.sets.fake import fake_photograph

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from retinalab.config import DataConfig
-from retinalab.data.cache import prepare
 from retinalab.data.check.masks import masks as look_at_masks
 from retinalab.data.check.photographs import look_at
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.fake import fake_photograph
 from retinalab.data.sets.hei_med import HeiMed
