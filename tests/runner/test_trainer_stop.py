@@ -48,7 +48,10 @@ def test_training_goes_on_until_a_figure_no_longer_improves(
     figures: list[float], validations: int, tmp_path: Path
 ) -> None:
     config = TrainerConfig(
-        max_epochs=len(figures), accelerator="cpu", precision="32-true", early_stopping=EarlyStopping(patience=2)
+        max_epochs=len(figures),
+        accelerator="cpu",
+        precision="32-true",
+        early_stopping=EarlyStopping(patience=2),
     )
     experiment: Any = type("Few", (), {"logger": "csv", "stages": {"one": None}, "folds": 1, "seeds": 1})()
     with quiet():
