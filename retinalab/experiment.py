@@ -155,6 +155,8 @@ def experiment_id(experiment: Experiment) -> str:
             stage["data"].pop("mix")
         if stage["data"]["overlap"] == "refuse":  # changes no result
             stage["data"].pop("overlap")
+        if stage["data"]["windows"] is not None:
+            stage["data"]["windows"].pop("published")
         if stage["data"]["sampler"] != "decaying":
             stage["data"].pop("balance")
         for key, plain in (("stretch", [1.0, 1.0]), ("principal", None)):

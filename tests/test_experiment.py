@@ -149,6 +149,14 @@ def test_a_stage_that_is_null_may_not_be_named(file: str, overrides: list[str], 
         assert line.startswith(words)
 
 
+def test_published_counts_of_windows_name_no_other_computation(file: str) -> None:
+    plain, beside = (
+        load_experiment("baseline", file, [f"first.data.windows={{kind: lesions{more}}}"])
+        for more in ("", ", published: {train: {EX: 6305}}")
+    )
+    assert experiment_id(plain) == experiment_id(beside)
+
+
 def test_several_faults_are_several_lines(file: str) -> None:
     lines = faults(file, "first.task.dropout=2", "first.trainer.max_epoch=3", "seed=x")
     assert len(lines) == 3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retinalab.config.base import Model
 
@@ -43,3 +43,17 @@ class WindowConfig(Model):
         description="share of the training lesions whose annotation is lost; what is lost at one share is lost at "
         "every higher one",
     )
+    published: dict[Literal["train", "val", "test"], dict[str, Annotated[int, Field(ge=0)]]] = Field(
+        default_factory=dict,
+        description="part -> class -> windows that the paper counts there; reported beside ours, part of no result",
+    )
+
+    @model_validator(mode="after")
+    def _of_these_classes(self) -> WindowConfig:
+        for part, counts in self.published.items():
+            for name in counts:
+                if name not in ("none", *self.classes):
+                    raise ValueError(
+                        f"published.{part} counts {name!r}; classes: {', '.join(('none', *self.classes))}"
+                    )
+        return self

@@ -80,7 +80,8 @@ def window_table(
     table = pd.concat(frames, ignore_index=True)[["photograph", "x", "y", "label"]]
     counts = _counts(config, table)
     _check_classes(config, part, counts, marked, training)
-    note = f"windows of part {part.name} ({part.sets}, {len(part)} photographs): {counts}; {sources.words}"
+    note = f"windows of part {part.name} ({part.sets}, {len(part)} photographs): {counts}"
+    note += f"{_published(config, part)}; {sources.words}"
     if hidden := sum(len(found) for found, _ in marked) - sum(map(len, lesions)):
         note += f"; {hidden} lesions outside the kept circle left out"
     if gone := sum(int(places.sum()) for places in lost):
@@ -189,6 +190,13 @@ def _free(
     for lesion in gone:
         lesion.erased(planes[0])
     return free_windows(planes, config, count, seed, row, healthy=bool(sources.healthy[position]))
+
+
+def _published(config: WindowConfig, part: Part) -> str:
+    """What the paper counts in a part of that name, in brackets."""
+    given = [counts for name, counts in config.published.items() if name == part.name and counts]
+    told = ", ".join(f"{number} {name}" for counts in given for name, number in counts.items())
+    return f" (published: {told})" if told else ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from retinalab.config import DataConfig, WindowConfig
 from retinalab.data.cache import Prepared
@@ -91,6 +92,19 @@ def test_windows_without_a_lesion_come_from_photographs_without_retinopathy() ->
         "windows of part train (here, 5 photographs): 2 EX, 2 HE, 2 MA, 15 none; those without a lesion from its 1 "
         "photographs without retinopathy"
     )
+
+
+def test_published_counts_stand_beside_those_of_their_part() -> None:
+    made = part([ALL, CLEAR], records("here", [2, 0]))
+    published = {"train": {"EX": 6305, "MA": 2180}, "test": {"EX": 3474}}
+    plain, beside = (window_table(config(**more), made, 0, True) for more in ({}, {"published": published}))
+    assert beside.table.equals(plain.table)
+    before, after = beside.notes[0].split(" (published: 6305 EX, 2180 MA)")
+    assert before + after == plain.notes[0]
+    assert before.endswith(" none")
+    assert "published" not in window_table(config(published={"test": {"EX": 1}}), made, 0, True).notes[0]
+    with pytest.raises(ValidationError, match=r"published.test counts 'SE'; classes: none, EX, HE, MA"):
+        config(published={"test": {"SE": 1}})
 
 
 def test_a_set_without_such_photographs_gives_free_places_of_its_own() -> None:
