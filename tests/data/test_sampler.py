@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinalab.data.sampler import EpochBatches, EpochSampler
+from retinalab.config import BalanceConfig
+from retinalab.data.sampler import EpochBatches, EpochSampler, decayed_weights
+from retinalab.errors import RetinalabError
 
 
 def rows(sampler: EpochSampler, epoch: int = 0) -> list[int]:
@@ -83,6 +85,68 @@ def test_balanced_draws_leave_unknown_grades_out() -> None:
     assert set(drawn) == {0, 2}
     unlabelled = EpochSampler(5, 0, True, np.full(5, -1))
     assert len(rows(unlabelled, 0)) == 5
+
+
+def test_balanced_weights_of_eyepacs_are_the_published_ones() -> None:
+    counts = np.array([25810, 2443, 5292, 873, 708])
+    first = decayed_weights(counts, BalanceConfig(), 0)
+    published = [
+        1.3609453700116234,
+        14.378223495702006,
+        6.637566137566138,
+        40.235967926689575,
+        49.612994350282484,
+    ]
+    assert first == pytest.approx(np.array(published), rel=1e-12)
+
+
+def test_weights_decay_towards_the_final_ones_by_hand() -> None:
+    """Of 8 rows, 6 and 2: w0 = 4/3, 4. After two epochs a half of a half of it stays: w = w0 / 4 + 3 wf / 4."""
+    balance = BalanceConfig(decay=0.5, final=(1, 2))
+    assert decayed_weights(np.array([6, 2]), balance, 2) == pytest.approx([1 / 3 + 3 / 4, 1 + 3 / 2])
+    later = BalanceConfig(decay=0.5, final=(1, 2), past=2)
+    assert np.array_equal(
+        decayed_weights(np.array([6, 2]), later, 0), decayed_weights(np.array([6, 2]), balance, 2)
+    )
+    assert decayed_weights(np.array([6, 2]), balance, 2000) == pytest.approx([1, 2])
+    assert decayed_weights(np.array([6, 0, 2]), BalanceConfig(), 3)[1] == 0
+
+
+@pytest.mark.parametrize("epoch", [0, 20])
+def test_decaying_draws_have_the_frequencies_of_their_weights(epoch: int) -> None:
+    classes = np.array([0] * 900 + [1] * 90 + [4] * 10)
+    balance = BalanceConfig(decay=0.9)
+    share = 0.9**epoch
+    mass = np.array([n * (share * 1000 / n + (1 - share) * f) for n, f in ((900, 1), (90, 2), (10, 2))])
+    expected = mass / mass.sum()
+    samplers = [EpochSampler(1000, seed, True, classes, balance=balance) for seed in range(10)]
+    drawn = classes[[row for sampler in samplers for row in rows(sampler, epoch)]]
+    shares = np.array([(drawn == c).mean() for c in (0, 1, 4)])
+    assert (np.abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / 10_000)).all()
+
+
+def test_decaying_draws_follow_from_seed_and_epoch_and_leave_unknown_grades_out() -> None:
+    classes = np.array([-1] * 50 + [0] * 40 + [2] * 10)
+    sampler = EpochSampler(100, 3, True, classes, balance=BalanceConfig())
+    third = rows(sampler, 3)
+    assert third == rows(EpochSampler(100, 3, True, classes, balance=BalanceConfig()), 3)
+    assert third != rows(sampler, 4)
+    assert set(classes[third]) == {0, 2}
+    unlabelled = EpochSampler(5, 0, True, np.full(5, -1), balance=BalanceConfig())
+    assert len(rows(unlabelled, 0)) == 5
+    shares = [list(EpochSampler(100, 3, True, classes, rank, 2, BalanceConfig())) for rank in (0, 1)]
+    assert sorted(key for share in shares for key in share) == sorted(
+        EpochSampler(100, 3, True, classes, balance=BalanceConfig())
+    )
+
+
+def test_a_grade_without_a_final_weight_is_refused() -> None:
+    with pytest.raises(
+        RetinalabError, match=r"gives 2 weights; the training photographs have class 3\. Give at least 4"
+    ):
+        decayed_weights(np.array([5, 0, 0, 1]), BalanceConfig(final=(1, 2)), 0)
+    with pytest.raises(RetinalabError, match=r"gives no weight to the training photographs' classes \[0\]"):
+        decayed_weights(np.array([5]), BalanceConfig(decay=0, final=(0, 1)), 1)
 
 
 @pytest.mark.parametrize(("drop", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
