@@ -31,13 +31,15 @@ SALIENCY_FIGURES = (
     "pointing", "pointing_chance", "mass", "mass_chance", "recall_1", "recall_1_chance", "recall_5", "recall_5_chance",
     "recall_10", "recall_10_chance", "border", "border_chance", "outside", "outside_chance", "empty_with_lesions",
     "empty_without_lesions", "deletion", "deletion_random", "deletion_gain", "randomised",
+    "randomised_undefined",
 )  # fmt: skip
 """``pointing`` and ``mass``: means over photographs with lesions, an empty map giving 0. ``recall_*``: of the lesions
 of all photographs together, at that many percent of the field. ``border``: mean over maps that are not empty;
 ``outside``: over those with a value anywhere. ``empty_*``: shares of empty maps among photographs with and without
 lesions.
 ``deletion``: mean area under the curve, ``deletion_gain`` what the random order has above it. ``randomised``: mean rank
-correlation of the map with that of the wholly randomised network, over photographs in which both maps vary."""
+correlation of the map with that of the wholly randomised network, over photographs in which both maps vary;
+``randomised_undefined``: the share of the others."""
 
 _KEYS = ["set", "image", "fold", "seed"]
 
@@ -151,6 +153,7 @@ def _fractions(rows: pd.DataFrame) -> dict[str, tuple[Array, Array]]:
         for name in ("randomised_curve", "randomised_known")
     )
     out["randomised"] = last * known, known
+    out["randomised_undefined"] = 1 - known, every
     return out
 
 
