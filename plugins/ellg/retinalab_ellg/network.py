@@ -50,11 +50,11 @@ def block_plan(net: Net) -> tuple[BlockPlan, ...]:
     if net == "A":
         plain = (3, 1, 1)
         halved = (5, 2, 2)
-        blocks = ((halved, plain), (halved, plain, plain), (plain,) * 3, (plain,) * 3, (plain,) * 2)
-        return tuple(BlockPlan(block, 3) for block in blocks)
+        of_a = ((halved, plain), (halved, plain, plain), (plain,) * 3, (plain,) * 3, (plain,) * 2)
+        return tuple(BlockPlan(block, 3) for block in of_a)
     less, more, halved = (4, 1, 1), (4, 1, 2), (4, 2, 1)
-    blocks = ((halved, more), (halved, more, less), (more, less, more), (more, less, more), (less,))
-    return tuple(BlockPlan(block, 2) for block in blocks)
+    of_b = ((halved, more), (halved, more, less), (more, less, more), (more, less, more), (less,))
+    return tuple(BlockPlan(block, 2) for block in of_b)
 
 
 def blocks_for(side: int) -> int:
@@ -82,6 +82,8 @@ class UntiedConv2d(nn.Conv2d):
         - ``maps``: ``(B, channels_in, side, side)``. Returns: ``(B, channels_out, side_out, side_out)``.
         - ``bias``: ``(channels_out, side_out, side_out)``.
     """
+
+    bias: nn.Parameter
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, stride: int, padding: int, side: int
@@ -137,7 +139,7 @@ class Maxout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute the maxima."""
-        return features.unflatten(1, (-1, 2)).amax(2)
+        return features.reshape(features.shape[0], -1, 2).amax(2)
 
 
 class DetectionNetwork(nn.Module):

@@ -14,5 +14,8 @@ paper = Paper(
     citation="C. Lin, J. Zhu, C. Shen, P. Hu, Q. Wang",
     url="",
     experiments=Path(__file__).parent / "experiments",
-    tasks={"ellg": "retinalab_ellg.config:EllgConfig"},
+    tasks={
+        "ellg": "retinalab_ellg.config:EllgConfig",
+        "ellg-lesions": "retinalab_ellg.generation_config:GenerationConfig",
+    },
 )
