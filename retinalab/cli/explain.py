@@ -223,7 +223,7 @@ def _about(
              f"{int((empty['lesions'] == 0).sum())} of {int((~on).sum())} without")
         )  # fmt: skip
     if notes:
-        about.append(("Left out", "; ".join(note.rstrip(".") for note in notes)))
+        about.append(("Notes", "; ".join(note.rstrip(".") for note in notes)))
     return about
 
 

@@ -164,7 +164,8 @@ def photographs_of(
         _refuse_learned(found, runs, child)
     else:
         official = (found.records.table["part"] == "test").to_numpy(bool)
-        found = found.keep(official if official.any() else ~official)
+        everything = "" if official.any() else f"{data.set} has no official test part: all of it is explained"
+        found = found.keep(official if official.any() else ~official, everything)
         found = _without_learned(found, runs, child)
     if not len(found.records):
         raise RetinalabError(

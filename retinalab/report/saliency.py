@@ -34,7 +34,7 @@ _GROUPS = (
     ("Against the network", (
         ("deletion", "deletion, area"), ("deletion_random", "random order, area"),
         ("deletion_gain", "random above deletion"), ("randomised", "rank correlation, random weights"),
-        ("randomised_undefined", "without one"),
+        ("randomised_undefined", "no rank correlation"),
     )),
 )  # fmt: skip
 _WITH_CHANCE = ("pointing", "mass", "recall_1", "recall_5", "recall_10", "border", "outside")
