@@ -47,15 +47,15 @@ class MixConfig(Model):
         return self
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Spread = Annotated[float, Field(gt=0, le=1)]
+
+
 class NormaliseConfig(Model):
     """Mean and deviation of the colours, by which photographs are standardised."""
 
-    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
-        min_length=3, max_length=3, description="of R, G and B in [0, 1]"
-    )
-    deviation: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
-        min_length=3, max_length=3, description="of R, G and B in [0, 1]"
-    )
+    mean: tuple[_Share, _Share, _Share] = Field(description="of R, G and B in [0, 1]")
+    deviation: tuple[_Spread, _Spread, _Spread] = Field(description="of R, G and B in [0, 1]")
 
 
 _NORMALISED = ("imagenet", "unit", "none")

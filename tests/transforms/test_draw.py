@@ -69,7 +69,7 @@ def test_the_default_components_are_those_of_standardised_pixels() -> None:
     """Orthonormal, and three variances of 1 in all, as of any three standardised channels."""
     colours = PrincipalColours(deviation=0.5)
     components = np.array(colours.components)
-    assert components @ components.T == pytest.approx(np.eye(3), abs=1e-6)
+    assert components @ components.T == pytest.approx(np.eye(3), abs=1e-3)  # as printed by the authors
     covariance = components.T @ np.diag(np.square(colours.lengths)) @ components
     assert np.diag(covariance) == pytest.approx(np.ones(3), abs=0.002)
     assert colours.scale == pytest.approx(EYEPACS_DEVIATION, abs=1e-7)
@@ -77,9 +77,9 @@ def test_the_default_components_are_those_of_standardised_pixels() -> None:
 
 def test_a_number_is_the_deviation_and_nothing_is_drawn_without_it() -> None:
     assert AugmentConfig.model_validate({"principal": 0.25}).principal == PrincipalColours(deviation=0.25)
-    assert np.array_equal(draw_colour(AugmentConfig(), generator(1)), np.eye(3, 4, dtype=np.float32))
     still = AugmentConfig(principal=PrincipalColours(deviation=0.0))
-    assert np.array_equal(draw_colour(still, generator(1)), np.eye(3, 4, dtype=np.float32))
+    assert draw_colour(still, generator(1)) == pytest.approx(np.eye(3, 4), abs=1e-6)
+    assert np.array_equal(draw_colour(AugmentConfig(), generator(1)), draw_colour(still, generator(1)))
     again = AugmentConfig.model_validate(
         AugmentConfig(principal=PrincipalColours(deviation=0.5)).model_dump(mode="json")
     )
