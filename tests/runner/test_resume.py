@@ -65,7 +65,9 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, Breaker], None]:
     def go(experiment: Any, breaker: Breaker) -> None:
         original = stage.build_trainer
         with monkeypatch.context() as patch:
-            patch.setattr(stage, "build_trainer", lambda *words: original(*words[:-1], [*words[-1], breaker]))
+            patch.setattr(
+                stage, "build_trainer", lambda *words: original(*words[:5], [*words[5], breaker], *words[6:])
+            )
             with pytest.raises(BrokenError):
                 run(experiment)
 
