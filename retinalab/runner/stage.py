@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -15,12 +17,15 @@ from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.collect import Collector
+from retinalab.runner.folder import write_json
 from retinalab.runner.history import join_history, set_aside
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 
 __all__ = ["build_task", "run_stage"]
+
+_log = logging.getLogger(__name__)
 
 
 def run_stage(
@@ -32,7 +37,8 @@ def run_stage(
         experiment: the whole experiment.
         name: of the stage.
         module: its photographs.
-        folder: of the run, or of this fold and seed; checkpoints, history and ``tables/<stage>`` go there.
+        folder: of the run, or of this fold and seed; checkpoints, history and ``tables/<stage>`` go there, and
+            ``start-<stage>.json``, the weights that the stage carried over from another and those that began anew.
         fold, seed: noted in the tables.
 
     Raises:
@@ -42,8 +48,9 @@ def run_stage(
     stage = experiment.stages[name]
     task = build_task(experiment, name, seed)
     resume = checkpoint_to_resume(folder, name)
+    begun = None
     if stage.start_from is not None and resume is None:
-        load_weights(task, folder / "checkpoints", stage.start_from)
+        begun = load_weights(task, folder / "checkpoints", stage.start_from)
     monitor = (stage.trainer.monitor, stage.trainer.mode) if stage.trainer.monitor else task.chosen_by()
     collector = Collector(module, folder / "tables" / name, -1 if fold is None else fold, seed)
     with quiet():
@@ -51,6 +58,9 @@ def run_stage(
             stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate
         )
         interrupt = signal.getsignal(signal.SIGINT)
+        if begun is not None and stage.start_from is not None and trainer.is_global_zero:
+            _log.info("%s: of %s, %s", name, stage.start_from.stage, begun)
+            write_json(folder / f"start-{name}.json", {"from": stage.start_from.stage, **asdict(begun)})
         try:
             _set_aside(trainer, folder / "history" / name)
             trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)

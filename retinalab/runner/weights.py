@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,29 @@ from retinalab.config import StartFrom
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Task
 
-__all__ = ["fitting", "load_weights"]
+__all__ = ["Transfer", "fitting", "load_weights", "transfer"]
 
 
-def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
+@dataclass(frozen=True)
+class Transfer:
+    """What a stage carries over from an earlier one, by the names of weights in the network that begins.
+
+    Attributes:
+        carried: they take the earlier stage's values.
+        resized: the earlier stage has them in another shape; they start anew.
+        added: the earlier stage has them not, or its prefix is not mapped; they start anew.
+    """
+
+    carried: tuple[str, ...]
+    resized: tuple[str, ...]
+    added: tuple[str, ...]
+
+    def __str__(self) -> str:
+        anew = f"{len(self.resized)} of another shape and {len(self.added)} further ones start anew"
+        return f"{len(self.carried)} weights are carried over, {anew}"
+
+
+def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> Transfer:
     """Begin with the weights of an earlier stage.
 
     Args:
@@ -30,7 +50,21 @@ def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> None:
     path = checkpoints / start.stage / f"{start.which}.ckpt"
     stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     own = task.state_dict()
+    told = transfer(own, stored, start)
     task.load_state_dict({**own, **fitting(own, stored, start)})
+    return told
+
+
+def transfer(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], start: StartFrom) -> Transfer:
+    """Which weights :func:`fitting` gives, and why the others start anew.
+
+    Args:
+        own, stored, start: as :func:`fitting` takes them.
+    """
+    renamed = _renamed(stored, start.map)
+    carried = tuple(name for name in own if name in renamed and renamed[name].shape == own[name].shape)
+    resized = tuple(name for name in own if name in renamed and renamed[name].shape != own[name].shape)
+    return Transfer(carried, resized, tuple(name for name in own if name not in renamed))
 
 
 def fitting(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], start: StartFrom) -> dict[str, Tensor]:

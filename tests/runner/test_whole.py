@@ -135,7 +135,12 @@ def test_a_stage_began_with_the_mapped_weights_of_an_earlier_one(
     fresh = {name: value.clone() for name, value in task.state_dict().items()}
     start = experiment.stages["severity"].start_from
     assert start is not None
-    load_weights(task, result.folder / "checkpoints", start)
+    begun = load_weights(task, result.folder / "checkpoints", start)
+    written = json.loads((result.folder / "start-severity.json").read_text())
+    assert written["from"] == "marks"
+    assert written["carried"] == list(begun.carried) == [n for n in fresh if n.startswith("network.encoder.")]
+    assert written["added"] == [n for n in fresh if not n.startswith("network.encoder.")]
+    assert written["resized"] == []
     stored = torch.load(result.folder / "checkpoints/marks/best.ckpt", weights_only=True)["state_dict"]
     for name, value in task.state_dict().items():
         expected = stored[name] if name.startswith("network.encoder.") else fresh[name]

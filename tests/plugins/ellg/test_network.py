@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from retinalab_ellg.network import DetectionNetwork, Maxout, RMSPool, UntiedConv2d, block_plan, blocks_for
-from retinalab_ellg.transfer import transfer
 from torch.nn import functional as F
 
+from retinalab.config import StartFrom
 from retinalab.errors import RetinalabError
+from retinalab.runner.weights import transfer
 
 PARAMETERS = {
     ("A", 112): (1_808_481, 1_556_961),
@@ -157,7 +158,8 @@ def test_from_one_side_to_the_next_kernels_are_carried_over(net: str) -> None:
     there, here = (
         {f"network.{k}": v for k, v in built(net, side).state_dict().items()} for side in (112, 224)
     )
-    told = transfer(there, here)
+    start = StartFrom(stage="before", map={"network.blocks.": "network.blocks."}, strict=False)
+    told = transfer(here, there, start)
     shared = tuple(f"network.blocks.stage{number}" for number in (1, 2, 3))
     kernels = [name for name in here if name.endswith("weight") and name.startswith(shared)]
     assert list(told.carried) == kernels
@@ -168,9 +170,10 @@ def test_from_one_side_to_the_next_kernels_are_carried_over(net: str) -> None:
     tied = [
         {f"network.{k}": v for k, v in built(net, side, False).state_dict().items()} for side in (112, 224)
     ]
-    assert transfer(*tied).resized == ()
-    assert len(transfer(*tied).carried) == 16
-    assert "16 weights are carried over" in str(transfer(*tied))
+    same = transfer(tied[1], tied[0], start)
+    assert same.resized == ()
+    assert len(same.carried) == 16
+    assert "16 weights are carried over" in str(same)
 
 
 def test_another_side_is_refused() -> None:
