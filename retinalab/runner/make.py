@@ -19,11 +19,14 @@ from retinalab.data.made import SHARD, is_written, open_made, read_made, write_m
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.registry import task_class
+from retinalab.runner.anatomy import DrawnAnatomy
 from retinalab.runner.collect import answers
+from retinalab.runner.folder import write_json
+from retinalab.runner.review import DRAWN, REVIEW, changed_columns, review
 from retinalab.runner.stage import build_task
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
-from retinalab.tasks.maker import Maker, Originals
+from retinalab.tasks.maker import Made, Maker, Originals
 
 __all__ = ["added", "made_folder", "make_stage"]
 
@@ -41,8 +44,9 @@ def make_stage(experiment: Experiment, name: str, module: FundusDataModule, fold
     """Let a trained network look at its training photographs, and make photographs from what it sees.
 
     Every process makes whole shards, none twice; a shard that is there already is kept, so that an interrupted stage
-    goes on. Computed in single precision. Leaves ``made/<stage>/`` with the photographs and ``made.parquet``, a row
-    for each; nothing but the training part is looked at.
+    goes on. Computed in single precision. Leaves ``made/<stage>/`` with the photographs, ``made.parquet``, a row for
+    each, and ``review.json``; nothing but the training part is looked at, save that the review says how near the
+    nearest test photograph is.
 
     Args:
         experiment: the whole experiment.
@@ -67,20 +71,25 @@ def make_stage(experiment: Experiment, name: str, module: FundusDataModule, fold
     place = made_folder(folder, name)
     rank, world = _share()
     plan = maker.plan(_seen(task, originals, rank, world))
-    rows = plan.rows.assign(shown=_spread(len(plan.rows)))
+    rows = plan.rows.assign(shown=_spread(len(plan.rows), _SHOWN))
+    measured, anatomy = _spread(len(rows), DRAWN), DrawnAnatomy(stage.data, part)
     for shard in range(rank, -(-len(rows) // SHARD), world):
         if is_written(place, shard):
             continue
         chosen, size = rows.iloc[shard * SHARD : (shard + 1) * SHARD], stage.data.batch_size
-        pieces = [maker.make(task, originals, chosen.iloc[k : k + size]) for k in range(0, len(chosen), size)]
-        for piece in pieces:
-            write_strips(place, piece.strips)
-        table = pd.concat([piece.rows for piece in pieces], ignore_index=True)
-        write_made(place, shard, np.concatenate([piece.images for piece in pieces]), table)
+        batches = [chosen.iloc[k : k + size] for k in range(0, len(chosen), size)]
+        pieces = [maker.make(task, originals, batch) for batch in batches]
+        looked = [measured[batch.index] for batch in batches]
+        _write(
+            place, shard, pieces, [changed_columns(*one, anatomy) for one in zip(pieces, looked, strict=True)]
+        )
     if world > 1:
         distributed.barrier()
     if rank == 0:
-        _close(place, len(rows), plan.notes, name)
+        table = _close(place, len(rows), plan.notes, name)
+        write_json(place / REVIEW, review(place, table, module, scales))
+    if world > 1:
+        distributed.barrier()  # the next stage reads what the first process has just written
 
 
 def added(experiment: Experiment, name: str, folder: Path) -> list[Part]:
@@ -95,7 +104,16 @@ def added(experiment: Experiment, name: str, folder: Path) -> list[Part]:
     return made
 
 
-def _close(place: Path, count: int, notes: Sequence[str], name: str) -> None:
+def _write(place: Path, shard: int, pieces: Sequence[Made], changed: Sequence[pd.DataFrame]) -> None:
+    for piece in pieces:
+        write_strips(place, piece.strips)
+    table = pd.concat([piece.rows for piece in pieces], ignore_index=True)
+    columns = pd.concat(changed, ignore_index=True)
+    table[list(columns)] = columns
+    write_made(place, shard, np.concatenate([piece.images for piece in pieces]), table)
+
+
+def _close(place: Path, count: int, notes: Sequence[str], name: str) -> pd.DataFrame:
     table = read_made(place, count)
     place.mkdir(parents=True, exist_ok=True)
     said = list(notes)
@@ -107,13 +125,14 @@ def _close(place: Path, count: int, notes: Sequence[str], name: str) -> None:
     _log.info("%s: %d photographs made", name, count - left_out)
     for note in said:
         _log.info("%s: %s", name, note)
+    return table
 
 
-def _spread(count: int) -> np.ndarray:
-    """``(count,)`` bool: those that are shown, evenly through the plan."""
-    shown = np.zeros(count, bool)
-    shown[np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)] = True
-    return shown
+def _spread(count: int, most: int) -> np.ndarray:
+    """``(count,)`` bool: ``most`` of them, evenly through the plan."""
+    chosen = np.zeros(count, bool)
+    chosen[np.linspace(0, count - 1, min(count, most)).round().astype(int)] = True
+    return chosen
 
 
 def _seen(task: Task, originals: Originals, rank: int, world: int) -> pd.DataFrame:
