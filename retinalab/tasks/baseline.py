@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
@@ -43,6 +45,14 @@ class BaselineTask(Task):
         if self.config.presence_weight > 0:
             outputs[_PRESENCE] = len(LESIONS)
         return LinearHeads(self.config.backbone, outputs, self.config.weights, self.config.dropout)
+
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse photographs of a side that the backbone cannot take.
+
+        Raises:
+            RetinalabError: they are.
+        """
+        self.try_blank(stage.data.input_size)
 
     def cam_layers(self, disease: str) -> CamLayers:
         """The backbone's last features, and the head of the disease."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import nn
 
+from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
@@ -16,6 +18,8 @@ from retinalab.tasks.optim import cosine
 from retinalab.tasks.segmenter import LesionMaps
 
 __all__ = ["SegmentationTask"]
+
+_NO_MASKS = "Task 'baseline-segmentation' needs lesion masks. Set data.masks=true."
 
 
 class SegmentationTask(Task):
@@ -34,6 +38,16 @@ class SegmentationTask(Task):
         config = self.config
         return LesionMaps(config.architecture, config.encoder, config.weights, config.prior, config.options)
 
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse photographs of a side that the network cannot take, or without masks.
+
+        Raises:
+            RetinalabError: either.
+        """
+        if not stage.data.masks:
+            raise RetinalabError(_NO_MASKS)
+        self.try_blank(stage.data.input_size)
+
     def outputs(self, batch: Batch) -> Outputs:
         """Probabilities of lesions per pixel and, by their global maximum, per photograph.
 
@@ -41,7 +55,7 @@ class SegmentationTask(Task):
             RetinalabError: the photographs come without masks.
         """
         if "mask" not in batch:
-            raise RetinalabError("Task 'baseline-segmentation' needs lesion masks. Set data.masks=true.")
+            raise RetinalabError(_NO_MASKS)
         logits = self(batch["image"]).float()
         mask = batch["mask"]
         parts = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Outputs, Task
@@ -61,6 +62,14 @@ class CanetTask(Task):
                     f"the protocol grades {expected}. Give one weight per grade."
                 )
         return build_network(self.config, grades)
+
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse photographs of a side that the backbone cannot take.
+
+        Raises:
+            RetinalabError: they are.
+        """
+        self.try_blank(stage.data.input_size)
 
     def cam_layers(self, disease: str) -> CamLayers:
         """Of joint training, whose features are pooled and weighed; CANet's attention comes after the pooling.

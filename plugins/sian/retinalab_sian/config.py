@@ -169,6 +169,11 @@ class SianConfig(SianOptions):
             )
         return self
 
+    @property
+    def maps_lesions(self) -> bool:
+        """Whether the side branch gives lesion maps, rather than only names."""
+        return self.lesions not in _CLASSIFIERS
+
     def smoke(self) -> SianConfig:
         """The same method on a small backbone without stored weights."""
         return self.model_copy(update={"backbone": "resnet18", "weights": "none"})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
@@ -32,6 +33,11 @@ from retinalab_sian.recipe import RecipeTask
 
 __all__ = ["LNetTask", "SianTask"]
 
+_NO_MASKS = (
+    "Task 'sian' needs lesion masks to train its side branch. Set data.masks=true, task.train_side=false, or "
+    "task.lesion_weight=0."
+)
+
 
 class LNetTask(RecipeTask):
     """Maps the eight lesions, or only names them; a lesion is in the photograph as surely as at its surest pixel.
@@ -50,6 +56,19 @@ class LNetTask(RecipeTask):
         """The network that the configuration names."""
         config: LNetConfig = self.config
         return lesion_network(config.network, config.backbone, config.weights, config.prior)
+
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse what would fail at the first batch.
+
+        Raises:
+            RetinalabError: photographs of a side that cannot be halved five times, maps to be learned without masks, or
+                lesions to be named of windows.
+        """
+        if self.config.segments and not stage.data.masks:
+            raise self._without_masks()
+        if not self.config.segments and stage.data.windows is not None:
+            raise self._of_windows()
+        self.try_blank(stage.data.input_size)
 
     def on_fit_start(self) -> None:
         """Refuse a set that annotates none of the lesions.
@@ -78,10 +97,7 @@ class LNetTask(RecipeTask):
         if isinstance(given, Classified):
             return self._named(given, batch)
         if "mask" not in batch:
-            raise RetinalabError(
-                f"Task 'l-net' needs lesion masks for network={self.config.network}. Set data.masks=true on a set that "
-                "has them, or network=classifier."
-            )
+            raise self._without_masks()
         logits = given.float()
         parts = self._terms(logits, batch["mask"])
         loss = parts["loss_segmentation"]
@@ -127,10 +143,7 @@ class LNetTask(RecipeTask):
 
     def _named(self, given: Classified, batch: Batch) -> Outputs:
         if "label" in batch:
-            raise RetinalabError(
-                f"Task 'l-net' names the lesions of whole photographs with network={self.config.network}, not of "
-                "windows. Leave out data.windows, or use a network that segments, such as l-net-16s."
-            )
+            raise self._of_windows()
         found = given.logits.float().sigmoid()
         parts = {"loss_classification": image_dice(found, batch["present"], self.training)}
         if given.branch is not None:
@@ -138,6 +151,18 @@ class LNetTask(RecipeTask):
             parts["loss_branch"] = image_dice(branch, batch["present"], self.training)
         shown = {} if self.training else attention_map(given.attention)
         return Outputs(torch.stack(list(parts.values())).sum(), present=found, maps=shown, parts=parts)
+
+    def _without_masks(self) -> RetinalabError:
+        return RetinalabError(
+            f"Task 'l-net' needs lesion masks for network={self.config.network}. Set data.masks=true on a set that "
+            "has them, or task.network=classifier."
+        )
+
+    def _of_windows(self) -> RetinalabError:
+        return RetinalabError(
+            f"Task 'l-net' names the lesions of whole photographs with network={self.config.network}, not of "
+            "windows. Leave out data.windows, or use a task.network that segments, such as l-net-16s."
+        )
 
 
 class SianTask(RecipeTask):
@@ -178,6 +203,21 @@ class SianTask(RecipeTask):
             config.shrink,
             config.train_side,
         )
+
+    def check_stage(self, stage: Stage, given: Collection[str]) -> None:
+        """Refuse what would fail at the first batch.
+
+        Raises:
+            RetinalabError: photographs of a side that cannot be halved five times, or a side branch to be trained that
+                is not there or has no masks to learn from.
+        """
+        config: SianConfig = self.config
+        if config.train_side and config.lesion_weight > 0:
+            if config.variant not in ("sian", "concat"):
+                raise self._without_side()
+            if config.maps_lesions and not stage.data.masks:
+                raise RetinalabError(_NO_MASKS)
+        self.try_blank(stage.data.input_size)
 
     def cam_layers(self, disease: str) -> CamLayers:
         """The features that are pooled, and the linear layer of the disease.
@@ -248,18 +288,18 @@ class SianTask(RecipeTask):
         """The dual loss of the side branch; image-level Dice alone where it only names lesions."""
         if given.lesions is None:
             if given.present is None:
-                raise RetinalabError(
-                    f"Task 'sian' has no side branch to train in variant={self.config.variant}. Set train_side=false."
-                )
+                raise self._without_side()
             return image_dice(given.present.float(), batch["present"], self.training)
         if "mask" not in batch:
-            raise RetinalabError(
-                "Task 'sian' needs lesion masks to train its side branch. Set data.masks=true, train_side=false, or "
-                "lesion_weight=0."
-            )
+            raise RetinalabError(_NO_MASKS)
         logits, mask = given.lesions.float(), batch["mask"]
         return dual(
             segmentation_dice(logits, mask, self.training),
             image_dice(*presence(logits, mask), self.training),
             self.config.segmentation_weight,
+        )
+
+    def _without_side(self) -> RetinalabError:
+        return RetinalabError(
+            f"Task 'sian' has no side branch to train in variant={self.config.variant}. Set task.train_side=false."
         )

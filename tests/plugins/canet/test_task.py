@@ -11,6 +11,7 @@ from lightning import Trainer
 from retinalab_canet.config import CanetConfig, Variant
 from retinalab_canet.task import CanetTask
 
+from retinalab.config import DataConfig, Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class, task_config
@@ -76,6 +77,13 @@ def test_it_is_chosen_by_joint_accuracy_or_by_a_single_disease_s() -> None:
 def test_weights_must_fit_the_scale() -> None:
     with pytest.raises(RetinalabError, match="2 weights for 'dr'; the protocol grades dr with 5, dme with 3"):
         task(class_weights={"dr": [1.0, 2.0]})
+
+
+def test_a_side_that_the_backbone_cannot_take_is_told_before_training() -> None:
+    module = task(backbone="vit_tiny_patch16_224").to("meta").eval()
+    module.check_stage(Stage(task=module.config, data=DataConfig(set="table", size=224)), ())
+    with pytest.raises(RetinalabError, match=r"'canet' cannot take photographs of 256x256 pixels \(.*224"):
+        module.check_stage(Stage(task=module.config, data=DataConfig(set="table", size=256)), ())
 
 
 @pytest.mark.parametrize("variant", get_args(Variant))

@@ -117,3 +117,35 @@ def test_weights_that_cannot_be_had(tmp_path: Path, capsys: pytest.CaptureFixtur
     line = refused(words, tmp_path, capsys)
     assert "Weights of 'inception_v3' cannot be had from timm's hub" in line
     assert "weights=none" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["synthetic", "data.size=200"], ["Stage 'l-net': ", "200x200", "multiple of 32, such as 192"]),
+        (["synthetic", "sian.data.size=200"], ["Stage 'sian': ", "200x200", "multiple of 32, such as 192"]),
+        (
+            ["synthetic", "l-net.data.masks=false"],
+            ["Stage 'l-net': ", "needs lesion masks", "data.masks=true"],
+        ),
+        (
+            ["synthetic", "sian.task.train_side=true", "sian.data.masks=false"],
+            ["Stage 'sian': ", "needs lesion masks to train its side branch"],
+        ),
+        (
+            ["synthetic", "sian.task.variant=plain", "sian.task.train_side=true", "sian.start_from=null"],
+            ["Stage 'sian': ", "no side branch to train", "task.train_side=false"],
+        ),
+        (
+            ["synthetic-lesions", "l-net.task.network=classifier", "data.windows={kind: grid, size: 64}"],
+            ["Stage 'l-net': ", "names the lesions of whole photographs", "Leave out data.windows"],
+        ),
+    ],
+)
+def test_what_no_stage_could_begin_with_is_told_before_the_first(
+    words: list[str], said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(words, tmp_path, capsys)
+    for word in said:
+        assert word in line
+    assert not (tmp_path / "cache").exists()
