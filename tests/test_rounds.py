@@ -125,7 +125,7 @@ def test_a_wrong_reference_is_one_line(change: dict[str, Any], said: str) -> Non
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_maker_needs_a_network_and_the_photographs_it_learned_from() -> None:
+def test_a_maker_needs_a_network_and_the_photographs_that_its_own_are_added_to() -> None:
     raw = _raw(1)
     del raw["stages"]["round"]["make"]["start_from"]
     with pytest.raises(RetinalabError, match="needs start_from"):
@@ -134,6 +134,8 @@ def test_a_maker_needs_a_network_and_the_photographs_it_learned_from() -> None:
     raw["stages"]["round"]["make"]["data"] = {"set": "aptos"}
     with pytest.raises(RetinalabError, match="make the two the same"):
         resolve(raw)
+    raw["stages"]["round"]["train"]["data"] = {"set": "aptos"}
+    assert resolve(raw).stages["round-1.make"].data.set == "aptos"  # looked at by a network of another set
 
 
 def test_a_block_at_the_beginning_has_nothing_before_it() -> None:

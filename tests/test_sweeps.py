@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def test_there_are_sweeps() -> None:
     assert REPOSITORY / "experiments/canet/sweep.yaml" in SWEEPS
 
 
+def place(path: str, stages: Collection[str]) -> list[str]:
+    """The keys of an override; a stage within a block of rounds is that of the first round."""
+    first, second, *rest = path.split(".")
+    return [first, second, *rest] if first in stages else [f"{first}-1.{second}", *rest]
+
+
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda path: path.parent.name)
 def test_the_sweep_is_one_that_wandb_takes(sweep: Path) -> None:
     config = read(sweep)
@@ -85,7 +92,11 @@ def test_every_value_of_every_parameter_reaches_the_experiment(sweep: Path) -> N
     for path, parameter in config["parameters"].items():
         for value in extremes(parameter):
             experiment = load_experiment(paper, name, [*fixed, f"{path}={value}"])
-            stage, section, *rest = path.split(".")
+            if path.endswith(".rounds"):
+                block = path.removesuffix("rounds").replace(".", "-")
+                assert len({one.split(".")[0] for one in experiment.stages if one.startswith(block)}) == value
+                continue
+            stage, section, *rest = place(path, experiment.stages)
             found: Any = getattr(experiment.stages[stage], section)
             for key in rest:
                 found = getattr(found, key)
@@ -105,8 +116,10 @@ def test_the_agents_command_line_is_read_as_meant(
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["logger"] == "wandb"
     for path, value in values.items():
+        if path.endswith(".rounds"):
+            continue  # what is shown is written out
         found = shown["stages"]
-        for key in path.split("."):
+        for key in place(path, shown["stages"]):
             found = found[key]
         assert found == pytest.approx(value) if isinstance(value, float) else found == value
 

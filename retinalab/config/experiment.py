@@ -143,26 +143,23 @@ def _check_references(name: str, stage: Stage, earlier: Mapping[str, Stage]) -> 
             raise ValueError(
                 f"stages.{name} makes photographs from whole ones: neither adds nor data.windows"
             )
-        _check_same(
-            name, stage, stage.start_from.stage, earlier[stage.start_from.stage], ("set", "root", "options")
-        )
     for maker in stage.adds:
         if maker not in makers:
             raise ValueError(
                 f"stages.{name}.adds names {maker!r}; earlier stages that make photographs: {makers}"
             )
-        _check_same(name, stage, maker, earlier[maker], ("set", "root", "options", "size"))
+        _check_same(name, stage, maker, earlier[maker])
     if stage.adds and stage.data.windows is not None:
         raise ValueError(f"stages.{name}.adds: made photographs are whole; leave out data.windows")
     if stage.alternate and not stage.adds:
         raise ValueError(f"stages.{name}.alternate needs adds, the photographs of the epochs between")
 
 
-def _check_same(name: str, stage: Stage, other: str, there: Stage, fields: tuple[str, ...]) -> None:
-    for field in (*fields, "mix", "limit"):
+def _check_same(name: str, stage: Stage, maker: str, there: Stage) -> None:
+    for field in ("set", "root", "options", "size", "mix", "limit"):
         ours, theirs = getattr(stage.data, field), getattr(there.data, field)
         if ours != theirs:
             raise ValueError(
-                f"stages.{name}.data.{field} is {ours!r}, stages.{other}.data.{field} {theirs!r}: photographs are "
-                "made from those that the network learned from, and added at their size; make the two the same"
+                f"stages.{name}.data.{field} is {ours!r}, stages.{maker}.data.{field} {theirs!r}: photographs are added "
+                "to those that they were made from, at their size; make the two the same"
             )
