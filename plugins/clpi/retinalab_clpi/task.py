@@ -66,7 +66,7 @@ class ClpiTask(Task):
         )
 
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
-        """Refuse a size without whole units, a backbone of another reduction, and statistics of no patch.
+        """Refuse a size without whole units, a backbone of another reduction, and what would stay as it was drawn.
 
         Raises:
             RetinalabError: any of these.
@@ -78,13 +78,17 @@ class ClpiTask(Task):
                 "(or data.crop) to one; the paper's is 1024."
             )
         config: ClpiConfig = self.config
-        keeps = config.variant == "clpi" and config.statistics == "keep"
-        if keeps and not any(name.startswith(_GENERATOR) for name in given):
-            raise RetinalabError(
-                "statistics=keep would hold the generator's normalisation at its initial values for ever, since the "
-                "stage starts from no generator that has learned. Set statistics=update, or start_from a stage that "
-                "trains one."
-            )
+        if not any(name.startswith(_GENERATOR) for name in given):
+            if config.variant == "attention":
+                raise _fixed("variant=attention", "task.variant=clpi or plain")
+            if config.variant == "clpi" and config.gradient == "none":
+                raise _fixed("gradient=none", "task.gradient=shortcut")
+            if config.variant == "clpi" and config.statistics == "keep":
+                raise RetinalabError(
+                    "statistics=keep would hold the generator's normalisation at its initial values for ever, since "
+                    "the stage starts from no generator that has learned. Set task.statistics=update, or start_from a "
+                    "stage that trains one."
+                )
         self.try_blank(side)
 
     def cam_layers(self, disease: str) -> CamLayers:
@@ -153,16 +157,19 @@ class LesionPatchTask(Task):
         return nn.ModuleDict({"generator": LesionAttentionGenerator(config.widths)})
 
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
-        """Refuse windows of another side than a unit sees, and a classifier that reduces them to nothing.
+        """Refuse windows of another side than a unit sees, and a network that cannot learn from them.
 
         Raises:
-            RetinalabError: either.
+            RetinalabError: another side, a classifier that reduces windows to nothing, or one whose windows are
+                weighted by a generator that has learned nothing.
         """
         side = stage.data.input_size
         if side != FIELD:
             raise RetinalabError(
                 f"Task 'clpi-lesions' needs windows of {FIELD} pixels, got {side}. Set data.windows.size={FIELD}."
             )
+        if self.config.network == "attention" and not any(name.startswith(_GENERATOR) for name in given):
+            raise _fixed("network=attention", "task.network=plain")
         self.try_blank(side)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -194,6 +201,13 @@ def lesion_maps(logits: Tensor) -> dict[str, Tensor]:
     probabilities = logits.detach().float().softmax(1)
     maps = dict(zip(CLASSES[1:], probabilities[:, 1:].unbind(1), strict=True))
     return maps | {"any lesion": 1 - probabilities[:, 0]}
+
+
+def _fixed(option: str, other: str) -> RetinalabError:
+    return RetinalabError(
+        f"{option} keeps the generator as it is, and the stage starts from none that has learned: its maps would be "
+        f"those of random weights. Set start_from to a stage that trains one, or {other}."
+    )
 
 
 def _optimiser(task: Task, config: ClpiOptions, generator_rate: float = 1.0) -> dict[str, Any]:

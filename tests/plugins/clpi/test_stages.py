@@ -28,7 +28,16 @@ BACKBONE = "grading.start_from.map={network.backbone.: network.backbone.}"
                 "network.generator.first.weight 8x3x5x5, here 32",
             ],
         ),
-        (("grading.start_from=null",), ["'grading'", "statistics=keep", "Set statistics=update"]),
+        (("grading.start_from=null",), ["'grading'", "statistics=keep", "Set task.statistics=update"]),
+        (
+            ("grading.start_from=null", "grading.task.statistics=update", "grading.task.gradient=none"),
+            ["'grading'", "gradient=none keeps the generator as it is", "start_from"],
+        ),
+        (
+            ("grading.start_from=null", "grading.task.variant=attention"),
+            ["'grading'", "variant=attention keeps the generator as it is"],
+        ),
+        (("lesions.task.network=attention",), ["'lesions'", "network=attention keeps", "task.network=plain"]),
         (
             ("grading.start_from.map={network.nothing.: network.generator.}",),
             ["'grading'", "do not fit", "start_from.map"],
