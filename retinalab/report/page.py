@@ -16,6 +16,7 @@ from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.froc import froc
 from retinalab.report.gallery import Picture, gallery
+from retinalab.report.made import made_sections
 from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
 from retinalab.report.patches import patch_confusion, patch_grid
@@ -62,6 +63,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
         "stages": learning_curves(run.history),
+        "made": made_sections(run),
         "notes": notes(run),
         "command": plain(provenance.get("command")),
         "versions": dict(provenance.get("versions") or {}),
