@@ -14,7 +14,7 @@ import yaml
 
 import retinalab.runner
 from retinalab.cli import main
-from retinalab.experiment import smoke
+from retinalab.experiment import resolve, smoke
 from retinalab.testing import write_fake_set
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -45,6 +45,18 @@ MESSAGES = [
 ]
 
 
+def test_the_rounds_are_an_experiment() -> None:
+    pytest.importorskip("retinalab_ellg")
+    (text,) = (block for block in blocks("yaml") if block.startswith("stages:"))
+    raw = {"name": "readme", "paper": "ellg", "protocol": {"diseases": {"dr": "icdr5"}}} | yaml.safe_load(
+        text
+    )
+    stages = resolve(raw).stages
+    assert [name for name in stages if stages[name].kind == "make_data"] == [
+        f"round-{k}.generate" for k in (1, 2, 3, 4)
+    ]
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the README supposes it: drawn copies of data sets, a table of predictions, an experiment file."""
@@ -66,7 +78,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     pd.DataFrame(answers).to_csv(folder / "predictions.csv", index=False)
     (folder / "readers.csv").write_text("disease,reader,sensitivity,specificity\ndr,Reader A,0.92,0.95\n")
-    (text,) = blocks("yaml")
+    (text,) = (block for block in blocks("yaml") if block.startswith("# "))
     (folder / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
     for paper in ("canet", "baseline"):
         (folder / "runs" / paper).mkdir(parents=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FACTS = ("command", "commit", "seeds", "folds", "device", "precision", "data", "labels", "seconds")
+LESION = ("f1", "f1_threshold", "ap", "image_f1", "image_auc")
 WANTED = ("kappa", "auc_referable", "auc", "accuracy", "unacceptable")
 
 
@@ -41,7 +42,7 @@ def table(name: str) -> str:
         "|---|---|---|---|---|",
     ]
     for key, metric in metrics.items():
-        if key.endswith(("_majority", "_shortcut", "_colour")):
+        if key.endswith(("_majority", "_shortcut", "_colour", "_threshold")):
             continue
         room, _, last = key.rpartition("/")
         binary = last == "auc" and f"{room}/auc_referable" not in metrics
@@ -64,7 +65,8 @@ def cell(metric: dict[str, Any] | None) -> str:
 
 def _shown(key: str) -> bool:
     last = key.rsplit("/", 1)[-1].removesuffix("_majority").removesuffix("_shortcut").removesuffix("_colour")
-    return last in WANTED or key.startswith(("test/lesion/mean", "test/joint", "test/windows"))
+    of_lesion = "/lesion/" in key and last in LESION
+    return last in WANTED or of_lesion or key.startswith(("test/lesion/mean", "test/joint", "test/windows"))
 
 
 def portable(command: str) -> str:
