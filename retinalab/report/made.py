@@ -126,16 +126,8 @@ def _labels(disease: str, counted: Mapping[str, Any]) -> LabelTable:
 def _figures(found: Mapping[str, Any]) -> list[MadeFigure]:
     changed, likeness, told = found["changed"], found["likeness"], found["told_apart"]
     square = changed["of_the_square"]
-    middle, ends = _quantiles(square, 100, "{:.1f}")
-    figures = [
-        MadeFigure(
-            "Changed pixels, median photograph",
-            f"{middle} % of the square",
-            "",
-            _of(square),
-            ends and f"{ends} %",
-        )
-    ]
+    share = f"{_bracketed(*_quantiles(square, 100, '{:.1f}'))} % of the square"
+    figures = [MadeFigure("Changed pixels, median [least, most]", share, "", _of(square), square["note"])]
     for place, name in (("disc", "the optic disc"), ("vessels", "vessels")):
         on, cover = changed[f"on_{place}"], changed[f"cover_{place}"]
         beside = f"covers {_percent(cover)} of the field" if known(cover["value"]) else ""

@@ -101,7 +101,7 @@ def test_counts_labels_and_figures_are_those_of_the_files(make_run: MakeRun) -> 
     found = [(figure.text, figure.beside, figure.counted, figure.note) for figure in one.figures]
     patients = "9 photographs of 4 patients"
     assert len(figures) == 7
-    assert found[0] == ("3.1 % of the square", "", "9 photographs", "1.0 to 6.0 %")
+    assert found[0] == ("3.1 [1.0, 6.0] % of the square", "", "9 photographs", "")
     assert found[1] == ("25.0 % [12.5, 50.0]", "covers 2.0 % [12.5, 50.0] of the field", patients, "")
     assert found[2] == ("undefined", "", patients, "undefined: why not")
     assert found[3][:3] == ("71 [30, 99]", "training photographs: undefined", "9 made, 32 training")

@@ -1,0 +1,138 @@
+"""What a stage's review says: counts by hand, anatomy where the drawn photographs have it, and a whole run's file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retinalab.config import DataConfig
+from retinalab.data.part import Part
+from retinalab.data.prepare import prepare
+from retinalab.data.sets.synthetic import Synthetic
+from retinalab.runner import run
+from retinalab.runner.anatomy import Anatomy, DrawnAnatomy
+from retinalab.runner.review import changed_columns
+from retinalab.tasks.maker import Made
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Part:
+    """Six drawn photographs at a working size."""
+    source = Synthetic(options={"photographs": 6, "seed": 3})
+    records = source.world.records(Path())
+    cache = prepare(source, records, SIDE, folder=tmp_path_factory.mktemp("cache"), processes=1)
+    return Part("train", records, cache, np.arange(6))
+
+
+def anatomy(part: Part) -> DrawnAnatomy:
+    return DrawnAnatomy(DataConfig(set="synthetic", options={"photographs": 6, "seed": 3}), part)
+
+
+def test_the_anatomy_lies_on_the_working_image(drawn: Part) -> None:
+    found, table = anatomy(drawn), drawn.records.table
+    for row in (0, 3, 5):
+        here = found.of(row)
+        assert here is not None
+        image = drawn.cache.images(np.array([row]))[0].astype(float)
+        seen = image.max(-1) > 12
+        assert (here.field & seen).sum() / (here.field | seen).sum() > 0.94  # a rim of a pixel is 0.03
+        x0, y0, side = drawn.cache.boxes[row]
+        y, x = np.nonzero(here.disc)
+        centre = [
+            (table.at[row, f"disc_{axis}"] - start) * SIDE / side for axis, start in (("x", x0), ("y", y0))
+        ]
+        if min(centre) > 15 and max(centre) < SIDE - 15:  # not cut by the border of the field
+            assert abs(x.mean() - centre[0]) < 2
+            assert abs(y.mean() - centre[1]) < 2
+        near = here.field & ~here.vessels & ~here.disc
+        assert image[here.vessels & ~here.disc][:, 1].mean() < image[near][:, 1].mean()
+
+
+def test_photographs_that_are_not_drawn_have_no_known_anatomy(drawn: Part) -> None:
+    table = drawn.records.table.assign(set="table")
+    part = Part("train", type(drawn.records)(table, {}, {}), drawn.cache, drawn.rows)
+    assert anatomy(part).of(0) is None
+
+
+class Halves(DrawnAnatomy):
+    """The field is all of 4 x 4 pixels, its left half the disc, its upper row a vessel; photograph 9 is not drawn."""
+
+    def __init__(self) -> None:
+        pass
+
+    def of(self, position: int) -> Anatomy | None:
+        if position == 9:
+            return None
+        field, disc, vessels = np.ones((4, 4), bool), np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+        disc[:, :2] = True
+        vessels[0] = True
+        return Anatomy(field, disc, vessels)
+
+
+def test_changed_pixels_are_counted_by_hand() -> None:
+    changed = np.zeros((5, 4, 4), bool)
+    changed[0, 0, :3] = True  # 3 pixels, all on the vessel, 2 on the disc
+    changed[1, 1:3, 1:3] = True  # 4, none on the vessel, 2 on the disc
+    changed[2] = True  # not measured
+    changed[4, 0, 0] = True  # not drawn
+    rows = pd.DataFrame({"target": [0, 1, 2, 3, 9]})
+    made = Made(np.zeros((5, 4, 4, 3), np.uint8), rows, changed)
+    found = changed_columns(made, np.array([True, True, False, True, True]), Halves())
+    assert found["changed"].tolist() == [3, 4, 16, 0, 1]
+    assert found["changed_vessels"].fillna(-1).tolist() == [3, 0, -1, -1, -1]
+    assert found["changed_disc"].fillna(-1).tolist() == [2, 2, -1, -1, -1]
+    assert found["disc_pixels"].fillna(-1).tolist() == [8, 8, -1, -1, -1]
+    assert found["vessels_pixels"].fillna(-1).tolist() == [4, 4, -1, -1, -1]
+    assert found["field_pixels"].fillna(-1).tolist() == [16, 16, -1, -1, -1]
+
+
+def read(place: Path) -> dict[str, Any]:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found: dict[str, Any] = json.loads((place / "review.json").read_text(), parse_constant=refuse)
+    return found
+
+
+def test_a_run_leaves_the_review_beside_its_photographs(make: Callable[..., Any]) -> None:
+    result = run(make("rounds", "round.rounds=1"))
+    place = result.folder / "made" / "round-1.make"
+    found, table = read(place), pd.read_parquet(place / "made.parquet")
+    assert (found["made"], found["left_out"]) == (10, 1)
+    kept = table[~table["left_out"]]
+    for disease, size in (("dr", 5), ("dme", 3)):
+        labels = found["labels"][disease]
+        assert len(labels["before"]) == len(labels["after"]) == len(labels["grades"]) == size + 1
+        assert sum(labels["before"]) == 20
+        added = np.array(labels["after"]) - labels["before"]
+        assert added.tolist() == [*np.bincount(kept[disease], minlength=size), 0]
+    assert found["changed"]["of_the_square"]["quantiles"]["0.5"] == 1.0
+    assert found["changed"]["on_disc"]["value"] is None
+    assert "drawn photographs only" in found["changed"]["on_disc"]["note"]
+    assert found["likeness"]["made"]["n"] == 9
+    assert found["likeness"]["original"]["n"] == 20
+    told = found["told_apart"]
+    assert told["originals"]["n"] == 29
+    assert told["targets"]["n"] == 9 + kept["target"].nunique()
+    assert "Generated photographs" in (result.folder / "report.html").read_text()
+
+
+def test_a_round_that_makes_nothing_has_figures_that_say_so(make: Callable[..., Any]) -> None:
+    result = run(make("rounds", "round.rounds=1", "round.make.task.count=0"))
+    found = read(result.folder / "made" / "round-1.make")
+    assert (found["made"], found["left_out"]) == (0, 0)
+    assert found["labels"]["dr"]["before"] == found["labels"]["dr"]["after"]
+    assert found["likeness"]["made"]["n"] == 0
+    for figure in (found["told_apart"]["originals"], found["changed"]["on_vessels"]):
+        assert figure["value"] is None
+        assert figure["note"] == "undefined: no photograph was made that is trained on"
+    page = (result.folder / "report.html").read_text()
+    assert "Nothing was asked for." in page
