@@ -93,7 +93,7 @@ def _refuse_left_out(raw: Mapping[str, Any], stages: Mapping[str, Any], source: 
     test = raw.get("test")
     evaluated = test.get("stages") if isinstance(test, Mapping) else None
     if isinstance(evaluated, list | tuple):
-        kept = ", ".join(one for one in evaluated if one not in gone) or next(reversed(stages), "")
+        kept = ", ".join(one for one in evaluated if one not in gone) or next(reversed(list(stages)), "")
         named += [("test.stages", one, f"set test.stages=[{kept}]") for one in evaluated]
     faults = [
         f"{source}: {place} names {name!r}, which is left out (stages.{name}=null); {remedy}, or keep the stage"

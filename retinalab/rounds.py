@@ -93,7 +93,7 @@ def _bound(
             faults.append(f"stages.{name}.start_from.stage={BEFORE!r}: no stage is trained before it")
         elif wanted == BEFORE:
             start["stage"] = trained
-        elif wanted in own:
+        elif isinstance(wanted, str) and wanted in own:
             start["stage"] = own[wanted]
     if isinstance(bound.get("adds"), list):
         bound["adds"] = [own.get(one, one) for one in bound["adds"]]

@@ -160,6 +160,6 @@ def _check_same(name: str, stage: Stage, maker: str, there: Stage) -> None:
         ours, theirs = getattr(stage.data, field), getattr(there.data, field)
         if ours != theirs:
             raise ValueError(
-                f"stages.{name}.data.{field} is {ours!r}, stages.{maker}.data.{field} {theirs!r}: photographs are added "
-                "to those that they were made from, at their size; make the two the same"
+                f"stages.{name}.data.{field} is {ours!r}, stages.{maker}.data.{field} {theirs!r}: photographs are "
+                "added to those that they were made from, at their size; make the two the same"
             )

@@ -109,7 +109,7 @@ def _write(place: Path, shard: int, pieces: Sequence[Made], changed: Sequence[pd
         write_strips(place, piece.strips)
     table = pd.concat([piece.rows for piece in pieces], ignore_index=True)
     columns = pd.concat(changed, ignore_index=True)
-    table[list(columns)] = columns
+    table[columns.columns.tolist()] = columns
     write_made(place, shard, np.concatenate([piece.images for piece in pieces]), table)
 
 
