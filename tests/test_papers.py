@@ -26,9 +26,10 @@ SIDE = 64
 
 
 def tasks() -> list[str]:
-    return sorted(
-        {name for found in installed_papers().values() if isinstance(found, Paper) for name in found.tasks}
-    )
+    """Names of all tasks that are trained; makers are none."""
+    papers = (found for found in installed_papers().values() if isinstance(found, Paper))
+    names = sorted({name for found in papers for name in found.tasks})
+    return [name for name in names if issubclass(task_class(name), Task)]
 
 
 def experiments() -> list[Path]:

@@ -45,7 +45,7 @@ def write_made(folder: Path, shard: int, images: np.ndarray, rows: pd.DataFrame)
     described = {
         "size": int(images.shape[1]),
         "likeness": hashes,
-        "rows": json.loads(rows.to_json(orient="records")),
+        "rows": rows.to_dict(orient="records"),
     }
     write_file(place.with_suffix(".json"), json.dumps(described).encode())
 

@@ -66,6 +66,8 @@ class Task(LightningModule):
     """
 
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
+    side: ClassVar[int | None] = None
+    """Side of the input in pixels where the network takes no other."""
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[str] = "min"
 

@@ -137,6 +137,7 @@ class LesionPatchTask(Task):
     """
 
     config_class = LesionPatchConfig
+    side = FIELD
     monitor = "val/windows/accuracy"
     monitor_mode = "max"
 
