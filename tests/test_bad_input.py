@@ -39,7 +39,7 @@ def command(tmp_path: Path, root: Path, *more: str) -> list[str]:
     [
         (["exp", "madup"], ["Unknown paper 'madup'", "Did you mean 'madeup'?", "Install one"]),
         (["exp", "madeup", "wole"], ["Unknown experiment 'wole'", "Did you mean 'whole'?"]),
-        (["exp", "madeup"], ["Unknown experiment 'synthetic'", "apart, one, whole"]),
+        (["exp", "madeup"], ["Unknown experiment 'synthetic'", "apart, one, rounds, whole"]),
         (["exp", "madeup", "one", "train.task.widht=3"], ["widht", "did you mean", "width"]),
         (["exp", "madeup", "one", "train.task.width=0"], ["width='0'", "greater than or equal to 1"]),
         (["exp", "madeup", "one", "two"], ["Unexpected 'two'"]),

@@ -7,11 +7,30 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from retinalab.config import Experiment
+from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
 from retinalab.runner.stage import build_task
 from retinalab.runner.weights import fitting
 
-__all__ = ["ancestors", "check_tasks", "idle"]
+__all__ = ["ancestors", "check_lists", "check_tasks", "idle"]
+
+
+def check_lists(experiment: Experiment) -> None:
+    """Read what every stage's data set lists, without its files: an absent folder is known before weights are fetched.
+
+    Raises:
+        RetinalabError: a folder or a list that is absent or cannot be read.
+    """
+    known: list[tuple[object, ...]] = []
+    for stage in experiment.stages.values():
+        data = stage.data
+        root = data.root or experiment.roots.get(data.set)
+        wanted = (data.set, root, data.options)
+        if wanted not in known:
+            known.append(wanted)
+            source = open_set(data.set, root, data.options, strict=data.strict)
+            if not source.drawn:
+                source.records(check=False)
 
 
 def check_tasks(experiment: Experiment) -> None:

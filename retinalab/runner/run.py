@@ -21,7 +21,7 @@ from retinalab.experiment import as_yaml
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.report.readers import READERS, read_readers
-from retinalab.runner.check import check_tasks, idle
+from retinalab.runner.check import check_lists, check_tasks, idle
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.make import added, make_stage
@@ -78,6 +78,7 @@ def run(experiment: Experiment) -> Result:
         from retinalab.runner.wandb import require_wandb
 
         require_wandb()
+    check_lists(experiment)
     check_tasks(experiment)
     children = _children(experiment)
     modules = stage_modules(experiment, children[0].fold, children[0].seed)

@@ -47,7 +47,9 @@ def without_figures(folder: Path) -> None:
 def windows(folder: Path) -> None:
     text = (folder / "experiment.yaml").read_text()
     assert "windows: null" in text
-    (folder / "experiment.yaml").write_text(text.replace("windows: null", "windows: {size: 16}"))
+    (folder / "experiment.yaml").write_text(
+        text.replace("windows: null", "windows: {size: 16, kind: lesions}")
+    )
 
 
 HARMS: dict[str, tuple[Callable[[Path], object], list[str]]] = {

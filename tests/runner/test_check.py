@@ -21,7 +21,7 @@ Make = Callable[..., Experiment]
 TWO = """
 protocol:
   diseases: {dr: icdr5}
-data: {set: table, size: 64}
+data: {set: synthetic, size: 64}
 stages:
   first:
     task: {name: baseline, backbone: resnet10t}

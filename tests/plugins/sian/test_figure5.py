@@ -22,7 +22,7 @@ from retinalab.records import LESIONS
 from retinalab.runner import run
 
 SIDE = 128
-FEW = ("data.options.photographs=24", f"data.size={SIDE}")
+FEW = ("data.options.photographs=24", "data.background=null", f"data.size={SIDE}")
 TRAINER = "trainer={max_epochs: 1, accelerator: cpu, devices: 1, precision: 32-true}"
 
 
