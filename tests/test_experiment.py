@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
-from retinalab.experiment import as_mapping, as_yaml, experiment_id, load_experiment, resolve, smoke
+from retinalab.experiment import as_mapping, as_yaml, experiment_id, load_experiment, resolve
+from retinalab.smoke import smoke
 
 BASE = """
 protocol:

@@ -12,10 +12,11 @@ import torch
 
 from retinalab.config import Experiment
 from retinalab.data.batch import Batch
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.records import LESIONS
 from retinalab.registry import Paper, installed_papers, task_class, task_config
 from retinalab.runner import run
+from retinalab.smoke import smoke
 from retinalab.tasks import Outputs, Task
 from retinalab.testing import write_fake_set
 

@@ -14,7 +14,8 @@ import yaml
 
 import retinalab.runner
 from retinalab.cli import main
-from retinalab.experiment import resolve, smoke
+from retinalab.experiment import resolve
+from retinalab.smoke import smoke
 from retinalab.testing import write_fake_set
 
 REPOSITORY = Path(__file__).resolve().parent.parent

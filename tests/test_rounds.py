@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from retinalab.errors import RetinalabError
-from retinalab.experiment import as_mapping, experiment_id, resolve, smoke
+from retinalab.experiment import as_mapping, experiment_id, resolve
 from retinalab.overrides import overridden
 from retinalab.rounds import expanded
+from retinalab.smoke import smoke
 
 BASELINE = {"name": "baseline", "backbone": "resnet18"}
 

@@ -12,7 +12,8 @@ __all__ = ["exp"]
 
 def exp(known: argparse.Namespace) -> int:
     """Run an experiment, or print it."""
-    from retinalab.experiment import as_yaml, load_experiment, smoke
+    from retinalab.experiment import as_yaml, load_experiment
+    from retinalab.smoke import smoke
 
     words = [*known.rest_words, *known.rest]
     overrides = [word for word in words if "=" in word]

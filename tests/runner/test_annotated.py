@@ -14,11 +14,12 @@ import torch
 from retinalab.config import Experiment
 from retinalab.data.sets.fake import fake_image
 from retinalab.errors import RetinalabError
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.metrics import read_table
 from retinalab.runner import run
 from retinalab.runner.modules import stage_modules
 from retinalab.runner.stage import build_task
+from retinalab.smoke import smoke
 from retinalab.tasks.lesion_loss import batch_dice, pixel_cross_entropy
 
 SIDE = 64

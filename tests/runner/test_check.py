@@ -11,10 +11,11 @@ import torch
 
 from retinalab.config import Experiment, StartFrom
 from retinalab.errors import RetinalabError
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.runner import run
 from retinalab.runner.check import ancestors, idle
 from retinalab.runner.weights import fitting
+from retinalab.smoke import smoke
 
 Make = Callable[..., Experiment]
 

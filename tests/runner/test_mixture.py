@@ -15,8 +15,9 @@ import yaml
 
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
-from retinalab.experiment import experiment_id, load_experiment, resolve, smoke
+from retinalab.experiment import experiment_id, load_experiment, resolve
 from retinalab.runner import pictures_of, run
+from retinalab.smoke import smoke
 
 Make = Callable[..., Any]
 

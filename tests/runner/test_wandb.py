@@ -17,7 +17,8 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from retinalab.errors import RetinalabError
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
+from retinalab.smoke import smoke
 
 wandb = pytest.importorskip("wandb", reason="wandb is not installed")
 

@@ -12,11 +12,12 @@ from lightning import Trainer
 
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.metrics import read_table
 from retinalab.records import LESIONS
 from retinalab.registry import task_class, task_config
 from retinalab.runner import run
+from retinalab.smoke import smoke
 from retinalab.tasks.config import SegmentationConfig
 from retinalab.tasks.lesion_loss import batch_dice, pixel_cross_entropy
 from retinalab.tasks.segmentation import SegmentationTask

@@ -8,8 +8,9 @@ import sys
 import pytest
 from retinalab_ellg.paper import paper
 
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.registry import task_class, task_config
+from retinalab.smoke import smoke
 
 
 def test_the_descriptor_names_what_is_there() -> None:

@@ -11,8 +11,9 @@ import torch
 
 from retinalab.config import Experiment
 from retinalab.data.batch import Batch
-from retinalab.experiment import load_experiment, smoke
+from retinalab.experiment import load_experiment
 from retinalab.registry import task_class
+from retinalab.smoke import smoke
 
 README = (Path(__file__).parents[3] / "plugins/sian/README.md").read_text(encoding="utf-8")
 SCALES = {"dr": "icdr5"}
