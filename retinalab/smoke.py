@@ -30,7 +30,8 @@ def smoke(experiment: Experiment) -> Experiment:
             side = min(data.windows.size, size)
             if data.windows.kind == "grid" and size < data.size:  # tiles shrink with the photographs
                 side = min(side, max(64, size * side // data.size // 64 * 64))
-            small["windows"] = data.windows.model_copy(update={"size": side})
+            stride = data.windows.stride and min(data.windows.stride, side)
+            small["windows"] = data.windows.model_copy(update={"size": side, "stride": stride})
         if data.set == "synthetic":
             small["options"] = {**data.options, "photographs": 60}
         elif "synthetic" in data.mix.sets:
@@ -38,6 +39,7 @@ def smoke(experiment: Experiment) -> Experiment:
             small["mix"] = data.mix.model_copy(update={"options": {**data.mix.options, "synthetic": options}})
         trainer = {
             "max_epochs": 1,
+            "max_steps": -1,
             "limit_train_batches": 2,
             "check_val_every_n_epoch": 1,
             "val_check_interval": None,

@@ -49,6 +49,14 @@ class WindowConfig(Model):
     )
 
     @model_validator(mode="after")
+    def _without_gaps(self) -> WindowConfig:
+        if self.kind == "grid" and self.stride is not None and self.stride > self.size:
+            raise ValueError(
+                f"stride={self.stride} leaves pixels between windows of size={self.size} out; give at most the size"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _of_these_classes(self) -> WindowConfig:
         for part, counts in self.published.items():
             for name in counts:

@@ -13,13 +13,14 @@ from retinalab.config import DataConfig
 from retinalab.data.batch import Batch
 from retinalab.data.part import Part
 from retinalab.data.sampler import Key
+from retinalab.data.tiles import Tiles
 from retinalab.data.window_table import Windows, window_table
 from retinalab.records import LESIONS
 from retinalab.transforms.apply import apply_image, apply_mask
 from retinalab.transforms.background import average_side
 from retinalab.transforms.draw import IDENTITY_COLOUR, draw_colour, draw_warp, evaluation_warp, generator
 
-__all__ = ["PartDataset"]
+__all__ = ["PartDataset", "unpacked"]
 
 _BITS = np.arange(len(LESIONS), dtype=np.uint8)
 
@@ -45,16 +46,17 @@ class PartDataset(Dataset[Batch]):
     """Whole batches of one part, by keys of :class:`~retinalab.data.sampler.EpochSampler`.
 
     Of a window as much is read as its warp reaches: where it turns or zooms out, it shows more of its photograph and
-    no black corners.
+    no black corners. Where tiles that are evaluated overlap, each pixel is judged in the tile whose centre is nearest.
 
     Args:
         part: photographs.
         data: the data section.
         diseases: whose grades a batch carries.
-        seed: of the run; augmentation follows from (seed, epoch, position).
+        seed: of the run; augmentation follows from (seed, epoch, position, stream).
         training: whether to augment.
         on_device: leave the warp and the colour map to the device; they then travel with the batch.
         windows: of the part; made where the data section asks for them and none are given.
+        stream: of random numbers; 0: those of the seed alone.
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class PartDataset(Dataset[Batch]):
         training: bool,
         on_device: bool,
         windows: Windows | None = None,
+        stream: int = 0,
     ) -> None:
         self.part = part
         self.data = data
         self.seed = seed
+        self.stream = stream
         self.training = training
         self.on_device = on_device
         table = part.records.table
@@ -84,6 +88,8 @@ class PartDataset(Dataset[Batch]):
             self.windows = found.table
             if background is not None:
                 part.cache.prepare_averages(part.rows, background)
+        tiles = None if training else Tiles.of(data)
+        self._judged = None if tiles is None else tiles.nearest()
 
     def __len__(self) -> int:
         return len(self.part) if self.windows is None else len(self.windows)
@@ -94,6 +100,8 @@ class PartDataset(Dataset[Batch]):
         photographs = index if self.windows is None else self.windows["photograph"].to_numpy()[index]
         drawn = self._read(photographs, index, keys)
         batch = self._given(drawn) if self.on_device else self._changed(drawn)
+        if self._judged is not None and "mask" in batch:
+            _leave_out(batch["mask"], self._judged[index % len(self._judged)])
         self._add_background(batch, drawn, self.part.rows[photographs])
         batch["index"] = torch.from_numpy(index)
         batch["grades"] = {d: torch.from_numpy(grades[photographs]) for d, grades in self.grades.items()}
@@ -124,7 +132,7 @@ class PartDataset(Dataset[Batch]):
         batch["warp"], batch["colour"] = torch.from_numpy(drawn.warps), torch.from_numpy(drawn.colours)
         batch["image"] = torch.from_numpy(drawn.images).permute(0, 3, 1, 2)
         if drawn.planes is not None:
-            batch["mask"] = torch.from_numpy(_unpacked(drawn.planes))
+            batch["mask"] = torch.from_numpy(unpacked(drawn.planes))
         return batch
 
     def _changed(self, drawn: _Drawn) -> Batch:
@@ -147,7 +155,7 @@ class PartDataset(Dataset[Batch]):
                     for i, p in enumerate(drawn.planes)
                 ]
             )
-            batch["mask"] = torch.from_numpy(_unpacked(moved))
+            batch["mask"] = torch.from_numpy(unpacked(moved))
         return batch
 
     def _add_background(self, batch: Batch, drawn: _Drawn, rows: np.ndarray) -> None:
@@ -173,7 +181,8 @@ class PartDataset(Dataset[Batch]):
         if not self.training:
             warp = evaluation_warp(size, crop, self.data.view)
             return np.repeat(warp[None], len(keys), 0), np.repeat(IDENTITY_COLOUR[None], len(keys), 0)
-        rngs = [generator(self.seed, epoch, position) for epoch, position, _ in keys]
+        stream = [self.stream] if self.stream else []
+        rngs = [generator(self.seed, epoch, position, *stream) for epoch, position, _ in keys]
         augment, view = self.data.augment, self.data.view
         warps = np.stack([draw_warp(augment, size, crop, view, rng) for rng in rngs])
         return warps, np.stack([draw_colour(augment, rng) for rng in rngs])
@@ -200,6 +209,13 @@ def _pieces(warps: np.ndarray, crop: int, side: int | None = None) -> tuple[np.n
     return np.minimum(low, side - reach), reach
 
 
+def _leave_out(masks: torch.Tensor, boxes: np.ndarray) -> None:
+    """Judge nothing outside a box of each mask: ``(B, 8, H, W)`` in place, ``(B, 4)`` left, top, right, bottom."""
+    for mask, (left, top, right, bottom) in zip(masks, boxes.tolist(), strict=True):
+        mask[:, :top], mask[:, bottom:] = 255, 255
+        mask[..., :left], mask[..., right:] = 255, 255
+
+
 def _moved(warps: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """The same maps into pieces with the given upper left corners."""
     moved = warps.copy()
@@ -207,8 +223,8 @@ def _moved(warps: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return moved.astype(np.float32)
 
 
-def _unpacked(planes: np.ndarray) -> np.ndarray:
-    """``(B, 2, H, W)`` bits -> ``(B, 8, H, W)`` uint8: 0 absent, 1 present, 255 not to be judged."""
+def unpacked(planes: np.ndarray) -> np.ndarray:
+    """Lesion planes, ``(B, 2, H, W)`` bits, as ``(B, 8, H, W)`` uint8: 0 absent, 1 present, 255 not to be judged."""
     present = (planes[:, 0, None] >> _BITS[None, :, None, None]) & 1
     ignored = ((planes[:, 1, None] >> _BITS[None, :, None, None]) & 1).astype(bool)
     present[ignored] = 255

@@ -20,6 +20,7 @@ from retinalab.data.dataset import PartDataset
 from retinalab.data.parts import Part, Parts, load_parts
 from retinalab.data.pool import pooled_part
 from retinalab.data.sampler import EpochBatches, EpochSampler
+from retinalab.data.tiles import Tiles
 from retinalab.data.window_table import Windows, window_table
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
@@ -40,6 +41,7 @@ class FundusDataModule(LightningDataModule):
         roots: data set -> folder.
         test: further sets to test on.
         fold, folds: which fold of how many.
+        stream: of random numbers, which order and augmentation follow from besides the seed; 0: from the seed alone.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class FundusDataModule(LightningDataModule):
         test: TestConfig | None = None,
         fold: int | None = None,
         folds: int = 1,
+        stream: int = 0,
     ) -> None:
         super().__init__()
         self.data = data
@@ -62,9 +65,12 @@ class FundusDataModule(LightningDataModule):
         self.test = test or TestConfig()
         self.fold = fold
         self.folds = folds
+        self.stream = stream
         self._parts: Parts | None = None
         self._windows: list[tuple[Part, bool, Windows]] = []
-        self._alone: int | None = None
+        self._own: int | None = None
+        self._sets: np.ndarray | None = None
+        self._alternate = self._equal = False
 
     @property
     def parts(self) -> Parts:
@@ -78,17 +84,20 @@ class FundusDataModule(LightningDataModule):
         """Take these parts instead, as where a later stage's test part takes photographs out of them."""
         self._parts = self._noted(parts)
 
-    def add(self, made: Sequence[Part], alternate: bool = False) -> None:
+    def add(self, made: Sequence[Part], alternate: bool = False, equal: bool = False) -> None:
         """Train on photographs that were made, besides one's own.
 
         Args:
-            made: whole photographs at the working size.
+            made: whole photographs at the working size, with ``target_set``, the set that each counts as one of.
             alternate: in every other epoch only, beginning with the second; the trainer must then reload the
                 batches in each epoch.
+            equal: epochs with them are as long as without, each with another choice of all.
         """
         own = self.parts.train
         if made:
-            self._alone = len(own) if alternate else None
+            self._own, self._alternate, self._equal = len(own), alternate, equal
+            names = [own.records.table["set"], *(part.records.table["target_set"] for part in made)]
+            self._sets = np.concatenate([one.to_numpy(str) for one in names])
             self.use(replace(self.parts, train=pooled_part([own, *made])))
 
     def setup(self, stage: str) -> None:
@@ -102,7 +111,8 @@ class FundusDataModule(LightningDataModule):
     def dataset(self, part: Part, training: bool = False) -> PartDataset:
         """The batches of one part."""
         windows = None if self.data.windows is None else self._windows_of(part, training)
-        return PartDataset(part, self.data, self.diseases, self.seed, training, self._on_gpu(), windows)
+        stream = self.stream if training else 0
+        return PartDataset(part, self.data, self.diseases, self.seed, training, self._on_gpu(), windows, stream)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches, from the epoch and batch at which the trainer stands."""
@@ -172,14 +182,20 @@ class FundusDataModule(LightningDataModule):
 
     def _evaluation(self, part: Part) -> DataLoader[Batch]:
         dataset = self.dataset(part)
-        sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share())
+        tiles = Tiles.of(self.data)  # those of one photograph are joined, so one process takes them
+        together = 1 if tiles is None else len(tiles)
+        sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share(), together=together)
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
 
     def _training_order(self, dataset: PartDataset, epoch: int) -> EpochBatches:
-        rows = len(dataset) if self._alone is None or epoch % 2 else self._alone
+        own = len(dataset) if self._own is None else self._own
+        rows = own if self._alternate and epoch % 2 == 0 else len(dataset)
         classes = None if self.data.sampler == "shuffle" else self._classes(dataset)[:rows]
         balance = self.data.balance if self.data.sampler == "decaying" else None
-        sampler = EpochSampler(rows, self.seed, True, classes, *self._share(), balance)
+        length = own if self._equal else rows
+        sampler = EpochSampler(
+            rows, self.seed, True, classes, *self._share(), balance, stream=self.stream, length=length
+        )
         batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
         if not len(batches):
             raise RetinalabError(
@@ -200,7 +216,8 @@ class FundusDataModule(LightningDataModule):
 
     def _classes(self, dataset: PartDataset) -> np.ndarray:
         if self.data.sampler == "sets":
-            sets = pd.factorize(dataset.part.records.table["set"])[0]
+            named = dataset.part.records.table["set"].to_numpy(str) if self._sets is None else self._sets
+            sets = pd.factorize(named)[0]
             return sets if dataset.windows is None else sets[dataset.windows["photograph"].to_numpy()]
         if dataset.windows is not None and (dataset.windows["label"] >= 0).all():
             return dataset.windows["label"].to_numpy()

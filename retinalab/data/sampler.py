@@ -1,4 +1,4 @@
-"""Stateless sampling: the order follows from (seed, epoch), the same with any number of workers or restarts."""
+"""Stateless sampling: the order follows from (seed, epoch, stream), whatever the number of workers or restarts."""
 
 from __future__ import annotations
 
@@ -71,6 +71,9 @@ class EpochSampler(Sampler[Key]):
         balance: how equally often turns into other weights over the epochs. None: always equally often.
         rank, world: this process' share. In training every process gets equally many (a remainder is left out of this
             epoch, another each epoch); without shuffling each row belongs to exactly one process and none is repeated.
+        together: so many rows, one after another, stay on one process; without shuffling only.
+        stream: of random numbers; another has other orders. 0: those of the seed alone.
+        length: of a shuffled epoch; where it is shorter than the rows, each epoch holds others of them. None: the rows.
     """
 
     def __init__(
@@ -82,6 +85,9 @@ class EpochSampler(Sampler[Key]):
         rank: int = 0,
         world: int = 1,
         balance: BalanceConfig | None = None,
+        together: int = 1,
+        stream: int = 0,
+        length: int | None = None,
     ) -> None:
         self.rows = rows
         self.seed = seed
@@ -90,6 +96,9 @@ class EpochSampler(Sampler[Key]):
         self.balance = balance
         self.rank = rank
         self.world = world
+        self.together = together
+        self.stream = stream
+        self.length = rows if length is None else length
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -98,22 +107,25 @@ class EpochSampler(Sampler[Key]):
 
     def __len__(self) -> int:
         if self.shuffle:
-            return self.rows // self.world
-        return len(range(self.rank, self.rows, self.world))
+            return self.length // self.world
+        return len(self._own())
 
     def __iter__(self) -> Iterator[Key]:
         order = self._order()
-        positions = range(self.rank, len(order), self.world)
-        for position in list(positions)[: len(self)]:
+        for position in self._own()[: len(self)]:
             yield self.epoch, position, int(order[position])
+
+    def _own(self) -> list[int]:
+        together = 1 if self.shuffle else self.together
+        return [k for k in range(self.rows) if k // together % self.world == self.rank]
 
     def _order(self) -> np.ndarray:
         if not self.shuffle:
             return np.arange(self.rows)
-        rng = generator(self.seed, self.epoch, _ORDER)
+        rng = generator(self.seed, self.epoch, _ORDER, *([self.stream] if self.stream else []))
         if self.classes is None:
-            return rng.permutation(self.rows)
-        return rng.choice(self.rows, self.rows, p=self._probabilities(self.classes))
+            return rng.permutation(self.rows)[: self.length]
+        return rng.choice(self.rows, self.length, p=self._probabilities(self.classes))
 
     def _probabilities(self, classes: np.ndarray) -> np.ndarray:
         known = classes >= 0 if (classes >= 0).any() else np.ones(self.rows, bool)

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from retinalab.config import TaskConfig, TrainerConfig
 from retinalab.data.batch import Batch
+from retinalab.data.tiles import JoinedMaps
 from retinalab.errors import RetinalabError
 from retinalab.explain.cam import check_cam, class_activation_map
 from retinalab.predict.finished import FinishedRun, Member
 from retinalab.predict.prepare import Batches
-from retinalab.records import LESIONS
 from retinalab.registry import task_class
 from retinalab.runner.trainer import resolved_precision
 from retinalab.tasks.base import Outputs, Task
@@ -82,8 +82,8 @@ class Network:
         self.precision = _precision(run.precision.get(member.stage, "32-true"), self.device)
         task = load_task(member.checkpoint, run.experiment.stages[member.stage].task.name).to(self.device)
         self.task = task.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else task
-        self._corners = batches.corners
-        self.tiled = self._corners is not None
+        self._tiles = batches.tiles
+        self.tiled = self._tiles is not None
         self._probe = _some(batches.make(_noise(self.data.size)), slice(0, 2))
         self._tried = self._outputs(self._probe)
         self.maps_lesions = self._tried.lesions is not None
@@ -142,23 +142,15 @@ class Network:
 
     def _joined(self, batch: Batch) -> Tensor:
         """``(B, 8, S, S)`` float32: the lesion maps of a batch's tiles, put together."""
-        assert self._corners is not None
-        assert self.data.windows is not None
-        index, tiles, side = batch["index"].tolist(), len(self._corners), self.data.windows.size
-        shape = (len(index) // tiles, len(LESIONS), self.data.size, self.data.size)
-        total = torch.zeros(shape, device=self.device)
-        times = torch.zeros(shape[2:], device=self.device)
-        for start in range(0, len(index), self.data.batch_size):
-            chunk = slice(start, start + self.data.batch_size)
+        assert self._tiles is not None
+        joined, whole = JoinedMaps(self._tiles), {}
+        index, size = batch["index"].tolist(), self.data.batch_size
+        for start in range(0, len(index), size):
+            chunk = slice(start, start + size)
             maps = self._outputs(_some(batch, chunk)).lesions
             assert maps is not None
-            for number, one in zip(index[chunk], maps.float(), strict=True):
-                photograph, tile = divmod(number, tiles)
-                x, y = self._corners[tile].tolist()
-                total[photograph, :, y : y + side, x : x + side] += one
-        for x, y in self._corners.tolist():
-            times[y : y + side, x : x + side] += 1
-        return total / times
+            whole.update(joined.add(index[chunk], maps))
+        return torch.stack([whole[photograph] for photograph in sorted(whole)])
 
     def _images(self, batch: Batch) -> Tensor:
         images = batch["image"]

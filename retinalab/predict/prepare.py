@@ -16,7 +16,8 @@ from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
 from retinalab.data.part import Part
-from retinalab.data.windows import cut_at, grid_windows
+from retinalab.data.tiles import Tiles
+from retinalab.data.windows import cut_at
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
@@ -105,8 +106,7 @@ class Batches:
         device: that the network is on.
 
     Attributes:
-        corners: ``(T, 2)`` int64, x and y of the upper left corner of each tile in the working image; None where the
-            stage takes whole photographs.
+        tiles: of each photograph; None where the stage takes it whole.
     """
 
     def __init__(self, stage: Stage, protocol: Protocol, device: torch.device) -> None:
@@ -115,11 +115,7 @@ class Batches:
         self._module = FundusDataModule(stage.data, protocol, stage.diseases)
         self._diseases = self._module.diseases
         self._records: dict[int, Records] = {}
-        self.corners: np.ndarray | None = None
-        if self.data.windows is not None:
-            side = self.data.windows.size
-            tiles = grid_windows(1, self.data.size, side, self.data.windows.stride or side)
-            self.corners = tiles[["x", "y"]].to_numpy(np.int64) - side // 2
+        self.tiles = Tiles.of(self.data)
 
     def make(self, pixels: np.ndarray) -> Batch:
         """The batch of some working images; nothing is known of their grades and lesions.

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from retinalab.data.batch import Batch
+from retinalab.data.dataset import unpacked
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import identity
+from retinalab.data.tiles import JoinedMaps, Tiles
 from retinalab.metrics.lesions import LesionCounts, lesion_counts
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
@@ -25,7 +28,8 @@ __all__ = ["Collector", "answers"]
 class Collector(Callback):
     """Collects every evaluated photograph once, across batches and processes.
 
-    The first process writes the tables, since a process that Lightning forked takes its memory with it.
+    The lesion maps of tiles are joined, photograph by photograph, before anything is counted. The first process writes
+    the tables, since a process that Lightning forked takes its memory with it.
 
     Args:
         module: the photographs.
@@ -43,6 +47,7 @@ class Collector(Callback):
         self.seed = seed
         self.threshold = threshold
         self._kept: list[dict[str, Any]] = []
+        self._joined: dict[int, JoinedMaps] = {}
 
     def on_test_batch_end(
         self,
@@ -58,7 +63,7 @@ class Collector(Callback):
         kept = _rows(pl_module, outputs, batch)
         kept["part"] = dataloader_idx
         if outputs.lesions is not None and "mask" in batch:
-            kept["counts"] = _lesion_counts(outputs.lesions, batch["mask"], self.threshold)
+            kept |= self._counted(outputs.lesions, batch, dataloader_idx)
         if outputs.maps and self.module.data.windows is None:
             kept["maps"] = reduced(outputs.maps)
         self._kept.append(kept)
@@ -85,6 +90,20 @@ class Collector(Callback):
             if kind in tables:
                 write_table(pd.concat(tables[kind], ignore_index=True), self.folder / f"{kind}.parquet", kind)
 
+    def _counted(self, maps: Tensor, batch: Batch, number: int) -> dict[str, Any]:
+        """``counts`` of the photographs of a batch, or of those that its tiles complete, and which they are."""
+        tiles = Tiles.of(self.module.data)
+        if tiles is None:
+            return {"counts": _lesion_counts(maps, batch["mask"], self.threshold)}
+        joined = self._joined.setdefault(number, JoinedMaps(tiles))
+        part = self.module.evaluation_parts()[number]
+        photographs, counts = [], []
+        for photograph, whole in joined.add(batch["index"].tolist(), maps):
+            mask = torch.from_numpy(unpacked(part.cache.planes(part.rows[[photograph]])))
+            photographs.append(photograph)
+            counts += _lesion_counts(whole[None], mask, self.threshold)
+        return {"counts": counts, "counted": np.array(photographs, np.int64)} if counts else {}
+
     def _frames(self, entry: dict[str, Any], base: pd.DataFrame, dataset: Any) -> dict[str, pd.DataFrame]:
         index = entry["index"]
         photographs = index if dataset.windows is None else dataset.windows["photograph"].to_numpy()[index]
@@ -97,7 +116,8 @@ class Collector(Callback):
             lesions = _lesion_references(dataset, photographs) if entry["lesions"] else {}
             frames["predictions"] = named.assign(**references, **entry["columns"], **lesions)
         if "counts" in entry:
-            frames["lesions"] = _lesion_frame(named, entry["counts"])
+            counted = base.iloc[entry["counted"]].reset_index(drop=True) if "counted" in entry else named
+            frames["lesions"] = _lesion_frame(counted, entry["counts"])
         if "maps" in entry:
             frames["maps"] = map_frame(named, entry["maps"], extent_of(dataset.data))
         return frames
@@ -157,9 +177,7 @@ def _window_frame(
     )
 
 
-def _lesion_counts(
-    maps: torch.Tensor, mask: torch.Tensor, threshold: float
-) -> list[list[LesionCounts | None]]:
+def _lesion_counts(maps: Tensor, mask: Tensor, threshold: float) -> list[list[LesionCounts | None]]:
     """Photograph × lesion: counts, histograms of scores, components hit or missed; None where nothing was annotated."""
     scores, truth = maps.float().cpu().numpy(), mask.cpu().numpy()
     return [

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage
 
 from retinalab.cli import main
+from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment
 from retinalab.metrics import read_table
@@ -80,19 +82,38 @@ def test_a_photograph_is_mapped_by_the_mean_of_its_tiles(overlapping: FinishedRu
     assert one.lesions["EX"] == pytest.approx(wanted[LESIONS.index("EX")].max(), abs=1e-5)
 
 
-def test_pixels_found_are_those_that_the_evaluation_counted(
-    fake_sets: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("processes", [(), ("train.trainer.devices=2", "train.trainer.strategy=ddp_fork")])
+def test_the_evaluation_counts_every_pixel_and_lesion_of_a_photograph_once(
+    processes: tuple[str, ...], fake_sets: Path, tmp_path: Path
 ) -> None:
+    """Tiles overlap unevenly; against the predicted map, the masks and SciPy's components."""
     root = fake_sets / "idrid"
-    finished = tiled(tmp_path_factory.mktemp("apart"), root, TILE, *LESION_MAPS, "data.size=128")
-    counts = read_table(finished.path / "lesions.parquet", "lesions")
-    counts = counts.assign(found=counts["tp"] + counts["fp"]).groupby(["image", "lesion"])["found"].sum()
-    names = list(dict.fromkeys(image for image, _ in counts.index))
-    for name, maps in zip(names, told(finished, root, names), strict=True):
-        for lesion, values in maps.items():
-            near = int((np.abs(values - 0.5) < 1e-5).sum())  # may fall on either side
-            assert int((values >= 0.5).sum()) == pytest.approx(int(counts[name, lesion]), abs=near)
-    assert counts.max() > 0
+    finished = tiled(tmp_path, root, 48, *LESION_MAPS, "data.size=128", *processes)
+    counts = read_table(finished.path / "lesions.parquet", "lesions").set_index(["image", "lesion"])
+    assert not counts.index.duplicated().any()
+    module = FundusDataModule(
+        finished.experiment.stages["train"].data.model_copy(update={"windows": None}),
+        finished.experiment.protocol,
+        fold=0,
+        folds=2,
+    )
+    seen, around = 0, np.ones((3, 3))
+    for part in module.evaluation_parts():
+        names = part.records.table["image"].tolist()
+        planes = part.cache.planes(part.rows)
+        for name, maps, (marked, _) in zip(names, told(finished, root, names), planes, strict=True):
+            for lesion, score in maps.items():
+                row, truth = counts.loc[(name, lesion)], ((marked >> LESIONS.index(lesion)) & 1).astype(bool)
+                found = score >= 0.5
+                near = int((np.abs(score - 0.5) < 1e-5).sum())  # may fall on either side
+                assert row["tp"] == pytest.approx(np.sum(found & truth), abs=near)
+                assert row["fp"] == pytest.approx(np.sum(found & ~truth), abs=near)
+                assert row["tp"] + row["fn"] == row["hist_in"].sum() == truth.sum()
+                assert row["hist_in"].sum() + row["hist_out"].sum() == 128 * 128
+                assert row["hits"] + row["misses"] == ndimage.label(truth, around)[1]
+                seen += int(truth.sum())
+    assert len(counts) == 4 * sum(len(part) for part in module.evaluation_parts())
+    assert seen > 0
 
 
 def test_masks_of_a_run_on_tiles(overlapping: FinishedRun, fake_sets: Path, tmp_path: Path) -> None:
