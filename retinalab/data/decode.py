@@ -94,7 +94,7 @@ def read_mask(
         path: TIFF, PNG or any format of :func:`decode`.
         size: height and width of the photograph that the mask belongs to.
         above: for anti-aliased or JPEG-compressed masks, the value up to which a pixel counts as absent.
-        binary: refuse a mask with more than two values.
+        binary: refuse a mask with more than two values, or with two of which none is 0.
 
     Shape:
         - Returns: ``(H, W)``, bool.
@@ -107,20 +107,42 @@ def read_mask(
     pixels = _pixels(path, _read(path), None, photograph=False)
     grey = pixels if pixels.ndim == 2 else _brightest(pixels)
     if size is not None and grey.shape != tuple(size):
-        raise RetinalabError(
-            f"{path}: the mask is {grey.shape[1]}x{grey.shape[0]} pixels "
-            f"but its photograph {size[1]}x{size[0]} "
-            "(width x height). Give the mask that was drawn on this photograph."
-        )
+        raise _of_another_size(path, (grey.shape[0], grey.shape[1]), (size[0], size[1]))
     if binary:
-        values = np.unique(grey)
-        if len(values) > 2:
-            raise RetinalabError(
-                f"{path}: a binary mask was expected but it has {len(values)} values "
-                f"({values[0]} to {values[-1]}). "
-                "Give the value that separates absent from present, or export the mask without anti-aliasing."
-            )
+        _check_binary(path, grey)
     return np.asarray(grey > above)
+
+
+def _of_another_size(path: Path, mask: tuple[int, int], photograph: tuple[int, int]) -> RetinalabError:
+    (height, width), (wanted_height, wanted_width) = mask, photograph
+    remedy = "Give the mask that was drawn on this photograph."
+    if mask == photograph[::-1]:
+        remedy = "Turn it by 90 degrees as the photograph is turned, or give the mask that was drawn on it."
+    elif abs(height * wanted_width / (width * wanted_height) - 1) < 0.01:
+        remedy = (
+            f"Give the mask at the photograph's size, or resize it to {wanted_width}x{wanted_height} by the nearest "
+            "pixel."
+        )
+    return RetinalabError(
+        f"{path}: the mask is {width}x{height} pixels but its photograph {wanted_width}x{wanted_height} "
+        f"(width x height). {remedy}"
+    )
+
+
+def _check_binary(path: Path, grey: np.ndarray) -> None:
+    values = np.unique(grey)
+    if len(values) > 2:
+        more = f" … {values[-1]}" if len(values) > 4 else ""
+        raise RetinalabError(
+            f"{path}: a binary mask was expected but it has {len(values)} values "
+            f"({', '.join(map(str, values[:4]))}{more}), as after smoothing, resizing or JPEG compression. Give the "
+            "original, or save it as PNG with 0 for absent and 255 for present."
+        )
+    if len(values) == 2 and values[0]:
+        raise RetinalabError(
+            f"{path}: a binary mask was expected whose absent pixels are 0, but it has the values {values[0]} and "
+            f"{values[1]}. Save it as PNG with 0 for absent and 255 for present."
+        )
 
 
 def _brightest(pixels: np.ndarray) -> np.ndarray:

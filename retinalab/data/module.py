@@ -112,7 +112,9 @@ class FundusDataModule(LightningDataModule):
         """The batches of one part."""
         windows = None if self.data.windows is None else self._windows_of(part, training)
         stream = self.stream if training else 0
-        return PartDataset(part, self.data, self.diseases, self.seed, training, self._on_gpu(), windows, stream)
+        return PartDataset(
+            part, self.data, self.diseases, self.seed, training, self._on_gpu(), windows, stream
+        )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Augmented training batches, from the epoch and batch at which the trainer stands."""
@@ -132,8 +134,11 @@ class FundusDataModule(LightningDataModule):
         return self._evaluation(self.parts.val)
 
     def test_dataloader(self) -> list[DataLoader[Batch]]:
-        """One loader for each of :meth:`evaluation_parts`."""
-        return [self._evaluation(part) for part in self.evaluation_parts()]
+        """One loader for each of :meth:`evaluation_parts`; all tiles of a photograph go to one process."""
+        tiles = Tiles.of(self.data)
+        together = 1 if tiles is None else len(tiles)
+        self.allow_zero_length_dataloader_with_multiple_devices = together > 1  # where photographs are fewer
+        return [self._evaluation(part, together) for part in self.evaluation_parts()]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Warp and colour where they were left to the device, even out the background, then normalise.
@@ -180,10 +185,8 @@ class FundusDataModule(LightningDataModule):
         self._windows.append((part, training, found))
         return found
 
-    def _evaluation(self, part: Part) -> DataLoader[Batch]:
+    def _evaluation(self, part: Part, together: int = 1) -> DataLoader[Batch]:
         dataset = self.dataset(part)
-        tiles = Tiles.of(self.data)  # those of one photograph are joined, so one process takes them
-        together = 1 if tiles is None else len(tiles)
         sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share(), together=together)
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
 

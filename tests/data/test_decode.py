@@ -293,6 +293,13 @@ def test_mask_of_another_size_names_both(tmp_path: Path) -> None:
     assert read_mask(path, (40, 50)).shape == (40, 50)
     with pytest.raises(RetinalabError, match=r"mask\.png: the mask is 50x40 pixels but its photograph 60x40"):
         read_mask(path, (40, 60))
+    for size, remedy in (
+        ((50, 40), "Turn it by 90 degrees"),
+        ((80, 100), "resize it to 100x80 by the nearest pixel"),
+        ((40, 60), "Give the mask that was drawn on this photograph"),
+    ):
+        with pytest.raises(RetinalabError, match=remedy):
+            read_mask(path, size)
 
 
 def test_mask_values(tmp_path: Path) -> None:
@@ -302,8 +309,15 @@ def test_mask_values(tmp_path: Path) -> None:
     Image.fromarray(grey).save(path)
     assert read_mask(path).sum() == 3
     assert np.argwhere(read_mask(path, above=127)).tolist() == [[5, 6], [7, 8]]
-    with pytest.raises(RetinalabError, match=r"mask\.png: a binary mask was expected but it has 4 values"):
+    said = (
+        r"mask\.png: a binary mask was expected but it has 4 values \(0, 1, 128, 255\).* 0 for absent and 255"
+    )
+    with pytest.raises(RetinalabError, match=said):
         read_mask(path, binary=True)
+    Image.fromarray(np.where(grey == 255, 2, 1).astype(np.uint8)).save(path)
+    with pytest.raises(RetinalabError, match=r"absent pixels are 0, but it has the values 1 and 2\. Save it"):
+        read_mask(path, binary=True)
+    assert read_mask(path).all()
 
 
 def test_red_mask_counts(tmp_path: Path) -> None:

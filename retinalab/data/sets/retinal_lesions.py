@@ -71,7 +71,8 @@ class RetinalLesions(PhotographSet):
 
     Annotated: all eight lesions on every photograph; a missing file means absent. Grey value 255 is the
     lesion, 127 a mark that does not follow the guideline and was left out of the authors' experiments: it is
-    neither present nor absent. The photographs were cropped to the field of view and resized by the authors.
+    neither present nor absent, in a photograph with such marks alone too. The photographs were cropped to the
+    field of view and resized by the authors.
     """
 
     info: ClassVar[SetInfo] = SetInfo(
@@ -114,7 +115,7 @@ class RetinalLesions(PhotographSet):
         ]
         notes = []
         if self.options.presence:
-            notes = look_into_masks(rows, self.root, IGNORED)
+            notes = look_into_masks(rows, self.root, IGNORED, doubtful=True)
         else:
             name_unknown(rows)
         return Labels(rows, str(path), tuple(notes), info=self._described())

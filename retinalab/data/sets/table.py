@@ -111,6 +111,7 @@ class Table(PhotographSet):
                 f"Name the column of {path} that holds the file names: columns.image=NAME.", label=f"Columns "
                 f"of {path.name}",
             )  # fmt: skip
+        _check_lesion_columns(original, set(wanted.values()), path)
         kept = original.drop(columns=[c for c in original.columns if c in wanted.values() or c in wanted])
         return pd.concat([kept, original[list(wanted.values())].set_axis(list(wanted), axis=1)], axis=1)
 
@@ -200,6 +201,30 @@ def _familiar(original: pd.DataFrame, wanted: Mapping[str, str]) -> dict[str, st
         if theirs in original.columns and ours not in original.columns and theirs not in used:
             found[ours] = theirs
     return found
+
+
+def _check_lesion_columns(original: pd.DataFrame, renamed: set[str], path: Path) -> None:
+    """Refuse a misspelt lesion's column, which would be kept aside like any other and teach nothing."""
+    known = (*LESIONS, "other")
+    for column in map(str, original.columns):
+        kind, _, lesion = column.partition("_")
+        if (
+            kind in ("mask", "annotated", "present")
+            and lesion
+            and lesion not in known
+            and column not in renamed
+        ):
+            right = (
+                f"Rename it {kind}_{lesion.upper()}"
+                if lesion.upper() in known
+                else "Rename it after one of them"
+            )
+            raise unknown(
+                "lesion",
+                lesion,
+                known,
+                f"{path} has it in column {column!r}. {right}, or otherwise if it is no lesion.",
+            )
 
 
 def _patients(images: pd.Series, pattern: str) -> pd.Series:

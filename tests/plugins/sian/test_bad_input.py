@@ -66,7 +66,7 @@ def unknown_lesion(root: Path) -> None:
     ("experiment", "name", "spoilt", "words"),
     [
         ("idrid", "idrid", another_size, ["IDRiD_02_EX.tif", "60x50", "144x108", "drawn on this photograph"]),
-        ("idrid", "idrid", not_binary, ["IDRiD_02_EX.tif", "a binary mask was expected", "values"]),
+        ("idrid", "idrid", not_binary, ["IDRiD_02_EX.tif", "a binary mask was expected", "0 for absent"]),
         ("ddr", "ddr", ddr_not_binary, ["label/EX", "a binary mask was expected", "values"]),
         ("e-ophtha", "e_ophtha", e_ophtha_not_binary, ["_EX.png", "a binary mask was expected", "values"]),
         (
@@ -96,6 +96,28 @@ def test_a_lesion_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixt
     line = refused(["idrid-grades", f"data.root={root}", "sian.task.taught=[MA, HX]"], tmp_path, capsys)
     assert "HX" in line
     assert "'MA'" in line
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("mask_ex", "Rename it mask_EX, or otherwise if it is no lesion"),
+        ("mask_EXX", "Did you mean 'EX'"),
+        ("annotated_XX", "Choices: EX, FP, HE, MA, NV, PH, SE, VH, other"),
+    ],
+)
+def test_a_lesions_column_that_is_misspelt(
+    column: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_fake_set("table", tmp_path / "set")
+    lines = (root / "records.csv").read_text(encoding="utf-8").splitlines()
+    lines = [f"{lines[0]},{column}", *(f"{line}," for line in lines[1:])]
+    (root / "records.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["synthetic-lesions", "data.set=table", f"data.root={root}", "data.options={}", "--smoke"]
+    line = refused(words, tmp_path, capsys)
+    assert f"Unknown lesion '{column.partition('_')[2]}'" in line
+    assert f"records.csv has it in column '{column}'" in line
+    assert said in line
 
 
 def test_no_lesion_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +161,26 @@ def test_weights_that_cannot_be_had(tmp_path: Path, capsys: pytest.CaptureFixtur
         (
             ["synthetic-lesions", "l-net.task.network=classifier", "data.windows={kind: grid, size: 64}"],
             ["Stage 'l-net': ", "names the lesions of whole photographs", "Leave out data.windows"],
+        ),
+        (
+            ["synthetic-lesions", "data.windows={kind: lesions, size: 64}"],
+            ["Stage 'l-net': ", "judged on all of a photograph", "data.windows.kind=grid"],
+        ),
+        (
+            ["synthetic", "data.windows={kind: grid, size: 64}"],
+            ["Stage 'sian': ", "grades whole photographs, not windows", "data.windows of this stage"],
+        ),
+        (
+            ["synthetic-lesions", "data.windows={kind: grid, size: 64, stride: 65}"],
+            ["stride=65 leaves pixels between windows of size=64 out"],
+        ),
+        (
+            ["synthetic", "sian.start_from=null"],
+            ["Stage 'sian': ", "start_from gives 0 of its", "task.train_side=true"],
+        ),
+        (
+            ["synthetic", "l-net.task.network=fcn-32s", "sian.task.lesions=fcn-8s"],
+            ["Stage 'sian': ", "lesions=fcn-8s", "not scores.1.weight", "same network and backbone in both"],
         ),
     ],
 )
