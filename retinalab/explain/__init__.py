@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from retinalab.explain.cam import check_cam, class_activation_map, weighted_sum
+from retinalab.explain.cam import check_cam, class_activation_cells, class_activation_map, weighted_sum
 from retinalab.explain.framing import Framing
+from retinalab.explain.grid import Grid, in_frame
 from retinalab.explain.lesions import LESION_COLOURS, lesion_sheet, with_lesions
 from retinalab.explain.overlay import Palette, covered, enlarged, min_max, overlay
 from retinalab.explain.saliency import METHODS, Method, default_layers, saliency_maps
@@ -12,13 +13,16 @@ __all__ = [
     "LESION_COLOURS",
     "METHODS",
     "Framing",
+    "Grid",
     "Method",
     "Palette",
     "check_cam",
+    "class_activation_cells",
     "class_activation_map",
     "covered",
     "default_layers",
     "enlarged",
+    "in_frame",
     "lesion_sheet",
     "min_max",
     "overlay",

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError
+from retinalab.explain.gradient_maps import Layer
+from retinalab.explain.grid import Grid
+from retinalab.explain.grid_tracking import GridTracking
 from retinalab.tasks.base import Task
 
 __all__ = ["Explained", "captured", "explained", "undisturbed"]
@@ -24,16 +27,22 @@ class Explained:
     Attributes:
         activations: layer -> ``(B, C, h, w)``, A of each layer.
         gradients: layer -> ``(B, C, h, w)``, the gradient of each photograph's score with respect to A.
+        grids: layer -> where its cells lie in the input.
         scores: ``(B,)``.
+        size: height and width of the input.
     """
 
     activations: dict[str, Tensor]
     gradients: dict[str, Tensor]
+    grids: dict[str, Grid]
     scores: Tensor
+    size: tuple[int, int]
 
-    def layers(self) -> list[tuple[Tensor, Tensor]]:
-        """(A, gradient) of each layer, in the order asked for."""
-        return [(self.activations[name], self.gradients[name]) for name in self.activations]
+    def layers(self) -> list[Layer]:
+        """All layers, in the order asked for."""
+        return [
+            Layer(self.activations[name], self.gradients[name], self.grids[name]) for name in self.activations
+        ]
 
 
 def explained(
@@ -59,8 +68,10 @@ def explained(
     """
     modules = task.feature_maps()
     with undisturbed(task), captured({name: modules[name] for name in layers}) as activations:
-        given = images.clone() if images.is_inference() else images
-        scores = task.score(task(given.detach()), disease, grades)
+        given = (images.clone() if images.is_inference() else images).detach()
+        with GridTracking(given) as tracking:
+            output = task(given)
+        scores = task.score(output, disease, grades)
         missing = [name for name in layers if name not in activations]
         if missing:
             raise RetinalabError(
@@ -72,7 +83,9 @@ def explained(
     return Explained(
         {name: value.detach() for name, value in found.items()},
         dict(zip(found, gradients, strict=True)),
+        {name: tracking.grid(value) for name, value in found.items()},
         scores.detach(),
+        tracking.size,
     )
 
 

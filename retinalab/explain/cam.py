@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError
+from retinalab.explain.grid import Grid, in_frame
+from retinalab.explain.grid_tracking import GridTracking
 from retinalab.tasks.base import Outputs, Task
 
-__all__ = ["check_cam", "class_activation_map", "weighted_sum"]
+__all__ = ["check_cam", "class_activation_cells", "class_activation_map", "weighted_sum"]
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 _LOOSE = 0.03
@@ -43,13 +45,28 @@ def weighted_sum(features: Tensor, linear: nn.Linear, rows: Tensor) -> Tensor:
 
 
 def class_activation_map(task: Task, disease: str, images: Tensor, grades: Tensor) -> Tensor:
-    """The map of one grade for each photograph; of the severity, where a task regresses it.
+    """The map of one grade for each photograph, over the input's pixels; of the severity, where a task regresses it.
+
+    :func:`class_activation_cells`, placed where the cells lie (:func:`~retinalab.explain.grid.in_frame`).
+
+    Shape:
+        - Returns: ``(B, H, W)`` float32, of any sign.
+    """
+    maps, grid = class_activation_cells(task, disease, images, grades)
+    return in_frame(maps, grid, images.shape[-2:])
+
+
+def class_activation_cells(task: Task, disease: str, images: Tensor, grades: Tensor) -> tuple[Tensor, Grid]:
+    """The map of one grade at the size of the features, whose mean is the logit without its bias.
 
     Args:
         task: one that has :meth:`~retinalab.tasks.base.Task.cam_layers`.
         disease: whose grade.
         images: normalised, as the task takes them.
         grades: the grade that each map is for, usually the predicted one.
+
+    Returns:
+        The maps, and where their cells lie in the input.
 
     Shape:
         - ``images``: ``(B, 3, H, W)``. ``grades``: ``(B,)`` int64.
@@ -59,9 +76,11 @@ def class_activation_map(task: Task, disease: str, images: Tensor, grades: Tenso
         RetinalabError: the task's network has no such map.
     """
     layers = task.cam_layers(disease)
-    features = layers.features(images)
+    with GridTracking(images) as tracking:
+        features = layers.features(images)
     _four_axes(task, features)
-    return weighted_sum(features, layers.linear, _rows(layers.linear, grades))
+    maps = weighted_sum(features, layers.linear, _rows(layers.linear, grades))
+    return maps, tracking.grid(features)
 
 
 def check_cam(task: Task, disease: str, images: Tensor, given: Outputs) -> None:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError
+from retinalab.explain.grid import Grid, in_frame
 
-__all__ = ["averaged", "gate", "gated_multi_layer", "grad_cam", "grad_cam_plus_plus", "normalised"]
+__all__ = ["Layer", "averaged", "gate", "gated_multi_layer", "grad_cam", "grad_cam_plus_plus", "normalised"]
 
 _ROUNDING = 64
 """Spreads below so many units in the last place of a map's level are rounding, not saliency."""
 _LARGEST_EXPONENT = 60.0
 """exp(60) is beyond any gate, and its products stay within single precision."""
+
+
+class Layer(NamedTuple):
+    """What a map of one layer is made of.
+
+    Attributes:
+        activations: ``(B, C, h, w)``, A.
+        gradients: ``(B, C, h, w)``, of each photograph's score with respect to A.
+        grid: where the cells lie in the input.
+    """
+
+    activations: Tensor
+    gradients: Tensor
+    grid: Grid
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -70,6 +85,11 @@ def grad_cam_plus_plus(activations: Tensor, gradients: Tensor, scores: Tensor | 
 def gate(maps: Tensor, t: float) -> Tensor:
     """``max(L, t) - t``: what stands above the floor, which the gate makes the map's new zero.
 
+    The floor is absolute: it has the unit of L and so of the score. L sums over the map's places and channels and grows
+    with both, and with the scale of what training made of the layer, so that the paper's t = 1.00 is a number for its
+    own network. What it lets through of another is to be counted, in normal and in diseased photographs:
+    :func:`retinalab.metrics.scorecard.empty_maps`.
+
     Reference: ELLG, equation 2.
 
     Args:
@@ -88,27 +108,38 @@ def gate(maps: Tensor, t: float) -> Tensor:
     return maps.clamp(min=t) - t
 
 
-def normalised(maps: Tensor) -> Tensor:
+def normalised(maps: Tensor, fields: Tensor | None = None) -> Tensor:
     """Each map scaled so that its least value is 0 and its greatest 1; a constant map is 0 throughout.
 
     A map whose spread is within the rounding of its level counts as constant. What is not a number stays so.
 
+    Args:
+        maps: of any sign.
+        fields: where given, least and greatest are those of the pixels inside, and the map is 0 outside.
+
     Shape:
-        - ``maps``: ``(B, h, w)``. Returns: the same, in [0, 1]; float64 of float64, else float32.
+        - ``maps``: ``(B, h, w)``. ``fields``: ``(B, h, w)`` bool.
+        - Returns: ``(B, h, w)`` in [0, 1]; float64 of float64, else float32.
 
     Example:
         >>> normalised(torch.tensor([[[-1.0, 1.0, 3.0]], [[2.0, 2.0, 2.0]]])).tolist()
         [[[0.0, 0.5, 1.0]], [[0.0, 0.0, 0.0]]]
     """
     maps = _exact(maps)
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    inside = maps if fields is None else maps.masked_fill(~fields, torch.inf)
+    low = inside.amin((1, 2), keepdim=True)
+    inside = maps if fields is None else maps.masked_fill(~fields, -torch.inf)
+    high = inside.amax((1, 2), keepdim=True)
     spread = high - low
-    constant = spread <= _ROUNDING * torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
-    return torch.where(constant, 0.0, (maps - low) / torch.where(constant, 1.0, spread))
+    constant = (spread == -torch.inf) | (
+        spread <= _ROUNDING * torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
+    )
+    scaled = torch.where(constant, 0.0, (maps - low) / torch.where(constant, 1.0, spread))
+    return scaled if fields is None else scaled.masked_fill(~fields, 0.0)
 
 
 def gated_multi_layer(
-    layers: Sequence[tuple[Tensor, Tensor]], t: float = 1.0, scores: Tensor | None = None
+    layers: Sequence[Layer], size: Sequence[int], t: float = 1.0, scores: Tensor | None = None
 ) -> Tensor:
     """GMSM: the gated Grad-CAM++ maps of several layers, each scaled, averaged.
 
@@ -122,38 +153,39 @@ def gated_multi_layer(
     Reference: ELLG, section 2.2, equations 1-3; section 3.1 for t.
 
     Differs from the paper: any number of layers, of which it takes two. It states neither what norm is nor how maps of
-    two sizes are averaged: here norm is :func:`normalised`, and the smaller map is enlarged bilinearly and scaled
-    again, so that both reach 1 at the size at which they are averaged.
+    two sizes are averaged: here norm is :func:`normalised`, and the maps meet in the input's pixels (:func:`averaged`).
 
     Args:
-        layers: (A, gradients) of each, the lower one first.
-        t: the floor, in units of the score.
+        layers: the lower one first.
+        size: height and width of the input.
+        t: the floor, in units of the score (:func:`gate`).
         scores: where given, as in :func:`grad_cam_plus_plus`.
 
     Shape:
-        - A, gradients: ``(B, C, h, w)``, each layer at its own size. ``scores``: ``(B,)``.
-        - Returns: ``(B, h, w)`` in [0, 1] at the largest of the sizes.
+        - ``scores``: ``(B,)``. Returns: ``(B, *size)`` in [0, 1].
     """
-    return averaged([gate(grad_cam_plus_plus(*layer, scores), t) for layer in layers])
+    maps = [gate(grad_cam_plus_plus(a, gradients, scores), t) for a, gradients, _ in layers]
+    return averaged(maps, [layer.grid for layer in layers], size)
 
 
-def averaged(maps: Sequence[Tensor]) -> Tensor:
-    """The mean of the maps, each scaled, at the largest of their sizes.
+def averaged(maps: Sequence[Tensor], grids: Sequence[Grid], size: Sequence[int]) -> Tensor:
+    """The mean over layers of maps that were each brought into the input's frame and scaled there.
 
-    A smaller map is enlarged bilinearly and scaled again, so that every map ranges from 0 to 1 where it is averaged.
+    Cells of two layers lie at different places, also where they are as many: maps are placed by where their cells lie
+    (:func:`~retinalab.explain.grid.in_frame`) before they are averaged, and scaled after it, so that each ranges from 0
+    to 1 where it is averaged.
+
+    Args:
+        maps: of each layer, at its own size.
+        grids: of each layer.
+        size: height and width of the input.
 
     Shape:
-        - ``maps``: ``(B, h, w)`` each. Returns: ``(B, h, w)`` in [0, 1].
+        - ``maps``: ``(B, h, w)`` each. Returns: ``(B, *size)`` in [0, 1].
     """
-    height, width = (max(one.shape[axis] for one in maps) for axis in (1, 2))
-    scaled = [normalised(one) for one in maps]
-    same = [
-        one
-        if one.shape[1:] == (height, width)
-        else normalised(F.interpolate(one[:, None], (height, width), mode="bilinear")[:, 0])
-        for one in scaled
-    ]
-    return torch.stack(same).mean(0)
+    return torch.stack(
+        [normalised(in_frame(normalised(one), grid, size)) for one, grid in zip(maps, grids, strict=True)]
+    ).mean(0)
 
 
 def _weighted(weights: Tensor, activations: Tensor) -> Tensor:

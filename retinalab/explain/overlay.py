@@ -6,7 +6,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+
+from retinalab.explain.gradient_maps import normalised
 
 __all__ = ["Palette", "covered", "enlarged", "fitting", "min_max", "overlay"]
 
@@ -22,7 +25,7 @@ _GAP, _LINE, _TEXT = 8, 22, 15
 
 
 def min_max(values: np.ndarray) -> np.ndarray:
-    """A map scaled so that its least value is 0 and its greatest 1; a constant map is 0 throughout.
+    """:func:`~retinalab.explain.gradient_maps.normalised` of one map that is an array.
 
     Shape:
         - ``values``: ``(h, w)`` float. Returns: ``(h, w)`` float32.
@@ -31,10 +34,8 @@ def min_max(values: np.ndarray) -> np.ndarray:
         >>> min_max(np.array([[-1.0, 1.0, 3.0]])).tolist()
         [[0.0, 0.5, 1.0]]
     """
-    low, high = float(values.min()), float(values.max())
-    if high <= low:
-        return np.zeros(values.shape, np.float32)
-    return ((values - low) / (high - low)).astype(np.float32)
+    exact = torch.from_numpy(np.asarray(values, np.float64))[None]
+    return np.asarray(normalised(exact)[0].numpy().astype(np.float32))
 
 
 def enlarged(values: np.ndarray, side: int) -> np.ndarray:

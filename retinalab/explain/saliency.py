@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
-from retinalab.explain.activations import Explained, explained, undisturbed
-from retinalab.explain.cam import check_cam, class_activation_map
+from retinalab.explain.activations import explained, undisturbed
+from retinalab.explain.cam import check_cam, class_activation_cells
 from retinalab.explain.gradient_maps import (
+    Layer,
     averaged,
     gate,
     gated_multi_layer,
@@ -19,11 +21,13 @@ from retinalab.explain.gradient_maps import (
     grad_cam_plus_plus,
     normalised,
 )
+from retinalab.explain.grid import in_frame
 from retinalab.tasks.base import Outputs, Task
 
 __all__ = [
     "METHODS",
     "Method",
+    "SaliencyMaps",
     "default_layers",
     "gate",
     "gated_multi_layer",
@@ -31,10 +35,24 @@ __all__ = [
     "grad_cam_plus_plus",
     "normalised",
     "saliency_maps",
+    "saliency_with_cells",
 ]
 
 Method = Literal["cam", "grad-cam", "grad-cam++", "gmsm"]
 METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True)
+class SaliencyMaps:
+    """Maps of a batch.
+
+    Attributes:
+        values: ``(B, H, W)`` float32 in [0, 1], over the input's pixels.
+        cells: rows and columns of the finest layer that they are made of: how coarse they are.
+    """
+
+    values: Tensor
+    cells: tuple[int, int]
 
 
 def saliency_maps(
@@ -54,7 +72,7 @@ def saliency_maps(
 
     ``cam`` is the class activation map, of any sign, scaled by its least and greatest value. ``grad-cam`` and
     ``grad-cam++`` are rectified and scaled; ``gmsm`` is :func:`gated_multi_layer`. Of several layers the scaled maps
-    are averaged.
+    are averaged. Every map is placed where the layer's cells lie in the input, before maps are averaged.
 
     Args:
         task: whose network.
@@ -63,19 +81,32 @@ def saliency_maps(
         method: ``cam``, ``grad-cam``, ``grad-cam++`` or ``gmsm``.
         layers: names out of :meth:`~retinalab.tasks.base.Task.feature_maps`; where None, :func:`default_layers` for
             ``gmsm`` and the higher of them for the other two. ``cam`` has no choice of layers.
-        t: floor of ``gmsm``; the other methods have none.
+        t: floor of ``gmsm``, absolute, in units of the score (:func:`gate`); the other methods have none.
         grades: the grade that each map is for, where the task classifies; the predicted ones where None.
         exponential: as in :func:`grad_cam_plus_plus`, for ``grad-cam++`` and ``gmsm``.
 
     Shape:
         - ``images``: ``(B, 3, H, W)``. ``grades``: ``(B,)`` int64.
-        - Returns: ``(B, h, w)`` float32 in [0, 1], at the size of the largest layer; row and column cover the square
-          input evenly.
+        - Returns: ``(B, H, W)`` float32 in [0, 1], over the input's pixels.
 
     Raises:
         RetinalabError: unknown method, disease, layer or grade, a floor below 0, layers for ``cam``, or a network that
             has no such map.
     """
+    return saliency_with_cells(task, images, disease, method, layers, t, grades, exponential).values
+
+
+def saliency_with_cells(
+    task: Task,
+    images: Tensor,
+    disease: str,
+    method: Method = "gmsm",
+    layers: Sequence[str] | None = None,
+    t: float = 1.0,
+    grades: Tensor | None = None,
+    exponential: bool = False,
+) -> SaliencyMaps:
+    """The maps of :func:`saliency_maps`, and how coarse they are."""
     if method not in METHODS:
         raise unknown("saliency method", method, METHODS)
     if disease not in task.scales:
@@ -85,9 +116,13 @@ def saliency_maps(
     names = _chosen(task.feature_maps(), layers, method)
     given = explained(task, images, disease, names, grades)
     scores = given.scores if exponential else None
+    made = given.layers()
     if method == "gmsm":
-        return gated_multi_layer(given.layers(), t, scores).float()
-    return averaged(_single(given, method, scores)).float()
+        maps = gated_multi_layer(made, given.size, t, scores)
+    else:
+        maps = averaged(_single(made, method, scores), [layer.grid for layer in made], given.size)
+    rows, columns = (max(layer.activations.shape[axis] for layer in made) for axis in (2, 3))
+    return SaliencyMaps(maps.float(), (rows, columns))
 
 
 def default_layers(feature_maps: Mapping[str, nn.Module]) -> tuple[str, str]:
@@ -116,15 +151,15 @@ def default_layers(feature_maps: Mapping[str, nn.Module]) -> tuple[str, str]:
     return names[max(0, len(names) - 3)], names[-1]
 
 
-def _single(given: Explained, method: Method, scores: Tensor | None) -> list[Tensor]:
+def _single(layers: Sequence[Layer], method: Method, scores: Tensor | None) -> list[Tensor]:
     if method == "grad-cam":
-        return [grad_cam(*layer) for layer in given.layers()]
-    return [grad_cam_plus_plus(*layer, scores) for layer in given.layers()]
+        return [grad_cam(layer.activations, layer.gradients) for layer in layers]
+    return [grad_cam_plus_plus(layer.activations, layer.gradients, scores) for layer in layers]
 
 
 def _cam(
     task: Task, images: Tensor, disease: str, layers: Sequence[str] | None, grades: Tensor | None
-) -> Tensor:
+) -> SaliencyMaps:
     if layers is not None:
         raise RetinalabError(
             f"A class activation map is of the features that are pooled, but layers {', '.join(layers)} are named. "
@@ -143,7 +178,9 @@ def _cam(
         )
         check_cam(task, disease, given, answer)
         wanted = logits.argmax(1) if grades is None else grades
-        return normalised(class_activation_map(task, disease, given, wanted))
+        maps, grid = class_activation_cells(task, disease, given, wanted)
+        placed = in_frame(maps, grid, given.shape[-2:])
+        return SaliencyMaps(normalised(placed), (maps.shape[1], maps.shape[2]))
 
 
 def _chosen(

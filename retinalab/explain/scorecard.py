@@ -20,14 +20,17 @@ from retinalab.errors import RetinalabError
 from retinalab.explain.deletion import REMOVED, area_under, deletion_curve, random_maps, removal_order
 from retinalab.explain.photographs import Given, Photographs
 from retinalab.explain.randomisation import DEPTHS, cascade, rank_correlation
-from retinalab.explain.saliency import METHODS, Method, saliency_maps
+from retinalab.explain.saliency import METHODS, Method, SaliencyMaps, saliency_maps, saliency_with_cells
 from retinalab.metrics.saliency import map_figures
 from retinalab.tasks.base import Task
 
 __all__ = ["Scorecard", "Settings", "usable_methods"]
 
-Maps = Callable[[Task, Tensor, Tensor, str], Tensor]
-"""Task, normalised photographs, grades and method -> ``(B, h, w)`` in [0, 1]."""
+Maps = Callable[[Task, Tensor, Tensor, str], SaliencyMaps]
+"""Task, normalised photographs, grades and method -> maps over the photographs' pixels."""
+
+_PLACES = 64
+"""Rows and columns of places at which maps are correlated."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Scorecard:
         frame = pd.DataFrame(rows)
         named = identity(self.photographs.part)[["image", "set", "part", "group"]]
         chosen = frame.pop("row").to_numpy()
+        reference = self.photographs.part.records.table[self.settings.disease].to_numpy(np.int64)
+        frame["reference"] = reference[chosen]
         return pd.concat([named.iloc[chosen].reset_index(drop=True), frame], axis=1)
 
     def predicted(self, batch: Batch) -> tuple[Tensor, bool]:
@@ -115,16 +120,12 @@ class Scorecard:
         return given.predicted(disease, self.task.scales[disease].size), disease not in given.grades
 
     def maps(self, batch: Batch, method: str, grades: Tensor) -> np.ndarray:
-        """``(B, S, S)`` float32: maps of one method at the input's size."""
-        return (
-            _enlarged(self._maps(self.task, batch["image"], grades, method), batch["image"].shape[-1])
-            .cpu()
-            .numpy()
-        )
+        """``(B, S, S)`` float32: maps of one method over the input's pixels."""
+        return self._maps(self.task, batch["image"], grades, method).values.cpu().numpy()
 
-    def _saliency(self, task: Task, images: Tensor, grades: Tensor, method: str) -> Tensor:
+    def _saliency(self, task: Task, images: Tensor, grades: Tensor, method: str) -> SaliencyMaps:
         settings = self.settings
-        return saliency_maps(
+        return saliency_with_cells(
             task, images, settings.disease, cast(Method, method), t=settings.t, grades=grades
         )
 
@@ -141,21 +142,20 @@ class Scorecard:
         beside: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         rows = []
         for method in settings.methods:
-            native = self._maps(self.task, images, grades, method)
-            maps = _enlarged(native, side)
-            shape = tuple(native.shape[1:])
-            if shape not in beside:
-                ties = random_maps(keys, (shape[0], shape[1]), side, images.device)
+            given_maps = self._maps(self.task, images, grades, method)
+            maps, cells = given_maps.values, given_maps.cells
+            if cells not in beside:
+                ties = random_maps(keys, cells, side, images.device)
                 order = removal_order(ties, fields, ties)
-                beside[shape] = ties, deletion_curve(answer, images, fields, order, settings.removed)
-            ties, chance = beside[shape]
+                beside[cells] = ties, deletion_curve(answer, images, fields, order, settings.removed)
+            ties, chance = beside[cells]
             curve = deletion_curve(
                 answer, images, fields, removal_order(maps, fields, ties), settings.removed
             )
             areas, random_areas = (area_under(one, settings.removed).tolist() for one in (curve, chance))
-            values = maps.cpu().numpy()
+            values, places = maps.cpu().numpy(), _at_places(maps)
             for i, row in enumerate(given.index.tolist()):
-                kept[row, method] = native[i].cpu().numpy()
+                kept[row, method] = places[i]
                 with _named(f"{names[i]}, {method!s}"):
                     figures = map_figures(values[i], masks[i], given.fields[i])
                 found = {"row": row, "method": method, "disease": settings.disease, **figures}
@@ -177,10 +177,10 @@ class Scorecard:
                 images = given.batch["image"]
                 wanted = torch.tensor([grades[row] for row in given.index.tolist()], device=images.device)
                 for method in self.settings.methods:
-                    native = self._maps(changed, images, wanted, method).cpu().numpy()
+                    after = _at_places(self._maps(changed, images, wanted, method).values)
                     before = np.stack([kept[row, method] for row in given.index.tolist()])
-                    fields = _reduced(given.fields, native.shape[1:])
-                    found = zip(given.index.tolist(), *rank_correlation(before, native, fields), strict=True)
+                    fields = _at_places(torch.from_numpy(given.fields).float()) >= 0.5
+                    found = zip(given.index.tolist(), *rank_correlation(before, after, fields), strict=True)
                     for row, value, known in found:
                         out[row, method].append((float(value), bool(known)))
                 advance(len(given.index))
@@ -233,11 +233,7 @@ def _named(what: str) -> Iterator[None]:
         raise RetinalabError(f"{what}: {error}") from error
 
 
-def _enlarged(maps: Tensor, side: int) -> Tensor:
-    return F.interpolate(maps.float()[:, None], (side, side), mode="bilinear")[:, 0]
-
-
-def _reduced(fields: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Places of a map of which at least half lie in the field."""
-    shares = F.adaptive_avg_pool2d(torch.from_numpy(fields).float()[:, None], (int(size[0]), int(size[1])))
-    return np.asarray(shares[:, 0].numpy() >= 0.5)
+def _at_places(maps: Tensor) -> np.ndarray:
+    """``(B, n, n)``: means over places, few enough to be kept of every photograph."""
+    size = min(_PLACES, *maps.shape[1:])
+    return np.asarray(F.adaptive_avg_pool2d(maps[:, None], size)[:, 0].cpu().numpy())

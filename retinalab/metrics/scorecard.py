@@ -4,6 +4,7 @@ A table of kind ``saliency`` has a row for each photograph, network (``model``) 
 
 - ``image, set, part, fold, seed, group``: which photograph and network, as in the predictions;
 - ``model, method, disease, grade``: whose map, and the grade that it explains (-1: the severity);
+- ``reference``: the photograph's own grade (-1: unknown); a table without the column knows none;
 - the columns of :class:`~retinalab.metrics.saliency.MapFigures`;
 - ``deletion_curve``: the network's answer after each removal, ``deletion``: the area under it; ``deletion_random*``:
   the same for the random order (:mod:`retinalab.explain.deletion`);
@@ -14,6 +15,7 @@ A table of kind ``saliency`` has a row for each photograph, network (``model``) 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,14 @@ from retinalab.metrics.grading import Array, ratio
 from retinalab.metrics.measure import Measure, Metric
 from retinalab.metrics.statistics import Clusters, Interval, Panel, bootstrap
 
-__all__ = ["SALIENCY_FIGURES", "compare_saliency", "evaluate_saliency", "saliency_figures"]
+__all__ = [
+    "SALIENCY_FIGURES",
+    "EmptyMaps",
+    "compare_saliency",
+    "empty_maps",
+    "evaluate_saliency",
+    "saliency_figures",
+]
 
 SALIENCY_FIGURES = (
     "pointing", "pointing_chance", "mass", "mass_chance", "recall_1", "recall_1_chance", "recall_5", "recall_5_chance",
@@ -126,6 +135,47 @@ def compare_saliency(
         for k, (name, interval) in enumerate(zip(SALIENCY_FIGURES, intervals, strict=True)):
             found = _difference(interval, float(left[k]), float(right[k]), sides[0], clusters.size)
             out[f"{prefix}/{name}"] = found
+    return out
+
+
+@dataclass(frozen=True)
+class EmptyMaps:
+    """How many maps of one network and method are empty, of which photographs.
+
+    Each is a count of empty maps and of all maps: ``normal`` of photographs whose reference grade is 0, ``diseased``
+    above 0; ``with_lesions`` and ``without_lesions`` by what was annotated, also where the grade is unknown.
+    """
+
+    model: str
+    method: str
+    all: tuple[int, int]
+    normal: tuple[int, int]
+    diseased: tuple[int, int]
+    with_lesions: tuple[int, int]
+    without_lesions: tuple[int, int]
+
+
+def empty_maps(table: pd.DataFrame) -> list[EmptyMaps]:
+    """Empty maps of every network and method: a gate that is right empties those of normal photographs alone.
+
+    Args:
+        table: of kind ``saliency``.
+
+    Example:
+        >>> columns = {"model": "a", "method": "gmsm", "lesions": [0, 3], "reference": [0, 2], "empty": [1, 0]}
+        >>> found = empty_maps(pd.DataFrame(columns))[0]
+        >>> found.normal, found.diseased, found.all
+        ((1, 1), (0, 1), (1, 2))
+    """
+    out = []
+    for (model, method), rows in table.groupby(["model", "method"], sort=False):
+        empty = rows["empty"].to_numpy() == 1
+        reference = rows["reference"].to_numpy() if "reference" in rows else np.full(len(rows), -1)
+        lesions = rows["lesions"].to_numpy() > 0
+        kinds = (np.ones(len(rows), bool), reference == 0, reference > 0, lesions, ~lesions)
+        out.append(
+            EmptyMaps(str(model), str(method), *((int((empty & k).sum()), int(k.sum())) for k in kinds))
+        )
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,41 +94,48 @@ class OtherSet:
 
 
 def explained_runs(
-    folders: Sequence[Path], stage: str | None, disease: str | None
+    chosen: Sequence[tuple[Path, str | None]], disease: str | None
 ) -> tuple[list[Explained], str]:
-    """Open runs to explain the same disease.
+    """Open stages of one run or of several to explain the same disease.
 
     Args:
-        folders: of finished runs.
-        stage: of each; default: its last one that grades whole photographs.
+        chosen: folder of a finished run, and the stage; None: its last one that is evaluated and grades whole
+            photographs.
         disease: whose grade is explained; default: the first that all grade.
 
     Returns:
-        The runs in order, and the disease.
+        The stages in order, and the disease.
 
     Raises:
-        RetinalabError: a run that is absent or unfinished, an unknown stage or disease.
+        RetinalabError: a run that is absent or unfinished, an unknown stage or disease, or one stage twice.
     """
-    runs = [_opened(folder, stage) for folder in folders]
+    runs = [_opened(folder, stage) for folder, stage in chosen]
     shared = [d for d in runs[0].diseases if all(d in run.diseases for run in runs)]
     if not shared:
         graded = " and ".join(", ".join(run.diseases) or "none" for run in runs)
         raise RetinalabError(
-            f"No disease is graded by both runs: {graded}. Give runs that grade the same disease."
+            f"No disease is graded by both networks: {graded}. Give ones that grade the same disease."
         )
     if disease is not None and disease not in shared:
         raise unknown("disease", disease, shared)
-    names = [run.name for run in runs]
-    if len(set(names)) < len(names):
-        runs = [
-            Explained(f"{run.name} {run.run.path.resolve().name}", run.run, run.stage, run.members)
-            for run in runs
-        ]
-    if len({run.name for run in runs}) < len(runs):
+    places = [(run.run.path.resolve(), run.stage) for run in runs]
+    if len(set(places)) < len(places):
         raise RetinalabError(
-            f"{folders[0]} and {folders[1]} are the same run. Give another one with --against."
+            f"{chosen[0][0]} and {chosen[1][0]} are the same run, and both stages are {runs[0].stage}. Give another "
+            "run with --against, or another stage of this one with --against-stage."
         )
+    for named in (_with_stage, _with_folder):
+        if len({run.name for run in runs}) < len(runs):
+            runs = [replace(run, name=named(run)) for run in runs]
     return runs, disease or shared[0]
+
+
+def _with_stage(run: Explained) -> str:
+    return run.name if run.name.endswith(f" {run.stage}") else f"{run.name} {run.stage}"
+
+
+def _with_folder(run: Explained) -> str:
+    return f"{run.name} {run.run.path.resolve().name}"
 
 
 def photographs_of(
@@ -204,19 +211,38 @@ def fold_and_seed(run: Explained, child: str) -> tuple[int, int]:
 
 def _opened(folder: Path, stage: str | None) -> Explained:
     run = read_finished(folder)
-    stages = list(
+    evaluated = list(
         dict.fromkeys(m.stage for m in run.members if run.experiment.stages[m.stage].data.windows is None)
     )
-    if not stages:
+    if stage is None and not evaluated:
         raise RetinalabError(
             f"Run {folder} grades no whole photographs. Give a run whose last stage grades photographs."
         )
-    if stage is not None and stage not in stages:
-        raise unknown("stage", stage, stages, f"These stages of {folder} grade whole photographs.")
-    chosen = stage or stages[-1]
-    members = tuple(member for member in run.members if member.stage == chosen)
+    chosen = stage or evaluated[-1]
+    known = evaluated if stage is None else _trained(run)
+    if chosen not in known:
+        raise unknown("stage", chosen, known, f"These stages of {folder} were trained on whole photographs.")
     name = f"{run.experiment.paper} {run.experiment.name}"
-    return Explained(f"{name} {chosen}" if len(stages) > 1 else name, run, chosen, members)
+    alone = chosen in evaluated and len(evaluated) == 1
+    return Explained(name if alone else f"{name} {chosen}", run, chosen, _members(run, chosen))
+
+
+def _trained(run: FinishedRun) -> list[str]:
+    """The stages that trained on whole photographs, evaluated or not."""
+    stages = run.experiment.stages
+    return [name for name, one in stages.items() if one.kind == "train" and one.data.windows is None]
+
+
+def _members(run: FinishedRun, stage: str) -> tuple[Member, ...]:
+    """The networks of a stage, which a later stage may have gone on from."""
+    places = {child: run.path / child / "checkpoints" / stage / "best.ckpt" for child in run.children}
+    for place in places.values():
+        if not place.is_file():
+            raise RetinalabError(
+                f"Run {run.path} lacks {place.relative_to(run.path)}, the network of stage {stage!r}. Restore it, or "
+                "run the experiment again."
+            )
+    return tuple(Member(child, stage, place) for child, place in places.items())
 
 
 def _split(run: FinishedRun, child: str, stage: str) -> list[tuple[str, str]]:

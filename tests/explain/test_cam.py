@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.explain import check_cam, class_activation_map, weighted_sum
+from retinalab.explain import check_cam, class_activation_cells, class_activation_map, weighted_sum
+from retinalab.explain.grid import Grid
 from retinalab.registry import task_class, task_config
 from retinalab.tasks import CamLayers, Outputs, Task
 
@@ -76,10 +77,16 @@ def test_a_map_that_is_known() -> None:
     images = torch.zeros(2, 3, 32, 32)
     images[0, 0, 8:16, 24:32] = 1  # red in the second row of blocks, last column
     images[1, 1, 24:32, 0:8] = 1  # green in the last row, first column
-    maps = class_activation_map(task, "dr", images, torch.tensor([3, 4]))
+    cells, grid = class_activation_cells(task, "dr", images, torch.tensor([3, 4]))
     expected = torch.zeros(2, 4, 4)
     expected[0, 1, 3], expected[1, 3, 0] = 1, 2
-    assert torch.equal(maps, expected)
+    assert torch.equal(cells, expected)
+    assert grid == Grid((3.5, 3.5), (8.0, 8.0))
+    maps = class_activation_map(task, "dr", images, torch.tensor([3, 4]))
+    line = torch.tensor([max(0.0, 1 - abs(min(max(p, 3.5), 27.5) - 11.5) / 8) for p in range(32)])
+    last = torch.tensor([max(0.0, 1 - abs(min(max(p, 3.5), 27.5) - 27.5) / 8) for p in range(32)])
+    assert torch.allclose(maps[0], torch.outer(line, last))
+    assert torch.allclose(maps[1], 2 * torch.outer(last, last.flip(0)))
 
 
 def test_against_loops() -> None:
@@ -116,7 +123,7 @@ def test_the_mean_of_a_map_is_the_logit_without_its_bias(name: str, options: dic
         bias = task.cam_layers(disease).linear.bias
         assert bias is not None
         for grade in (0, 2):
-            maps = class_activation_map(task, disease, given["image"], torch.full((2,), grade))
+            maps, _ = class_activation_cells(task, disease, given["image"], torch.full((2,), grade))
             assert torch.allclose(maps.mean((1, 2)), answer[:, grade] - bias[grade], atol=1e-4)
             assert maps.std() > 0
         check_cam(task, disease, given["image"], task.outputs(given))
@@ -125,7 +132,7 @@ def test_the_mean_of_a_map_is_the_logit_without_its_bias(name: str, options: dic
 @torch.no_grad()
 def test_a_regression_has_the_map_of_its_severity() -> None:
     task, given = made("baseline", backbone="test_resnet", output="severity"), batch()
-    maps = class_activation_map(task, "dr", given["image"], torch.tensor([3, 4]))
+    maps, _ = class_activation_cells(task, "dr", given["image"], torch.tensor([3, 4]))
     bias = task.cam_layers("dr").linear.bias
     assert bias is not None
     assert torch.allclose(maps.mean((1, 2)), task.outputs(given).severity["dr"] - bias, atol=1e-5)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from retinalab.errors import RetinalabError
 from retinalab.explain.gradient_maps import (
+    Layer,
     averaged,
     gate,
     gated_multi_layer,
@@ -18,6 +19,10 @@ from retinalab.explain.gradient_maps import (
     grad_cam_plus_plus,
     normalised,
 )
+from retinalab.explain.grid import Grid
+
+SIZE = (40, 48)
+EVEN = Grid.even(SIZE, (5, 6))
 
 
 def drawn(seed: int, shape: tuple[int, ...] = (3, 4, 5, 6)) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +93,7 @@ def test_vanishing_gradients_give_finite_maps_and_none_give_zeros() -> None:
     found = grad_cam_plus_plus(activations, gradients)
     assert torch.allclose(found[0], torch.full((4, 4), 3 * 16 * 0.5e-30), rtol=1e-5, atol=0)
     assert not found[1].any()
-    assert not gated_multi_layer([(activations, gradients)], 0.0).any()
+    assert not gated_multi_layer([Layer(activations, gradients, EVEN)], SIZE, 0.0).any()
 
 
 def test_the_gate_keeps_what_stands_above_the_floor() -> None:
@@ -126,27 +131,43 @@ def test_each_photograph_is_scaled_alone() -> None:
         np.testing.assert_allclose(one, (given - given.min()) / (given.max() - given.min()), rtol=1e-12)
 
 
-def test_layers_of_two_sizes_meet_at_the_larger() -> None:
-    """A peak of the coarse map reaches 1 where it is averaged; by hand, a place enlarged four times."""
+def test_layers_of_two_sizes_meet_in_the_input() -> None:
+    """By hand: a low layer of the pixels themselves, and a high one whose cells begin at the first pixel."""
     low, high = torch.zeros(1, 8, 8, dtype=torch.float64), torch.zeros(1, 2, 2, dtype=torch.float64)
     low[0, 7, 7], high[0, 0, 0] = 5.0, 2.0
-    found = averaged([low, high])
-    line = [max(0.0, 1 - max(0.0, (i + 0.5) / 4 - 0.5)) for i in range(8)]
-    coarse = np.outer(line, line)
-    coarse = (coarse - coarse.min()) / (coarse.max() - coarse.min())
-    wanted = coarse / 2
+    found = averaged([low, high], [Grid(), Grid((0.0, 0.0), (4.0, 4.0))], (8, 8))
+    line = [1, 0.75, 0.5, 0.25, 0, 0, 0, 0]
+    wanted = np.outer(line, line) / 2
     wanted[7, 7] += 0.5
     np.testing.assert_allclose(found[0].numpy(), wanted, rtol=1e-12)
 
 
+def test_a_peak_between_pixels_reaches_one_where_it_is_averaged() -> None:
+    high = torch.zeros(1, 2, 2, dtype=torch.float64)
+    high[0, 0, 0] = 3.0
+    found = averaged(
+        [high], [Grid((1.5, 1.5), (4.0, 4.0))], (8, 8)
+    )  # cells in the middle of four pixels each
+    assert found.amax() == 1
+    assert found[0, 0, 0] == 1  # held beyond the outermost centre
+    assert found.amin() == 0
+
+
+def test_inside_the_field_alone() -> None:
+    maps = torch.tensor([[[9.0, 1.0, 2.0, 5.0]], [[1.0, 2.0, 2.0, 3.0]], [[1.0, 2.0, 3.0, 4.0]]])
+    fields = torch.tensor([[[False, True, True, True]], [[False, True, True, False]], [[False] * 4]])
+    found = normalised(maps, fields)
+    assert found.tolist() == [[[0.0, 0.0, 0.25, 1.0]], [[0.0] * 4], [[0.0] * 4]]
+
+
 def test_a_layer_that_never_passes_the_gate_adds_nothing() -> None:
     activations, gradients = (torch.from_numpy(one) for one in drawn(3))
-    strong, faint = (100 * activations, gradients), (activations * 1e-9, gradients)
-    both = gated_multi_layer([faint, strong], 1.0)
-    alone = gated_multi_layer([strong], 1.0)
+    strong, faint = Layer(100 * activations, gradients, EVEN), Layer(activations * 1e-9, gradients, EVEN)
+    both = gated_multi_layer([faint, strong], SIZE, 1.0)
+    alone = gated_multi_layer([strong], SIZE, 1.0)
     assert torch.allclose(both, alone / 2)
     assert float(alone.amax()) == 1
-    assert not gated_multi_layer([faint, faint], 1.0).any()
+    assert not gated_multi_layer([faint, faint], SIZE, 1.0).any()
 
 
 def test_half_precision_is_taken_up_to_single() -> None:
@@ -159,7 +180,9 @@ def test_half_precision_is_taken_up_to_single() -> None:
 
 def test_a_great_score_does_not_overflow() -> None:
     activations, gradients = (torch.from_numpy(one).float() for one in drawn(5))
-    found = gated_multi_layer([(activations, gradients)], 1.0, torch.tensor([200.0, 0.0, -200.0]))
+    found = gated_multi_layer(
+        [Layer(activations, gradients, EVEN)], SIZE, 1.0, torch.tensor([200.0, 0.0, -200.0])
+    )
     assert found.isfinite().all()
     assert float(found[0].amax()) == 1
     assert not found[2].any()

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from retinalab.config import DataConfig, TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.explain.grid import Grid, in_frame
 from retinalab.explain.photographs import Annotated, Photographs, field_mask, read_annotated
+from retinalab.explain.saliency import SaliencyMaps
 from retinalab.explain.scorecard import Scorecard, Settings, usable_methods
 from retinalab.metrics.saliency import map_figures
 from retinalab.metrics.tables import read_table, write_table
@@ -45,10 +47,11 @@ class Brightness(Task):
         return Outputs(torch.zeros(()), grades={"dr": self(batch["image"])["dr"].softmax(1)})
 
 
-def maps(task: Task, images: Tensor, grades: Tensor, method: str) -> Tensor:
+def maps(task: Task, images: Tensor, grades: Tensor, method: str) -> SaliencyMaps:
     """``cam``: how red each of 8 × 8 cells is; ``gmsm``: empty. Neither asks the network."""
     red = F.adaptive_avg_pool2d(images[:, :1], 8)[:, 0]
-    return red - red.amin((1, 2), keepdim=True) if method == "cam" else torch.zeros_like(red)
+    red = red - red.amin((1, 2), keepdim=True) if method == "cam" else torch.zeros_like(red)
+    return SaliencyMaps(in_frame(red, Grid.even((48, 48), (8, 8)), (48, 48)), (8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,7 @@ def test_rows_hold_what_each_map_finds(photographs: Photographs, tmp_path: Path)
     assert (rows["lesions"] > 0).any()
     given = photographs.given(np.arange(6))
     images = given.batch["image"]
-    found = F.interpolate(maps(task, images, torch.zeros(6), "cam")[:, None], (48, 48), mode="bilinear")[
-        :, 0
-    ].numpy()
+    found = maps(task, images, torch.zeros(6), "cam").values.numpy()
     answers = task.outputs(given.batch).grades["dr"].detach()
     names = photographs.part.records.table["image"].tolist()
     for _, row in rows.iterrows():
@@ -86,6 +87,7 @@ def test_rows_hold_what_each_map_finds(photographs: Photographs, tmp_path: Path)
         for name, value in dict(map_figures(values, given.batch["mask"][i].numpy(), given.fields[i])).items():
             assert row[name] == pytest.approx(value, abs=1e-6), name
         assert row["grade"] == answers[i].argmax()
+        assert row["reference"] == photographs.part.records.table["dr"].iloc[i]
         assert row["deletion_curve"][0] == pytest.approx(float(answers[i].max()), abs=1e-6)
         assert row["deletion"] == pytest.approx(np.trapezoid(row["deletion_curve"], REMOVED), abs=1e-6)
         assert row["deletion_curve"][-1] == pytest.approx(row["deletion_random_curve"][-1], abs=1e-6)
@@ -123,7 +125,7 @@ def test_a_map_that_is_no_number_names_its_photograph(photographs: Photographs) 
     task = Brightness(_Config(), {"dr": "icdr5"}).eval()
     card = Scorecard(
         task, photographs, Settings("dr", ("cam",), removed=REMOVED, depths=(1.0,)),
-        lambda task, images, grades, method: torch.full((len(images), 4, 4), torch.nan),
+        lambda task, images, grades, method: SaliencyMaps(torch.full((len(images), 48, 48), torch.nan), (4, 4)),
     )  # fmt: skip
     with pytest.raises(
         RetinalabError, match=r"synthetic/.*, cam: A saliency map is negative or not a number"

@@ -1,0 +1,153 @@
+"""What ``retinalab explain`` writes: table, figures and page."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retinalab.cli.explained_summary import about_lines
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from retinalab.explain.scorecard import Settings
+    from retinalab.metrics.compare import Difference
+    from retinalab.metrics.measure import Metric
+    from retinalab.predict.explained import Explained
+    from retinalab.report.saliency import ScorecardPage
+    from retinalab.report.saliency_gallery import Model
+
+__all__ = ["Scored", "Written", "written"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Networks whose maps were held against the lesions.
+
+    Attributes:
+        runs: the stages that were explained; a second one on the photographs of the first.
+        settings: how.
+        table: of kind ``saliency``.
+        models: the networks of the first fold and seed, for the gallery.
+        notes: what was left out.
+    """
+
+    runs: Sequence[Explained]
+    settings: Settings
+    table: pd.DataFrame
+    models: Sequence[Model]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the page holds and the command prints.
+
+    Attributes:
+        about: term and text.
+        metrics: from :func:`retinalab.metrics.scorecard.evaluate_saliency`.
+        between: method -> differences of the first network's figures and the second's on the same photographs.
+    """
+
+    about: Sequence[tuple[str, str]]
+    metrics: Mapping[str, Metric]
+    between: Mapping[str, Mapping[str, Difference]]
+
+
+def written(out: Path, scored: Scored) -> Written:
+    """Write table, figures and page; the folder appears whole or not at all."""
+    from retinalab.metrics.scorecard import compare_saliency, empty_maps, evaluate_saliency
+    from retinalab.metrics.tables import write_table
+    from retinalab.report.saliency import write_saliency_page
+    from retinalab.runner.folder import write_json
+
+    runs, settings, table = scored.runs, scored.settings, scored.table
+    metrics = evaluate_saliency(table)
+    pairs = _pairs(table, [run.name for run in runs])
+    found = {(a, b): compare_saliency(table, a, b) for a, b in pairs}
+    comparisons = {f"{', '.join(a)} against {', '.join(b)}": one for (a, b), one in found.items()}
+    about = about_lines(runs, settings, table, scored.notes)
+    meta = {"removed": list(settings.removed), "depths": list(settings.depths), "gate": settings.t}
+    content = {
+        "use": "research use only: not for diagnosis",
+        "runs": {run.name: str(run.run.path.resolve()) for run in runs},
+        "stages": {run.name: run.stage for run in runs},
+        "about": dict(about),
+        "settings": {**meta, "disease": settings.disease, "seed": settings.seed},
+        "empty": [asdict(one) for one in empty_maps(table)],
+        "metrics": metrics,
+        "comparisons": comparisons,
+    }
+    page = _page(scored, about, metrics, comparisons)
+    with _whole(out) as folder:
+        write_table(table, folder / "saliency.parquet", "saliency", meta)
+        write_json(folder / "scorecard.json", content)
+        write_saliency_page(page, folder / "scorecard.html")
+    return Written(about, metrics, {a[1]: one for (a, b), one in found.items() if a[0] != b[0]})
+
+
+def _page(
+    scored: Scored,
+    about: Sequence[tuple[str, str]],
+    metrics: Mapping[str, Metric],
+    comparisons: Mapping[str, Mapping[str, Difference]],
+) -> ScorecardPage:
+    from retinalab.report.saliency import ScorecardPage
+    from retinalab.report.saliency_gallery import gallery
+
+    runs, models = scored.runs, scored.models
+    records = models[0].card.photographs.part.records
+    known = bool((records.table["patient"] != "").all())
+    banners = [("Research use only", "not a medical device; nothing here supports the care of a patient.")]
+    if any(one.synthetic for one in records.info.values()):
+        banners.append(
+            ("Drawn (synthetic) photographs", "no photographs of people; nothing here is about patients.")
+        )
+    banners += [(label, "of the run that is explained.") for run in runs for label in run.run.labels if label]
+    return ScorecardPage(
+        " against ".join(run.name for run in runs),
+        about,
+        list(dict.fromkeys(banners)),
+        "patients" if known else "photographs, since patients are not all known",
+        scored.table,
+        metrics,
+        comparisons,
+        scored.settings.removed,
+        gallery(models, scored.table),
+    )
+
+
+def _pairs(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """What is compared: each method of two runs; within a run the last method with every other."""
+    methods = {name: list(table.loc[table["model"] == name, "method"].unique()) for name in names}
+    pairs = []
+    if len(names) > 1:
+        pairs = [((names[0], x), (names[1], x)) for x in methods[names[0]] if x in methods[names[1]]]
+    for name in names:
+        *others, last = methods[name]
+        pairs += [((name, last), (name, method)) for method in others]
+    return pairs
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder that takes its name when everything is in it."""
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise RetinalabError(
+            f"Cannot write to {out}: {error.strerror or error}. Name another with --out."
+        ) from error
+    try:
+        yield made
+        made.chmod(0o755)
+        made.rename(out)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
