@@ -70,7 +70,7 @@ class ABN(nn.Module):
         - ``images``: ``(B, 3, 32h, 32w)``. Returns: :class:`Classified`.
 
     Raises:
-        RetinalabError: a backbone that cannot be cut in two.
+        RetinalabError: a backbone that cannot be cut in two, or whose last stage cannot go without its stride.
     """
 
     def __init__(self, outputs: int, backbone: str = "inception_v3", weights: str = "none") -> None:

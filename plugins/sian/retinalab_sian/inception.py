@@ -9,6 +9,7 @@ from timm.models.inception_v3 import InceptionB, InceptionD, InceptionE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from retinalab.errors import RetinalabError
 from retinalab.tasks.network import timm_model
 
 __all__ = ["LAYERS", "LEVELS", "padded_inception", "unstrided"]
@@ -145,10 +146,21 @@ def padded_inception(weights: str = "none", dilated: bool = False, name: str = "
 
 
 def unstrided(block: nn.Module) -> nn.Module:
-    """Take the strides out of a block's convolutions and poolings, in place."""
+    """Take the strides out of a block's convolutions and poolings, in place.
+
+    Raises:
+        RetinalabError: a convolution of even width, which without its stride would lose a row and a column.
+    """
     for layer in block.modules():
         if isinstance(layer, nn.Conv2d):
+            if layer.stride != (1, 1) and not layer.kernel_size[0] % 2:
+                raise RetinalabError(
+                    f"A backbone whose last stage halves by a convolution of {layer.kernel_size[0]}x"
+                    f"{layer.kernel_size[1]} cannot go on without its stride. Use one such as inception_v3 or resnet18."
+                )
             layer.stride = (1, 1)
+        elif isinstance(layer, nn.MaxPool2d) and layer.kernel_size == layer.stride:
+            layer.kernel_size, layer.stride, layer.padding = 1, 1, 0
         elif isinstance(layer, nn.MaxPool2d | _Padded):
             layer.stride = 1
         elif isinstance(layer, nn.AvgPool2d):  # of a shortcut: without the stride there is nothing to average

@@ -210,6 +210,23 @@ def test_abn_weighs_the_features_by_its_attention() -> None:
     assert both == 2 * sum(p.numel() for p in network.perception.parameters())
 
 
+@pytest.mark.parametrize("backbone", ["inception_v3", "vgg11"])
+def test_abns_branch_has_the_features_size_whatever_halves_it(backbone: str) -> None:
+    with torch.no_grad(), torch.device("meta"):
+        network = ABN(8, backbone).eval()
+        given = network(torch.zeros(1, 3, 96, 160))
+    assert given.attention.shape == (1, 1, 6, 10)
+    assert given.features.shape[2:] == (3, 5)
+
+
+def test_abn_refuses_a_backbone_whose_stride_cannot_be_taken_out() -> None:
+    with (
+        torch.device("meta"),
+        pytest.raises(RetinalabError, match=r"convolution of 2x2 cannot go on.*resnet18"),
+    ):
+        ABN(8, "convnext_atto")
+
+
 def test_abn_grades_every_disease_from_its_own_outputs() -> None:
     torch.manual_seed(0)
     network = ABNGrader({"dr": 5, "dme": 3}, "resnet18").eval()
