@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from lightning.fabric.utilities import move_data_to_device
 
-from retinalab.config import DataConfig, TaskConfig
+from retinalab.config import DataConfig, Stage, TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
@@ -117,18 +117,33 @@ class Maker:
     """
 
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
+    remedy: ClassVar[str] = ""
+    """What a user may change where photographs show nothing that was made; it follows the note that counts them."""
 
     def __init__(self, config: Any, scales: Mapping[str, str], key: tuple[int, ...]) -> None:
         self.config = config
         self.scales = dict(scales)
         self.key = key
 
+    def check(self, task: Task, stage: Stage, adding: Mapping[str, Stage]) -> None:
+        """Refuse, before any stage is trained, what this maker cannot make there; the default takes everything.
+
+        Args:
+            task: the network that will look, on the CPU and in evaluation mode; its weights are not trained yet.
+            stage: the maker's own.
+            adding: the stages that train on what it makes, by name; ``diseases`` of each are filled in.
+
+        Raises:
+            RetinalabError: what does not fit, and the option that mends it.
+        """
+
     def plan(self, seen: pd.DataFrame) -> Plan:
         """Choose what will be made.
 
         Args:
-            seen: a row for each training photograph, in order: ``image``, ``set``, ``patient``; of each disease ``<d>``
-                reference (-1 unknown), ``<d>_grade`` predicted, and ``<d>_score`` or ``<d>_p0`` ...
+            seen: a row for each training photograph, in order: ``image``, ``set``, ``patient``; ``part`` that the split
+                puts it in; of each disease ``<d>`` reference (-1 unknown), ``<d>_grade`` predicted, and ``<d>_score``
+                or ``<d>_p0`` ...
         """
         raise NotImplementedError
 

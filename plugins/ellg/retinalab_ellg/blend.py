@@ -1,11 +1,11 @@
-"""Blend lesions into a photograph where a mask says, and label what comes of it (equations 5 and 6)."""
+"""Blend lesions into a photograph where a mask says, and severities with them (equations 5 and 6)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["blended", "blended_severity", "classify"]
+__all__ = ["blended", "blended_severity"]
 
 
 def blended(
@@ -32,24 +32,12 @@ def blended(
 
 
 def blended_severity(ratios: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """What equation 6 classifies: ``r · l_s + (1 - r) · l_o``.
+    """What equation 6 classifies: ``r · l_s + (1 - r) · l_o``, so written that two equal severities stay as they are.
+
+    Its classify is :func:`retinalab.tasks.severity.severity_grades`.
 
     Example:
         >>> blended_severity(torch.tensor([0.25]), torch.tensor([4.0]), torch.tensor([0.0])).tolist()
         [1.0]
     """
-    return ratios * source + (1 - ratios) * target
-
-
-def classify(severity: Tensor, grades: int = 5) -> Tensor:
-    """Severity to grade at 0.5, 1.5, ...; a severity halfway between two grades is the higher one.
-
-    Example:
-        >>> classify(torch.tensor([-1.0, 0.49, 0.5, 2.5, 9.0])).tolist()
-        [0, 0, 1, 3, 4]
-
-    Shape:
-        - ``severity``: ``(B,)``, floating. Returns: ``(B,)``, int64.
-    """
-    edges = torch.arange(grades - 1, dtype=severity.dtype, device=severity.device) + 0.5
-    return torch.bucketize(severity.contiguous(), edges, right=True)
+    return target + ratios * (source - target)

@@ -10,17 +10,33 @@ import torch
 from torch import Tensor
 
 from retinalab.errors import RetinalabError
+from retinalab.tasks.severity import severity_grades
 from retinalab.transforms import generator
-from retinalab_ellg.blend import blended, blended_severity, classify
+from retinalab_ellg.blend import blended, blended_severity
 from retinalab_ellg.cut import Patches, connected_patches, lesion_masks
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.lab import Statistics, from_lab, statistics, to_lab, transferred
+from retinalab_ellg.lab import Statistics, from_lab, of_one_colour, statistics, to_lab, transferred
 from retinalab_ellg.select import Pair
 from retinalab_ellg.shift import Placed, placed
 
-__all__ = ["Generated", "Record", "generate"]
+__all__ = ["Generated", "OneColourError", "Record", "generate"]
 
 _THRESHOLD, _SHIFTS = 1, 2  # streams of a photograph's random numbers; the choice of its pair is 0
+
+
+class OneColourError(RetinalabError):
+    """A photograph of one colour has no tones to transfer.
+
+    Attributes:
+        row: of the training part.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(
+            f"Training photograph {row} (from 0) is of one colour throughout its field of view: it has no tones to "
+            "transfer. Look at it; remove it from the list or mark it ungradable."
+        )
+        self.row = row
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,8 @@ def generate(
         - ``saliency``: ``(B, h, w)``, floating.
 
     Raises:
-        RetinalabError: sizes that do not fit, or a photograph of one colour.
+        RetinalabError: sizes that do not fit.
+        OneColourError: a photograph of one colour, where colours are transferred.
     """
     _check(sources, source_fields, saliency, targets, target_fields, pairs)
     device = sources.device
@@ -192,16 +209,11 @@ def _rng(pair: Pair, key: Sequence[int], stream: int) -> np.random.Generator:
 
 
 def _tones(photographs: Tensor, fields: Tensor, pairs: Sequence[Pair], which: str) -> Statistics:
-    found = statistics(to_lab(photographs.float().div_(255)), fields)
-    flat = (found.deviation == 0).all(1)
+    flat = of_one_colour(photographs, fields)
     if bool(flat.any()):
         pair = pairs[int(flat.nonzero()[0, 0])]
-        row = pair.source if which == "source" else pair.target
-        raise RetinalabError(
-            f"Training photograph {row} (from 0) is of one colour throughout its field of view: it has no tones to "
-            "transfer. Look at it; remove it from the list or mark it ungradable."
-        )
-    return found
+        raise OneColourError(pair.source if which == "source" else pair.target)
+    return statistics(to_lab(photographs.float().div_(255)), fields)
 
 
 def _records(
@@ -223,7 +235,7 @@ def _records(
     severities = torch.tensor(
         [[pair.ratio, pair.source_severity, pair.target_severity] for pair in pairs], dtype=torch.float64
     )
-    labels = classify(blended_severity(*severities.unbind(1)), grades).tolist()
+    labels = severity_grades(blended_severity(*severities.unbind(1)), grades).tolist()
     mine: list[list[int]] = [[] for _ in pairs]
     for patch, photograph in enumerate(owner):
         mine[photograph].append(patch)

@@ -16,7 +16,7 @@ Range = tuple[float, float]
 class GenerationConfig(TaskConfig):
     """How lesions are cut out of some training photographs and blended into others.
 
-    The ablations are one option each: ``shift=false``, ``colour_transfer=false``, ``mixup=false``, ``gate=null`` and
+    The ablations are one option each: ``shift=false``, ``colour_transfer=false``, ``mixup=false``, ``gate=0`` and
     one name in ``layers``.
 
     Reference: sections 2.2, 2.3 and 3.1.
@@ -34,10 +34,10 @@ class GenerationConfig(TaskConfig):
         None,
         description="feature maps of the network, low to high; null: those that the method takes by default",
     )
-    gate: float | None = Field(
+    gate: float = Field(
         1.0,
         ge=0,
-        description="t of equation 2, below which a map counts as flat; null: no gate but the ReLU's",
+        description="t of equation 2, below which a map counts as flat; 0: no gate but the ReLU's. Of gmsm alone",
     )
     threshold: Range = Field((0.5, 0.8), description="tau of equation 4 is drawn uniformly from this range")
     patches: int = Field(
@@ -96,6 +96,23 @@ class GenerationConfig(TaskConfig):
             raise ValueError("ratio must reach above 0: at 0 no lesion is seen")
         if self.layers is not None and not self.layers:
             raise ValueError("layers must name a feature map or two; null takes the method's own")
+        return self
+
+    @model_validator(mode="after")
+    def _effective(self) -> GenerationConfig:
+        """An option that would change nothing is refused; its default may stand."""
+        idle = (
+            ("gate", self.saliency != "gmsm", f"saliency={self.saliency} has none; set saliency=gmsm"),
+            ("layers", self.saliency == "cam", "a class activation map is of the features that are pooled"),
+            ("ratio", not self.mixup, "mixup=false pastes lesions as they are; set mixup=true"),
+            ("tries", not self.shift, "shift=false leaves patches in their places; set shift=true"),
+            ("share", self.number is not None, "number says how many are made"),
+            ("unplaced", not self.shift, "shift=false leaves patches in their places; set shift=true"),
+        )
+        for name, without, reason in idle:
+            given, usual = getattr(self, name), type(self).model_fields[name].default
+            if without and given != usual:
+                raise ValueError(f"{name}={given} has no effect: {reason}, or leave {name} out")
         return self
 
     @property

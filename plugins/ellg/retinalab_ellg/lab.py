@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["FLOOR", "Statistics", "from_lab", "statistics", "to_lab", "transferred"]
+__all__ = ["FLOOR", "Statistics", "from_lab", "of_one_colour", "statistics", "to_lab", "transferred"]
 
 FLOOR = 0.5 / 255
 """Least cone response, half a grey level: the logarithm of black would be minus infinity."""
@@ -22,6 +23,9 @@ _LMS_TO_LAB = (
 )
 _LAB_TO_LMS = tuple(zip(*_LMS_TO_LAB, strict=True))  # its rows are orthonormal
 _GRID = 2.0**13
+_STEP = 4
+_SAME = 3
+"""Levels of 255 that storing one colour as JPEG spreads it by."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,23 @@ def statistics(lab: Tensor, fields: Tensor) -> Statistics:
     squares = values.square_().sum(2) / counts
     deviation = (squares - mean * mean).clamp(min=0).sqrt()
     return Statistics(mean / _GRID, deviation / _GRID)
+
+
+def of_one_colour(photographs: Tensor, fields: Tensor) -> Tensor:
+    """Whether a photograph does not vary inside its field of view, so that it has no tones.
+
+    Looked at is every fourth pixel, but the outermost of the field: the rim is mixed with the black beyond.
+
+    Shape:
+        - ``photographs``: ``(B, 3, H, W)``, uint8. ``fields``: ``(B, H, W)``, bool. Returns: ``(B,)``, bool.
+    """
+    coarse = F.pad(fields[:, ::_STEP, ::_STEP], (1, 1, 1, 1))
+    around = [coarse.roll((down, right), (1, 2)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    within = torch.stack(around).all(0)[:, None, 1:-1, 1:-1]
+    colours = photographs[:, :, ::_STEP, ::_STEP]
+    most = colours.masked_fill(~within, 0).amax((2, 3)).int()
+    least = colours.masked_fill(~within, 255).amin((2, 3)).int()
+    return (most - least <= _SAME).all(1)
 
 
 def transferred(lab: Tensor, source: Statistics, target: Statistics) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,18 @@ from retinalab.errors import RetinalabError
 from retinalab.transforms import generator
 from retinalab_ellg.balance import wanted_grades
 from retinalab_ellg.generation_config import GenerationConfig
+from retinalab_ellg.ratios import ratio_intervals
 
 __all__ = ["Candidates", "NothingToCutError", "Pair", "Selection"]
 
 _CHOICE = 0
-_REDRAWS = 100
+_CHUNK = 512
 
 Whole = npt.NDArray[np.int64]
 
 
 class NothingToCutError(RetinalabError):
-    """No training photograph has lesions that the network graded correctly and sees somewhere."""
+    """There is no correctly classified training photograph to cut lesions from, or none to blend them into."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,21 @@ class Candidates:
         - ``grade``: ``(N,)``, int64, recorded grade of each training photograph, -1 unknown.
         - ``predicted``: ``(N,)``, int64, the network's.
         - ``severity``: ``(N,)``, floating, the network's, on the grade scale.
-        - ``salient``: ``(N,)``, bool, whether its saliency map is not empty; None: not known yet.
-        - ``part``: ``(N,)``, of each photograph; anything but ``train`` is refused. None: all are.
+        - ``part``: ``(N,)``, of each photograph; anything but ``train`` is refused.
     """
 
     grade: Whole
     predicted: Whole
     severity: npt.NDArray[np.float64]
-    salient: npt.NDArray[np.bool_] | None = None
-    part: Sequence[str] | None = None
+    part: Sequence[str]
 
     def __post_init__(self) -> None:
-        sizes = {len(column) for column in (self.grade, self.predicted, self.severity)}
-        sizes |= {len(column) for column in (self.salient, self.part) if column is not None}
+        sizes = {len(column) for column in (self.grade, self.predicted, self.severity, self.part)}
         if len(sizes) > 1:
             raise RetinalabError(
                 f"Columns of {sorted(sizes)} photographs. Give one entry for each photograph."
             )
-        others = sorted(set(self.part or ()) - {"train"})
+        others = sorted(set(self.part) - {"train"})
         if others:
             raise RetinalabError(
                 f"Photographs of part {', '.join(others)} among those to generate from. Lesions are cut from and "
@@ -93,8 +91,8 @@ class Selection:
     follows from (key, number, attempt) alone.
 
     Which grades are made follows ``balance``: with ``label``, each number has a grade that it shall come out as; the
-    target is drawn, then a source among those that some ratio brings to that grade, then the ratio among those ratios.
-    With ``none``, all three are drawn alike.
+    target is drawn among those that some source brings to that grade, then such a source, then the ratio among those
+    that do. With ``none``, all three are drawn alike.
 
     Reference: sections 2.1 and 2.3.
 
@@ -126,16 +124,18 @@ class Selection:
             np.float64
         )
         correct = candidates.correct
-        lesioned = correct & (candidates.grade > 0)
-        sources = lesioned if candidates.salient is None else lesioned & candidates.salient
-        self.sources = np.flatnonzero(sources)
+        self.sources = np.flatnonzero(correct & (candidates.grade > 0))
         self.targets = np.flatnonzero(
             correct & (candidates.grade == 0) if config.blend_target == "normal" else correct
         )
-        self._refuse(candidates, int(lesioned.sum()))
+        self._refuse(candidates)
         self.counts = np.bincount(candidates.grade[candidates.grade >= 0], minlength=grades)
         self.notes: list[str] = []
-        self.wanted = None if config.balance == "none" else self._wanted()
+        self._reached: dict[int | None, Whole] = {}
+        if config.balance == "none":
+            self.wanted, self._reached[None] = None, self._targets(None)
+        else:
+            self.wanted = self._wanted()
 
     def __len__(self) -> int:
         """Photographs to generate."""
@@ -149,32 +149,34 @@ class Selection:
         return [self.pair(number) for number in range(len(self))]
 
     def pair(self, number: int, attempt: int = 0) -> Pair:
-        """The pair of one number; a further attempt gives another source, where the one before had nothing to cut."""
+        """The pair of one number; a further attempt draws anew, where the source before had nothing to cut out."""
         rng = generator(*self.key, number, attempt, _CHOICE)
         grade = (
             None if self.wanted is None else int(np.searchsorted(self.wanted.cumsum(), number, side="right"))
         )
-        found = self._draw(rng, number, grade)
-        if found is None:
-            raise RetinalabError(
-                f"No ratio within {self.config.ratios} blends a correctly classified photograph to grade {grade}. "
-                "Widen ratio, or set balance=none."
-            )
-        return replace(found, attempt=attempt)
+        target = int(rng.choice(self._reached[grade]))
+        low, high = self._intervals(self.severity[self.sources], self.severity[[target]], grade)
+        place = int(rng.choice(np.flatnonzero((low <= high) & (self.sources != target))))
+        source = int(self.sources[place])
+        ratio = float(rng.uniform(low[place], high[place]))
+        return Pair(
+            number, source, target, ratio, float(self.severity[source]), float(self.severity[target]),
+            int(self.grade[target]), attempt,
+        )  # fmt: skip
 
-    def _refuse(self, candidates: Candidates, lesioned: int) -> None:
+    def _refuse(self, candidates: Candidates) -> None:
+        right, known = int(candidates.correct.sum()), int((candidates.grade >= 0).sum())
         if not len(self.sources):
-            right, known = int(candidates.correct.sum()), int((candidates.grade >= 0).sum())
-            empty = f", {lesioned} of them with lesions, all with an empty saliency map" if lesioned else ""
             raise NothingToCutError(
-                f"No photograph to cut lesions from: {right} of {known} training photographs are correctly classified"
-                f"{empty or ', none of them with lesions'}. Train the network longer, or lower the gate."
+                f"No photograph to cut lesions from: {right} of {known} training photographs are correctly classified, "
+                "none of them with lesions. Train the network longer."
             )
         if not len(self.targets) or (len(self.targets) == 1 and np.array_equal(self.targets, self.sources)):
+            normal = self.config.blend_target == "normal"
             raise NothingToCutError(
                 f"No photograph to blend lesions into: blend_target={self.config.blend_target}, and no "
-                f"{'normal ' if self.config.blend_target == 'normal' else 'other '}training photograph is correctly "
-                "classified. Train the network longer, or set blend_target=any."
+                f"{'normal' if normal else 'other'} training photograph is correctly classified. Train the network "
+                f"longer{', or set blend_target=any' if normal else ''}."
             )
 
     def _wanted(self) -> Whole:
@@ -182,47 +184,36 @@ class Selection:
         for grade in range(1, self.grades):
             if not self.counts[grade]:
                 self.notes.append(f"Grade {grade} has no training photograph: none is generated.")
-            elif self._draw(generator(*self.key, grade), 0, grade) is None:
+                continue
+            self._reached[grade] = self._targets(grade)
+            makeable[grade] = len(self._reached[grade]) > 0
+            if not makeable[grade]:
                 self.notes.append(
-                    f"Grade {grade}: no ratio within {self.config.ratios} blends a correctly classified photograph to "
-                    "it: none is generated."
+                    f"Grade {grade}: no ratio within {self.config.ratios} blends correctly classified photographs to "
+                    "it: none is generated. Widen ratio, or train the network longer."
                 )
-            else:
-                makeable[grade] = True
-        return wanted_grades(self.counts, self.config.number, self.config.share, makeable)
-
-    def _draw(self, rng: np.random.Generator, number: int, grade: int | None) -> Pair | None:
-        for _ in range(_REDRAWS):
-            target = int(rng.choice(self.targets))
-            low, high = self._ratios(target, grade)
-            possible = np.flatnonzero(
-                (low < high) | ((low == high) & (self.config.ratios[0] == self.config.ratios[1]))
+        wanted = wanted_grades(self.counts, self.config.number, self.config.share, makeable)
+        if makeable.any() and not wanted.any():
+            self.notes.append(
+                "No grade that can be made is rarer than the commonest: none is generated. Set number, or balance=none."
             )
-            possible = possible[self.sources[possible] != target]
-            if len(possible):
-                place = int(rng.choice(possible))
-                source = int(self.sources[place])
-                ratio = float(rng.uniform(low[place], high[place]))
-                return Pair(
-                    number, source, target, ratio, float(self.severity[source]), float(self.severity[target]),
-                    int(self.grade[target]),
-                )  # fmt: skip
-        return None
+        return wanted
 
-    def _ratios(self, target: int, grade: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """``(S,)`` least and greatest ratio of each source under which equation 6 gives a grade."""
-        least, greatest = self.config.ratios
-        low, high = np.full(len(self.sources), least), np.full(len(self.sources), greatest)
-        if grade is None:
-            return low, high
-        below = -np.inf if grade == 0 else grade - 0.5
-        above = np.inf if grade == self.grades - 1 else grade + 0.5
-        base = self.severity[target]
-        slope = self.severity[self.sources] - base
-        with np.errstate(divide="ignore", invalid="ignore"):
-            first, last = (below - base) / slope, (above - base) / slope
-        level = (slope == 0) & (below <= base < above)
-        first, last = np.where(slope < 0, last, first), np.where(slope < 0, first, last)
-        low = np.where(level, low, np.maximum(low, np.where(slope == 0, np.inf, first)))
-        high = np.where(level, high, np.minimum(high, np.where(slope == 0, -np.inf, last)))
-        return low, high
+    def _targets(self, grade: int | None) -> Whole:
+        """The targets that some source other than themselves brings to a grade."""
+        levels, level = np.unique(self.severity[self.targets], return_inverse=True)
+        values, counts = np.unique(self.severity[self.sources], return_counts=True)
+        partners = np.empty(len(levels), np.int64)
+        for first in range(
+            0, len(levels), _CHUNK
+        ):  # a table of all pairs of severities may not fit in memory
+            low, high = self._intervals(values, levels[first : first + _CHUNK, None], grade)
+            partners[first : first + _CHUNK] = (low <= high) @ counts
+        low, high = self._intervals(levels, levels, grade)
+        itself = np.isin(self.targets, self.sources) & (low <= high)[level]
+        return self.targets[partners[level] > itself]
+
+    def _intervals(
+        self, sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], grade: int | None
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return ratio_intervals(sources, targets, grade, self.grades, self.config.ratios)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retinalab_ellg.cut import Patches, connected_patches, field_of_view, lesion_masks, normalised
+from retinalab_ellg.cut import Patches, connected_patches, field_of_view, inside_fields, lesion_masks
 from scipy import ndimage
 
 _TOUCHING = np.ones((3, 3), int)
@@ -121,7 +121,7 @@ def test_pieces_of_a_photograph_do_not_depend_on_its_batch() -> None:
 def test_saliency_is_scaled_inside_the_field_of_view() -> None:
     saliency = torch.tensor([[[0.2, 0.4, 9.0], [0.3, 0.6, 9.0]], [[5.0, 5.0, 5.0], [5.0, 5.0, 1.0]]])
     fields = torch.tensor([[[True, True, False], [True, True, False]]] * 2)
-    found = normalised(saliency, fields)
+    found = inside_fields(saliency, fields)
     torch.testing.assert_close(found[0], torch.tensor([[0.0, 0.5, 0.0], [0.25, 1.0, 0.0]]))
     assert (found[1] == 0).all()
 
@@ -131,7 +131,7 @@ def test_saliency_is_enlarged_bilinearly() -> None:
     fields = torch.ones(1, 40, 56, dtype=torch.bool)
     large = cv2.resize(saliency[0], (56, 40), interpolation=cv2.INTER_LINEAR)
     reference = (large - large.min()) / (large.max() - large.min())
-    np.testing.assert_allclose(normalised(torch.from_numpy(saliency), fields)[0], reference, atol=1e-5)
+    np.testing.assert_allclose(inside_fields(torch.from_numpy(saliency), fields)[0], reference, atol=1e-5)
 
 
 def test_a_mask_lies_above_its_own_threshold() -> None:

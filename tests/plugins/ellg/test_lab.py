@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from retinalab_ellg.lab import FLOOR, Statistics, from_lab, statistics, to_lab, transferred
+from retinalab_ellg.lab import FLOOR, Statistics, from_lab, of_one_colour, statistics, to_lab, transferred
 
 _LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
 _PRINTED_INVERSE = np.array(
@@ -110,3 +110,16 @@ def test_statistics_are_the_same_to_the_last_bit_in_any_batch() -> None:
         )
         assert torch.equal(one.mean[0], whole.mean[photograph])
         assert torch.equal(one.deviation[0], whole.deviation[photograph])
+
+
+def test_one_colour_is_told_from_many_whatever_the_rim() -> None:
+    disc = np.hypot(*(np.mgrid[:96, :96] - 47.5))
+    edge = np.clip(44 - disc, 0, 1)[..., None]  # a rim mixed with the black beyond
+    rng = np.random.default_rng(0)
+    flat, stored, varied = (
+        edge * (np.array([165.0, 75, 40]) + rng.uniform(-w, w, (96, 96, 3))) for w in (0, 1, 5)
+    )
+    images = torch.from_numpy(np.stack([flat, stored, varied, 0 * flat]).astype(np.uint8)).permute(0, 3, 1, 2)
+    fields = (images.amax(1) > 10).contiguous()
+    assert of_one_colour(images, fields).tolist() == [True, True, False, True]
+    assert (statistics(to_lab(images / 255), fields).deviation[0] > 0.01).any()  # the rim alone

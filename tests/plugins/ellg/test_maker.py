@@ -105,7 +105,9 @@ def maker(**options: Any) -> LesionMaker:
 
 
 def seen(grade: list[int] = GRADE, predicted: list[int] = PREDICTED) -> pd.DataFrame:
-    return pd.DataFrame({"dr": grade, "dr_grade": predicted, "dr_score": np.array(predicted) + 0.2})
+    return pd.DataFrame(
+        {"dr": grade, "dr_grade": predicted, "dr_score": np.array(predicted) + 0.2, "part": "train"}
+    )
 
 
 def task(kind: type[ByHand] = ByHand) -> Task:

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 from retinalab_ellg.balance import wanted_grades
-from retinalab_ellg.blend import blended_severity, classify
+from retinalab_ellg.blend import blended_severity
 from retinalab_ellg.generation_config import GenerationConfig
 from retinalab_ellg.select import Candidates, NothingToCutError, Pair, Selection
 
 from retinalab.errors import RetinalabError
+from retinalab.tasks.severity import severity_grades
 
 
 def _candidates(*counts: int, wrong: float = 0.2, seed: int = 0, **columns: object) -> Candidates:
@@ -15,14 +16,15 @@ def _candidates(*counts: int, wrong: float = 0.2, seed: int = 0, **columns: obje
     grade = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     predicted = np.where(rng.random(len(grade)) < wrong, (grade + 1) % 5, grade)
     severity = predicted + rng.uniform(-0.45, 0.45, len(grade))
-    return Candidates(grade, predicted, severity, **columns)  # type: ignore[arg-type]
+    part = columns.get("part", ["train"] * len(grade))
+    return Candidates(grade, predicted, severity, part)  # type: ignore[arg-type]
 
 
 def _labels(pairs: list[Pair]) -> list[int]:
     given = torch.tensor(
         [[p.ratio, p.source_severity, p.target_severity] for p in pairs], dtype=torch.float64
     )
-    return classify(blended_severity(*given.unbind(1))).tolist()
+    return severity_grades(blended_severity(*given.unbind(1)), 5).tolist()
 
 
 @pytest.mark.parametrize("labels", ["grade", "severity"])
@@ -55,14 +57,6 @@ def test_targets_are_normal_unless_any_is_asked_for() -> None:
     anything = Selection(candidates, GenerationConfig(number=50, blend_target="any"), (0,)).pairs()
     assert {pair.target_grade for pair in normal} == {0}
     assert len({pair.target_grade for pair in anything}) > 1
-
-
-def test_a_source_whose_saliency_is_empty_is_not_drawn() -> None:
-    salient = np.arange(90) % 3 == 0
-    candidates = _candidates(50, 10, 10, 10, 10, wrong=0.0, salient=salient)
-    assert all(
-        salient[pair.source] for pair in Selection(candidates, GenerationConfig(number=40), (0,)).pairs()
-    )
 
 
 def test_a_pair_follows_from_key_number_and_attempt() -> None:
@@ -131,27 +125,40 @@ def test_a_grade_that_no_ratio_reaches_is_noted() -> None:
     assert (selection.wanted[[0, 3, 4]] == 0).all()
 
 
+def _few(grade: list[int], predicted: list[int]) -> Candidates:
+    return Candidates(np.array(grade), np.array(predicted), np.zeros(len(grade)), ["train"] * len(grade))
+
+
+def _refused(candidates: Candidates, config: GenerationConfig) -> str:
+    with pytest.raises(NothingToCutError) as caught:
+        Selection(candidates, config, (0,))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def test_nothing_to_cut_from_is_said_in_one_line() -> None:
-    wrong = Candidates(np.array([0, 1, 2]), np.array([0, 0, 0]), np.zeros(3))
-    with pytest.raises(
-        NothingToCutError, match="1 of 3 training photographs are correctly classified, none of them"
-    ):
-        Selection(wrong, GenerationConfig(), (0,))
-    empty = Candidates(np.array([0, 1, 2]), np.array([0, 1, 2]), np.zeros(3), np.zeros(3, bool))
-    with pytest.raises(NothingToCutError, match="2 of them with lesions, all with an empty saliency map"):
-        Selection(empty, GenerationConfig(), (0,))
+    said = _refused(_few([0, 1, 2], [0, 0, 0]), GenerationConfig())
+    assert "1 of 3 training photographs are correctly classified, none of them with lesions" in said
+    assert said.endswith("Train the network longer.")
 
 
 def test_nothing_to_blend_into_is_said_in_one_line() -> None:
-    lesions = Candidates(np.array([1, 2]), np.array([1, 2]), np.zeros(2))
-    with pytest.raises(
-        NothingToCutError, match="blend_target=normal, and no normal training photograph"
-    ) as caught:
-        Selection(lesions, GenerationConfig(), (0,))
-    assert "\n" not in str(caught.value)
-    alone = Candidates(np.array([0, 2]), np.array([1, 2]), np.zeros(2))
-    with pytest.raises(NothingToCutError, match="no other training photograph"):
-        Selection(alone, GenerationConfig(blend_target="any"), (0,))
+    said = _refused(_few([1, 2], [1, 2]), GenerationConfig())
+    assert "blend_target=normal, and no normal training photograph" in said
+    assert said.endswith("or set blend_target=any.")
+    said = _refused(_few([0, 2], [1, 2]), GenerationConfig(blend_target="any"))
+    assert "no other training photograph" in said
+    assert said.endswith("Train the network longer.")
+
+
+def test_grades_that_are_even_already_are_noted() -> None:
+    selection = Selection(
+        _few([0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]), GenerationConfig(), (0,)
+    )
+    assert len(selection) == 0
+    assert selection.notes == [
+        "No grade that can be made is rarer than the commonest: none is generated. Set number, or balance=none."
+    ]
 
 
 def test_other_parts_than_training_are_refused() -> None:
@@ -171,8 +178,24 @@ def test_other_parts_than_training_are_refused() -> None:
         ({"layers": ()}, "layers must name"),
         ({"tries": 0}, "greater than or equal to 1"),
         ({"tau": 0.5}, "Extra inputs"),
+        ({"gate": None}, "valid number"),
+        ({"saliency": "grad-cam", "gate": 0.5}, "gate=0.5 has no effect: saliency=grad-cam has none"),
+        ({"saliency": "cam", "layers": ("layer4",)}, "layers=.* has no effect: a class activation map"),
+        ({"mixup": False, "ratio": (0.2, 0.5)}, "ratio=.* has no effect: mixup=false"),
+        ({"shift": False, "unplaced": "drop"}, "unplaced=drop has no effect: shift=false"),
+        ({"shift": False, "tries": 5}, "tries=5 has no effect: shift=false"),
+        ({"number": 5, "share": 0.5}, "share=0.5 has no effect: number"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, object], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         GenerationConfig.model_validate(options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"saliency": "grad-cam"}, {"mixup": False}, {"shift": False}, {"number": 5}, {"gate": 0}],
+)
+def test_options_are_read_back_as_they_were_written(options: dict[str, object]) -> None:
+    config = GenerationConfig.model_validate(options)
+    assert GenerationConfig.model_validate(config.model_dump(mode="json")) == config
