@@ -13,7 +13,7 @@ from retinalab.metrics.froc import counts_at, froc_names, operating_points, phot
 from retinalab.metrics.grading import Array, Ranking, mean_defined, ratio, referable_score, summary
 from retinalab.metrics.statistics import Clusters, Panel
 from retinalab.metrics.tables import probabilities_of
-from retinalab.protocol import SCALES, Scale
+from retinalab.protocol import Scale
 
 __all__ = [
     "Figures",
@@ -78,15 +78,23 @@ def disease_figures(rows: pd.DataFrame, clusters: Clusters, disease: str, scale:
 
 
 def presence_figures(rows: pd.DataFrame, clusters: Clusters, lesion: str, threshold: float = 0.5) -> Figures:
-    """Image F1 and AUC of one lesion's presence, from ``lesion_<X>`` and ``lesion_<X>_p``."""
+    """Image F1 and AUC of one lesion's presence, from ``lesion_<X>`` and ``lesion_<X>_p``.
+
+    F1 = 2 TP / (2 TP + FP + FN) over photographs; as of pixels, undefined where no photograph shows the lesion and it
+    is found in none, and 0 where it is found in some.
+    """
     reference = rows[f"lesion_{lesion}"].to_numpy(dtype=np.int64)
     score = rows[f"lesion_{lesion}_p"].to_numpy(dtype=np.float64)
     predicted = (score >= threshold).astype(np.int64)
     index = clusters.index(rows["group"])
-    graded = _graded(reference, predicted, score, None, index, clusters.size, SCALES["binary"])
-    kept = {"f1": "image_f1", "auc": "image_auc"}
-    positions = [graded.names.index(name) for name in kept]
-    return Figures(tuple(kept.values()), lambda counts: graded.panel(counts)[:, positions])
+    cells = _cells(reference, predicted, 2, index, clusters.size)
+    ranking = Ranking(reference == 1, score)
+
+    def panel(counts: Array) -> Array:
+        _, fp, fn, tp = (counts @ cells).T
+        return np.stack([ratio(2 * tp, 2 * tp + fp + fn), ranking(counts[:, index])], axis=1)
+
+    return Figures(("image_f1", "image_auc"), panel)
 
 
 def joint_figures(rows: pd.DataFrame, clusters: Clusters, diseases: Sequence[str]) -> Figures:

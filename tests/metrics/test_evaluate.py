@@ -250,6 +250,19 @@ def test_presence_of_lesions_in_photographs() -> None:
     assert found["test/lesion/mean/image_f1"]["value"] == pytest.approx(np.mean(each))
 
 
+def test_a_lesion_that_no_photograph_shows_has_an_image_f1_only_where_it_is_found() -> None:
+    """As of pixels, nothing to find and nothing found is no error and no success; it takes no part in the mean."""
+    table = photographs(20).assign(lesion_MA=np.arange(20) % 2, lesion_MA_p=[0.1, 0.9] * 9 + [0.9, 0.1])
+    quiet = evaluate(table.assign(lesion_NV=0, lesion_NV_p=0.2), SCALES_OF, resamples=20)
+    false = evaluate(table.assign(lesion_NV=0, lesion_NV_p=0.7), SCALES_OF, resamples=20)
+    assert quiet["test/lesion/MA/image_f1"]["value"] == pytest.approx(18 / 20)
+    assert quiet["test/lesion/NV/image_f1"]["value"] is None
+    assert "undefined" in quiet["test/lesion/NV/image_f1"]["note"]
+    assert quiet["test/lesion/mean/image_f1"]["value"] == pytest.approx(18 / 20)
+    assert false["test/lesion/NV/image_f1"]["value"] == 0
+    assert false["test/lesion/mean/image_f1"]["value"] == pytest.approx(9 / 20)
+
+
 def test_patches() -> None:
     generator = np.random.default_rng(2)
     windows = pd.DataFrame({"image": [f"{k // 5}" for k in range(50)], "set": "clinic", "part": "val"})

@@ -167,6 +167,11 @@ class SianConfig(SianOptions):
                 f"variant=sian needs lesion maps, which lesions={self.lesions} does not give; choose one such as "
                 "l-net-16s, or variant=concat"
             )
+        if self.train_side and self.lesions == "abn":
+            raise ValueError(
+                "train_side=true would leave the attention branch of lesions=abn without its own loss; set "
+                "train_side=false, or lesions=classifier"
+            )
         return self
 
     @property

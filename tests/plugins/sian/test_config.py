@@ -52,6 +52,8 @@ def test_contradictions_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"variant=sian needs lesion maps.*l-net-16s"):
         SianConfig(lesions="classifier")
     assert SianConfig(lesions="classifier", variant="concat").lesions == "classifier"
+    with pytest.raises(ValidationError, match=r"lesions=abn without its own loss; set train_side=false"):
+        SianConfig(variant="concat", lesions="abn", train_side=True)
     with pytest.raises(ValidationError, match=r"schedule=cosine never falls by a step.*set dual_after"):
         LNetConfig(schedule="cosine")
     assert LNetConfig(schedule="cosine", loss="dice").dual_after is None
