@@ -161,7 +161,9 @@ def experiment_id(experiment: Experiment) -> str:
         for key, plain in (("stretch", [1.0, 1.0]), ("principal", None)):
             if stage["data"]["augment"][key] == plain:
                 stage["data"]["augment"].pop(key)
-        for key in ("adds", "alternate"):
+        if stage["combined"] == "whole" or not stage["adds"]:
+            stage.pop("combined")
+        for key in ("adds", "alternate", "stream"):
             if not stage[key]:
                 stage.pop(key)
         for key in _ENVIRONMENT:

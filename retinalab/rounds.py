@@ -6,9 +6,11 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["BEFORE", "ROUNDS", "each_stage", "expanded"]
+__all__ = ["BEFORE", "ROUNDS", "STREAM", "each_stage", "expanded"]
 
 ROUNDS = "rounds"
+STREAM = "stream"
+"""Of random numbers, as a stage names it."""
 BEFORE = "before"
 """As the stage that one starts from: the stage trained last before it."""
 
@@ -17,22 +19,27 @@ def expanded(stages: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     """Write a block's stages out, ``<block>-<n>.<stage>``.
 
     Within a block ``start_from.stage: before`` is the stage trained last before it, in this round, the one before or
-    ahead of the block; a stage of the block named in ``start_from`` or ``adds`` is this round's.
+    ahead of the block; a stage of the block named in ``start_from`` or ``adds`` is this round's. Stages that train are
+    numbered from 1 over all blocks, and draw from the ``stream`` of that number; those outside from the seed's own.
 
     Args:
         stages: name -> stage, or -> block: a mapping with ``rounds``, how often, and its stages.
         faults: receives a line for each block that cannot be written out.
 
     Example:
-        >>> block = {"rounds": 2, "make": {"start_from": {"stage": "before"}}, "train": {"adds": ["make"]}}
+        >>> block = {"rounds": 2, "make": {"kind": "make_data", "start_from": {"stage": "before"}}}
+        >>> block["train"] = {"adds": ["make"]}
         >>> plain = expanded({"baseline": {}, "round": block}, [])
         >>> list(plain)
         ['baseline', 'round-1.make', 'round-1.train', 'round-2.make', 'round-2.train']
         >>> plain["round-2.make"]["start_from"]["stage"], plain["round-2.train"]["adds"]
         ('round-1.train', ['round-2.make'])
+        >>> plain["round-1.train"]["stream"], plain["round-2.train"]["stream"]
+        (1, 2)
     """
     plain: dict[str, Any] = {}
     trained: str | None = None
+    streams = 0
     for name, stage in stages.items():
         if not _is_block(stage):
             plain[name] = stage
@@ -44,7 +51,9 @@ def expanded(stages: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
             own = {key: f"{name}-{number}.{key}" for key in inner}
             for key, value in inner.items():
                 plain[own[key]] = _bound(own[key], value, own, trained, faults)
-                trained = trained if _makes(value) else own[key]
+                if not _makes(value):
+                    trained, streams = own[key], streams + 1
+                    plain[own[key]][STREAM] = streams
     return plain
 
 
@@ -75,6 +84,11 @@ def _count(name: str, given: Any, inner: Mapping[str, Any], faults: list[str]) -
     for key, value in inner.items():
         if not isinstance(value, Mapping):
             faults.append(f"stages.{name}.{key}={value!r}: a block of rounds holds stages; each is a mapping")
+            return 0
+        if STREAM in value:
+            faults.append(
+                f"stages.{name}.{key}.{STREAM}={value[STREAM]!r}: each round has a stream of its own; leave it out"
+            )
             return 0
     if not inner and whole:
         faults.append(f"stages.{name}: a block of rounds without a stage; name one beside {ROUNDS}")

@@ -81,7 +81,10 @@ class BalanceConfig(Model):
         (1.0, 2.0, 2.0, 2.0, 2.0), min_length=1, description="weights of grades 0, 1, ... in the end"
     )
     past: int = Field(
-        0, ge=0, description="epochs that count as past at the beginning, where a stage goes on from another"
+        0,
+        ge=0,
+        description="epochs that count as past at the beginning, where a stage goes on from another; the same at the "
+        "beginning of every round, which counts its own epochs only",
     )
 
     @model_validator(mode="after")

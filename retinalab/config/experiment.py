@@ -47,6 +47,18 @@ class Stage(Model):
     alternate: bool = Field(
         False, description="train on its own photographs alone in every other epoch, beginning with the first"
     )
+    combined: Literal["whole", "equal"] = Field(
+        "whole",
+        description="an epoch with added photographs: whole, each of them once; equal, as long as one of the stage's "
+        "own photographs alone, with another choice of all in each epoch",
+    )
+    stream: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="of random numbers for order, augmentation and dropout; 0: those of the seed alone. Rounds number "
+        "their own, so that none repeats another's draws",
+    )
 
 
 class TestConfig(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retinalab.config.base import Model
 
@@ -28,8 +28,13 @@ class WeightAveraging(Model):
 class TrainerConfig(Model):
     """Lightning's Trainer; anything it takes beyond these goes through ``extra``."""
 
-    max_epochs: int = Field(10, ge=1)
-    max_steps: int = Field(-1, ge=-1)
+    max_epochs: int = Field(10, ge=1, description="epochs; without effect where max_steps is given")
+    max_steps: int = Field(
+        -1,
+        ge=-1,
+        description="optimiser steps, through as many epochs as they take; where they end within an epoch, it is "
+        "validated there. -1: as max_epochs says",
+    )
     accelerator: Literal["auto", "cpu", "gpu", "tpu", "mps"] = "auto"
     devices: int | str | tuple[int, ...] = Field("auto", description="how many, or which")
     num_nodes: int = Field(1, ge=1)
@@ -61,3 +66,18 @@ class TrainerConfig(Model):
     channels_last: bool = Field(True, description="memory order of the photographs and weights")
     deterministic: bool | Literal["warn"] = "warn"
     extra: dict[str, Any] = Field(default_factory=dict, description="further arguments of lightning.Trainer")
+
+    @model_validator(mode="after")
+    def _by_epochs_or_steps(self) -> TrainerConfig:
+        if self.max_steps == 0:
+            raise ValueError(
+                "max_steps is 0, which trains nothing; give at least 1, or -1 to train by max_epochs"
+            )
+        if self.max_steps > 0 and self.weight_averaging is not None:
+            raise ValueError(
+                "weight_averaging counts epochs, which max_steps leaves open; train by max_epochs, or without it"
+            )
+        named = [name for name in self.extra if name in TrainerConfig.model_fields]
+        if named:
+            raise ValueError(f"extra gives {named[0]!r}, an option of the trainer itself; set it there")
+        return self

@@ -23,6 +23,19 @@ __all__ = ["LabelTable", "MadeFigure", "MadeSection", "MadeStrip", "made_section
 _STRIPS = 16
 _NEAR = "within 40 bits, as copies are"
 _UNKNOWN = "the run left no review of them"
+_MATCHED = {
+    "whole": "originals of the same grades by sharpness and colours of the whole",
+    "tiles": "originals of the same grades by detail in tiles and its steps, as seams and blending leave",
+    "both": "originals of the same grades by both",
+}
+_TOLD = _MATCHED | {
+    "originals": "training photographs of whatever grade by sharpness and colours",
+    "targets": "those they were made from by sharpness and colours",
+}
+_MEANING = (
+    "a linear model of these features: what it tells, a network may learn in the place of lesions; what it does not, "
+    "a network may see yet"
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +151,7 @@ def _figures(found: Mapping[str, Any]) -> list[MadeFigure]:
     (bits, ends), (others, other_ends) = _quantiles(made), _quantiles(original)
     figures.append(
         MadeFigure(
-            "Nearest test photograph, of 256 bits, median [least, most]",
+            f"Nearest test photograph{_sets(likeness)}, of 256 bits, median [least, most]",
             _bracketed(bits, ends),
             f"training photographs: {_bracketed(others, other_ends)}",
             _of(made, original),
@@ -154,17 +167,26 @@ def _figures(found: Mapping[str, Any]) -> list[MadeFigure]:
             "",
         )
     )
-    for name, words in (("originals", "training photographs"), ("targets", "those they were made from")):
-        figures.append(
-            MadeFigure(
-                f"Told from {words} by sharpness and colours, AUC",
-                interval(told[name]),
-                "0.5 where they cannot be told apart",
-                _of(told[name]),
-                str(told[name].get("note", "")),
-            )
+    return figures + [_told(told, name, words) for name, words in _TOLD.items() if name in told]
+
+
+def _told(told: Mapping[str, Any], name: str, words: str) -> MadeFigure:
+    """Whether made photographs are told from originals, among how many of each grade, and what that is a sign of."""
+    one, pairs = told[name], told.get("matched")
+    found = "0.5 where they cannot be told apart"
+    if pairs is not None and any(pairs["counts"]):
+        counts = ", ".join(
+            f"{count} of grade {grade}" for grade, count in enumerate(pairs["counts"]) if count
         )
-    return figures
+        found += f"; on either side {counts} ({pairs['disease'].upper()})"
+    notes = [str(one.get("note", ""))] + [_MEANING] * (name in _MATCHED and known(one["value"]))
+    return MadeFigure(
+        f"Told from {words}, AUC", interval(one), found, _of(one), "; ".join(filter(None, notes))
+    )
+
+
+def _sets(likeness: Mapping[str, Any]) -> str:
+    return f" of {', '.join(likeness['tests'])}" if "tests" in likeness else ""
 
 
 def _quantiles(one: Mapping[str, Any], factor: float = 1, form: str = "{:.0f}") -> tuple[str, str]:

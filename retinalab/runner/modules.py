@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from retinalab.config import Experiment, TestConfig
 from retinalab.data.module import FundusDataModule
 from retinalab.data.overlap import settle
+from retinalab.data.part import Part
 from retinalab.errors import RetinalabError
 from retinalab.runner.annotated import check_lesions
 from retinalab.runner.check import ancestors
 
-__all__ = ["stage_modules"]
+__all__ = ["evaluated_parts", "stage_modules"]
 
 
 def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[str, FundusDataModule]:
@@ -37,6 +40,15 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
     return modules
 
 
+def evaluated_parts(experiment: Experiment, modules: Mapping[str, FundusDataModule]) -> dict[str, Part]:
+    """Data set -> photographs that the experiment is tested on: of the evaluated stages, then what others add."""
+    found: dict[str, Part] = {}
+    for name in (*experiment.evaluated, *modules):
+        for kind, part in modules[name].parts.tests.items():
+            found.setdefault(kind, part)
+    return found
+
+
 def _module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> FundusDataModule:
     described = experiment.stages[stage]
     return FundusDataModule(
@@ -48,4 +60,5 @@ def _module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> 
         experiment.test if stage in experiment.evaluated else TestConfig(),
         fold,
         experiment.folds,
+        described.stream,
     )

@@ -1,8 +1,8 @@
-"""Review of what a stage made: labels, where photographs were changed, how near they are to test photographs."""
+"""Review of what a stage made: labels, where photographs were changed, nearest test photograph, traces left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from retinalab.data.made import open_made
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
+from retinalab.metrics.matching import Matched, matched
 from retinalab.metrics.review import (
     area_share,
     nearest_bits,
@@ -21,6 +22,7 @@ from retinalab.metrics.review import (
     told_apart,
     undefined,
 )
+from retinalab.metrics.traces import tile_features
 from retinalab.protocol import SCALES
 from retinalab.runner.anatomy import DrawnAnatomy
 from retinalab.tasks.maker import Made
@@ -33,10 +35,10 @@ REVIEW = "review.json"
 DRAWN = 64
 """Photographs, at most, whose optic disc and vessels are drawn to see what was changed there."""
 
-_COMPARED = 500
 _CHUNK = 64
 _PLACES = ("disc", "vessels")
 _NOTHING = "undefined: no photograph was made that is trained on"
+_UNGRADED = "undefined: no made photograph has a grade to compare originals of"
 
 
 def changed_columns(made: Made, measured: np.ndarray, anatomy: DrawnAnatomy) -> pd.DataFrame:
@@ -65,19 +67,25 @@ def changed_columns(made: Made, measured: np.ndarray, anatomy: DrawnAnatomy) -> 
 
 
 def review(
-    folder: Path, table: pd.DataFrame, module: FundusDataModule, scales: Mapping[str, str]
+    folder: Path,
+    table: pd.DataFrame,
+    module: FundusDataModule,
+    scales: Mapping[str, str],
+    tests: Mapping[str, Part],
 ) -> dict[str, Any]:
     """Everything that the report says of the photographs that a stage made; a figure that is undefined says why.
 
     Of the photographs that are trained on: labels before and after, pixels changed on the optic disc and on vessels
-    where these are known, the nearest test photograph by perceptual hash, and whether sharpness and colours tell made
-    photographs from originals, all and those that they were made from, of at most 500 on each side.
+    where these are known, the nearest test photograph of any set by perceptual hash, and whether a logistic regression
+    tells made photographs from originals of the same grades: by sharpness and colours of the whole, by detail in tiles,
+    and by both.
 
     Args:
         folder: of the stage's photographs.
         table: a row for each, as ``made.parquet`` holds it.
         module: whose training part they were made from.
         scales: disease -> name of its grade scale.
+        tests: data set -> photographs that the experiment is tested on.
     """
     train = module.parts.train
     kept = np.flatnonzero(~table["left_out"].to_numpy(bool)) if len(table) else np.empty(0, np.int64)
@@ -89,8 +97,8 @@ def review(
         "left_out": len(table) - len(used),
         "labels": {disease: _labels(train, used, disease, name) for disease, name in scales.items()},
         "changed": _changed(used, groups, train),
-        "likeness": _likeness(part, kept, module),
-        "told_apart": _told_apart(part, kept, used, groups, train),
+        "likeness": _likeness(part, kept, train, tests),
+        "told_apart": _told_apart(part, kept, used, train, scales),
     }
 
 
@@ -135,41 +143,49 @@ def _changed(used: pd.DataFrame, groups: np.ndarray, train: Part) -> dict[str, A
     return found
 
 
-def _likeness(part: Part | None, kept: np.ndarray, module: FundusDataModule) -> dict[str, Any]:
+def _likeness(part: Part | None, kept: np.ndarray, train: Part, tests: Mapping[str, Part]) -> dict[str, Any]:
     """Bits between each photograph, made or original, and the nearest test photograph of any set."""
-    tests = np.concatenate([one.cache.likeness[one.rows] for one in module.parts.tests.values()])
-    train = module.parts.train
+    tested = np.concatenate([one.cache.likeness[one.rows] for one in tests.values()])
     made = part.cache.likeness[part.rows[kept]] if part is not None else np.empty((0, 4), np.uint64)
     both = {"made": made, "original": train.cache.likeness[train.rows]}
-    return {name: nearness(nearest_bits(hashes, tests)) for name, hashes in both.items()}
+    found: dict[str, Any] = {name: nearness(nearest_bits(hashes, tested)) for name, hashes in both.items()}
+    return found | {"tests": {name: len(one) for name, one in tests.items()}}
 
 
 def _told_apart(
-    part: Part | None, kept: np.ndarray, used: pd.DataFrame, groups: np.ndarray, train: Part
+    part: Part | None, kept: np.ndarray, used: pd.DataFrame, train: Part, scales: Mapping[str, str]
 ) -> dict[str, Any]:
-    """AUC against all training photographs, and against those that were made into others."""
-    if part is None or not len(kept):
-        return {name: undefined(_NOTHING) for name in ("originals", "targets")}
-    chosen = _spread_out(len(kept))
-    made, units = _features(part, kept[chosen]), groups[chosen]
-    others = {
-        "originals": _spread_out(len(train)),
-        "targets": np.unique(used["target"].to_numpy(int)[chosen]),
-    }
-    found = {}
-    for name, rows in others.items():
-        features = np.concatenate([made, _features(train, rows)])
-        both = np.concatenate([units, train.records.groups[rows]])
-        found[name] = told_apart(features, np.arange(len(features)) < len(made), both)
-    return found
+    """AUC between made photographs and originals at matched grades, by three sets of features."""
+    names = ("whole", "tiles", "both")
+    disease = next((one for one in scales if one in used and (used[one] >= 0).any()), None)
+    if part is None or disease is None:
+        return {name: undefined(_UNGRADED if len(used) else _NOTHING) for name in names}
+    linked = used[[one for one in ("target", "source") if one in used]].to_numpy(np.int64)
+    grades = train.records.table[disease].to_numpy(np.int64)
+    pairs = matched(
+        used[disease].to_numpy(np.int64), linked, grades, train.records.groups, _size(scales, disease)
+    )
+    matching = {"disease": disease, "counts": pairs.counts.tolist()}
+    if not len(pairs.made):
+        why = "undefined: no original of a grade that was made, or all were made from a few patients"
+        return {name: undefined(why) for name in names} | {"matched": matching}
+    features = _features(part, kept, train, pairs)
+    side = np.arange(2 * len(pairs.made)) < len(pairs.made)
+    told = {name: told_apart(features[name], side, pairs.units) for name in names}
+    return told | {"matched": matching}
 
 
-def _spread_out(count: int) -> np.ndarray:
-    """At most 500 positions, evenly."""
-    return np.unique(np.linspace(0, count - 1, min(count, _COMPARED)).round().astype(int))
+def _size(scales: Mapping[str, str], disease: str) -> int:
+    return SCALES[scales[disease]].size
 
 
-def _features(part: Part, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-    rows = part.rows[np.asarray(positions)]
-    chunks = (rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK))
-    return np.concatenate([picture_features(part.cache.images(chunk)) for chunk in chunks])
+def _features(part: Part, kept: np.ndarray, train: Part, pairs: Matched) -> dict[str, np.ndarray]:
+    """Of the made photographs, then of the originals."""
+    found: dict[str, list[np.ndarray]] = {"whole": [], "tiles": []}
+    for one, rows in ((part, part.rows[kept[pairs.made]]), (train, train.rows[pairs.originals])):
+        for first in range(0, len(rows), _CHUNK):
+            images = one.cache.images(rows[first : first + _CHUNK])
+            found["whole"].append(picture_features(images))
+            found["tiles"].append(tile_features(images))
+    whole, tiles = (np.concatenate(several) for several in found.values())
+    return {"whole": whole, "tiles": tiles, "both": np.concatenate([whole, tiles], axis=1)}

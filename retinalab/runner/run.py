@@ -25,7 +25,7 @@ from retinalab.runner.check import check_lists, check_tasks, idle
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.make import added, make_stage
-from retinalab.runner.modules import stage_modules
+from retinalab.runner.modules import evaluated_parts, stage_modules
 from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import fingerprints, provenance, with_leaks
 from retinalab.runner.stage import run_stage
@@ -141,9 +141,10 @@ def _run_child(
             place.mkdir(exist_ok=True)
             _note_split(module.parts, name, place, folder.path)
         if experiment.stages[name].kind == "make_data":
-            make_stage(experiment, name, module, place, child.seed)
+            make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
         else:
-            module.add(added(experiment, name, place), experiment.stages[name].alternate)
+            stage = experiment.stages[name]
+            module.add(added(experiment, name, place), stage.alternate, stage.combined == "equal")
             run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)

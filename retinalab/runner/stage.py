@@ -115,7 +115,8 @@ def build_task(experiment: Experiment, name: str, seed: int) -> Task:
     classes = len(windows.classes) + 1 if windows is not None and windows.kind == "lesions" else 0
     with quiet():
         seed_everything(seed, verbose=False)
-    task: Task = task_class(stage.task.name)(stage.task, scales, seed, stage.trainer.channels_last, classes)
+    kind = task_class(stage.task.name)
+    task: Task = kind(stage.task, scales, seed, stage.trainer.channels_last, classes, stage.stream)
     return task
 
 

@@ -81,6 +81,7 @@ def build_trainer(
         ModelCheckpoint(
             checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         ),
+        _ValidatesLast(),
         _Bar(refresh_rate=max(1, config.log_every_n_steps)),
     ]
     if config.checkpoint_every_n_steps:
@@ -101,7 +102,7 @@ def build_trainer(
             )
         )
     arguments: dict[str, Any] = {
-        "max_epochs": config.max_epochs,
+        "max_epochs": config.max_epochs if config.max_steps == -1 else -1,
         "max_steps": config.max_steps,
         "accelerator": config.accelerator,
         "devices": list(config.devices) if isinstance(config.devices, tuple) else config.devices,
@@ -186,9 +187,24 @@ class _BetweenValidations(ModelCheckpoint):
         every, done = trainer.val_check_batch, batch_idx + 1
         if trainer.check_val_every_n_epoch is None:
             done = trainer.fit_loop.total_batch_idx + 1
-        follows = trainer.is_last_batch or (isinstance(every, int) and done % every == 0)
+        follows = trainer.is_last_batch or _steps_are_done(trainer)
+        follows = follows or (isinstance(every, int) and done % every == 0)
         if not follows:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class _ValidatesLast(Callback):
+    """Has the last step validated, where it ends the training within an epoch; Lightning would leave that out."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask for a stop, before which there is a validation."""
+        trainer.should_stop = trainer.should_stop or _steps_are_done(trainer)
+
+
+def _steps_are_done(trainer: Trainer) -> bool:
+    return 0 < trainer.max_steps <= trainer.global_step
 
 
 class _Stop(EarlyStopping):

@@ -60,9 +60,10 @@ class Task(LightningModule):
     Args:
         config: the task's options, as a model or as the mapping that a checkpoint holds.
         scales: disease -> name of its grade scale, in the order of the outputs.
-        seed: of the run; what is drawn in a training step follows from (seed, step).
+        seed: of the run; what is drawn in a training step follows from (seed, step, stream).
         channels_last: memory order of photographs and weights.
         windows: number of classes of windows, where they are what is classified.
+        stream: of random numbers; 0: those of the seed alone.
     """
 
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
@@ -78,6 +79,7 @@ class Task(LightningModule):
         seed: int = 0,
         channels_last: bool = True,
         windows: int = 0,
+        stream: int = 0,
     ) -> None:
         super().__init__()
         self.config: Any = (
@@ -87,6 +89,7 @@ class Task(LightningModule):
         self.seed = seed
         self.channels_last = channels_last
         self.windows = windows
+        self.stream = stream
         self.save_hyperparameters(
             {
                 "config": self.config.model_dump(mode="json"),
@@ -94,6 +97,7 @@ class Task(LightningModule):
                 "seed": seed,
                 "channels_last": channels_last,
                 "windows": windows,
+                "stream": stream,
             }
         )
         self.network = self.build_network()
@@ -234,8 +238,9 @@ class Task(LightningModule):
         return self.outputs(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Let what a step draws (dropout) follow from (seed, step, process), so that a resumed run draws the same."""
-        key = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        """Let what a step draws (dropout) follow from seed, step, process and stream: a resumed run draws the same."""
+        key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
+        key += [self.stream] if self.stream else []
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def on_validation_epoch_end(self) -> None:

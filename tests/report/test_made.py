@@ -44,8 +44,14 @@ def review(**changes: Any) -> dict[str, Any]:
         "likeness": {
             "made": {"n": 9, "quantiles": BITS, "note": "", "near": 2},
             "original": {"n": 32, "quantiles": None, "note": "", "near": 0},
+            "tests": {"messidor2": 8, "idrid": 3},
         },
-        "told_apart": {"originals": FIGURE | {"value": 0.9}, "targets": NONE},
+        "told_apart": {
+            "whole": FIGURE | {"value": 0.9},
+            "tiles": NONE,
+            "both": FIGURE,
+            "matched": {"disease": "dr", "counts": [3, 0, 6]},
+        },
     } | changes
 
 
@@ -100,14 +106,31 @@ def test_counts_labels_and_figures_are_those_of_the_files(make_run: MakeRun) -> 
     figures = {figure.name: figure for figure in one.figures}
     found = [(figure.text, figure.beside, figure.counted, figure.note) for figure in one.figures]
     patients = "9 photographs of 4 patients"
-    assert len(figures) == 7
+    assert len(figures) == 8
     assert found[0] == ("3.1 [1.0, 6.0] % of the square", "", "9 photographs", "")
     assert found[1] == ("25.0 % [12.5, 50.0]", "covers 2.0 % [12.5, 50.0] of the field", patients, "")
     assert found[2] == ("undefined", "", patients, "undefined: why not")
     assert found[3][:3] == ("71 [30, 99]", "training photographs: undefined", "9 made, 32 training")
     assert found[4][:2] == ("2 of 9", "training photographs: 0 of 32")
-    assert found[5][0] == "0.900 [0.125, 0.500]"
-    assert found[6] == ("undefined", "0.5 where they cannot be told apart", patients, "undefined: why not")
+    assert "Nearest test photograph of messidor2, idrid, of 256 bits, median [least, most]" in figures
+    matched = "0.5 where they cannot be told apart; on either side 3 of grade 0, 6 of grade 2 (DR)"
+    assert found[5][:3] == ("0.900 [0.125, 0.500]", matched, patients)
+    assert "a network may learn in the place of lesions" in found[5][3]
+    assert found[6] == ("undefined", matched, patients, "undefined: why not")
+    assert found[7][0] == "0.250 [0.125, 0.500]"
+
+
+def test_a_review_of_grades_that_were_not_matched_says_so(make_run: MakeRun) -> None:
+    folder = make_run()
+    old = review(told_apart={"originals": FIGURE, "targets": NONE})
+    old["likeness"].pop("tests")
+    leave(folder, found=old)
+    names = [figure.name for figure in sections(folder)[0].figures]
+    assert names[3] == "Nearest test photograph, of 256 bits, median [least, most]"
+    assert names[5:] == [
+        "Told from training photographs of whatever grade by sharpness and colours, AUC",
+        "Told from those they were made from by sharpness and colours, AUC",
+    ]
 
 
 def test_unknown_grades_have_a_column_where_there_are_some(make_run: MakeRun) -> None:

@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from retinalab.config import DataConfig
+from retinalab.data.made import write_made
+from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.data.prepare import prepare
 from retinalab.data.sets.synthetic import Synthetic
-from retinalab.runner import run
+from retinalab.experiment import resolve
+from retinalab.runner import Result, run
 from retinalab.runner.anatomy import Anatomy, DrawnAnatomy
-from retinalab.runner.review import changed_columns
+from retinalab.runner.modules import evaluated_parts, stage_modules
+from retinalab.runner.review import changed_columns, review
 from retinalab.tasks.maker import Made
 
 SIDE = 128
@@ -102,6 +107,31 @@ def read(place: Path) -> dict[str, Any]:
     return found
 
 
+def module_of(result: Result, stage: str = "first") -> FundusDataModule:
+    """The photographs of a stage, read again."""
+    experiment = resolve(yaml.safe_load((result.folder / "experiment.yaml").read_text()))
+    return stage_modules(experiment, None, 0)[stage]
+
+
+def test_the_nearest_test_photograph_may_lie_in_any_set(make: Callable[..., Any], tmp_path: Path) -> None:
+    experiment = make("rounds", "test.sets=[table2]", "test.options={table2: {set: table}}")
+    modules = stage_modules(experiment, None, 0)
+    tests = evaluated_parts(experiment, modules)
+    assert {name: len(part) for name, part in tests.items()} == {"table": 8, "table2": 8}
+    assert list(modules["round-1.make"].parts.tests) == ["table"]
+    train = modules["round-1.make"].parts.train
+    images = train.cache.images(train.rows[:3])
+    table = pd.DataFrame({"dr": 1, "dme": 0, "target": range(3), "left_out": False, "changed": 5})
+    write_made(tmp_path / "make", 0, images, table)
+    bits = {}
+    for name, tested in (("one", tests), ("both", tests | {"copied": train})):
+        found = review(tmp_path / "make", table, modules["first"], {"dr": "icdr5", "dme": "risk3"}, tested)
+        bits[name] = found["likeness"]["made"]["quantiles"]
+        assert list(found["likeness"]["tests"]) == list(tested)
+    assert bits["one"]["0"] > 0
+    assert bits["both"]["1"] == 0  # each is a photograph of that set
+
+
 def test_a_run_leaves_the_review_beside_its_photographs(make: Callable[..., Any]) -> None:
     result = run(make("rounds", "round.rounds=1"))
     place = result.folder / "made" / "round-1.make"
@@ -119,9 +149,15 @@ def test_a_run_leaves_the_review_beside_its_photographs(make: Callable[..., Any]
     assert "drawn photographs only" in found["changed"]["on_disc"]["note"]
     assert found["likeness"]["made"]["n"] == 9
     assert found["likeness"]["original"]["n"] == 20
-    told = found["told_apart"]
-    assert told["originals"]["n"] == 29
-    assert told["targets"]["n"] == 9 + kept["target"].nunique()
+    assert found["likeness"]["tests"] == {"table": 8}
+    told, train = found["told_apart"], module_of(result).parts.train.records.table
+    possible = [np.bincount(one, minlength=5) for one in (kept["dr"], train["dr"][train["dr"] >= 0])]
+    assert told["matched"]["disease"] == "dr"
+    assert (np.array(told["matched"]["counts"]) <= np.minimum(*possible)).all()
+    for name in ("whole", "tiles", "both"):
+        assert told[name]["n"] in (0, 2 * sum(told["matched"]["counts"]))
+        assert told[name]["value"] is None  # too few of 20 patients
+        assert told[name]["note"].startswith("undefined")
     assert "Generated photographs" in (result.folder / "report.html").read_text()
 
 
@@ -131,7 +167,7 @@ def test_a_round_that_makes_nothing_has_figures_that_say_so(make: Callable[..., 
     assert (found["made"], found["left_out"]) == (0, 0)
     assert found["labels"]["dr"]["before"] == found["labels"]["dr"]["after"]
     assert found["likeness"]["made"]["n"] == 0
-    for figure in (found["told_apart"]["originals"], found["changed"]["on_vessels"]):
+    for figure in (found["told_apart"]["tiles"], found["changed"]["on_vessels"]):
         assert figure["value"] is None
         assert figure["note"] == "undefined: no photograph was made that is trained on"
     page = (result.folder / "report.html").read_text()
