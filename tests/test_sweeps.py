@@ -78,7 +78,7 @@ def test_the_sweep_is_one_that_wandb_takes(sweep: Path) -> None:
     for parameter in config["parameters"].values():
         if "values" in parameter:
             assert set(parameter) == {"values"}
-            assert len(set(parameter["values"])) == len(parameter["values"]) > 1
+            assert len({str(value) for value in parameter["values"]}) == len(parameter["values"]) > 1
         else:
             assert parameter["distribution"] in ("uniform", "log_uniform_values", "int_uniform")
             assert parameter["min"] < parameter["max"]
@@ -100,6 +100,7 @@ def test_every_value_of_every_parameter_reaches_the_experiment(sweep: Path) -> N
             found: Any = getattr(experiment.stages[stage], section)
             for key in rest:
                 found = getattr(found, key)
+            found = list(found) if isinstance(found, tuple) else found
             assert found == pytest.approx(value) if isinstance(value, float) else found == value
 
 
