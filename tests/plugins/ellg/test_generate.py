@@ -105,6 +105,29 @@ def test_only_pasted_pixels_change_and_none_outside_the_field() -> None:
     assert not (found.cut & ~field_of_view(_photographs(6, 0, 30))).any()
 
 
+@pytest.mark.parametrize("unplaced", ["stay", "drop"])
+def test_patches_lie_whole_in_the_disc_and_apart_where_all_found_a_place(unplaced: str) -> None:
+    """Discs, pieces and areas as OpenCV and SciPy have them; some photographs are too full for all their patches."""
+    disc = cv2.circle(np.zeros((_SIDE, _SIDE), np.uint8), (36, 36), 33, 1, cv2.FILLED).astype(bool)
+    found = _generate(8, GenerationConfig(threshold=(0.05, 0.8), tries=20, unplaced=unplaced))  # type: ignore[arg-type]
+    targets = _photographs(8, 1, 33)
+    assert not (found.photographs != targets).any(1).numpy()[:, ~disc].any()
+    assert not found.pasted.numpy()[:, ~disc].any()
+    for index, record in enumerate(found.records):
+        pieces, count = ndimage.label(found.cut[index], np.ones((3, 3)))
+        areas = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
+        pasted = int(found.pasted[index].sum())
+        assert record.patches + record.patches_left_out == count == len(record.shifts)
+        if not record.unplaced:
+            assert pasted == areas.sum()  # each pixel of each patch once: none outside, none over another
+        elif unplaced == "drop":
+            assert record.patches == count - record.unplaced
+            assert pasted < areas.sum()
+    numbers = [record.unplaced for record in found.records]
+    assert 0 in numbers
+    assert any(numbers)
+
+
 def test_a_round_is_made_again_bit_for_bit_in_batches_of_any_size() -> None:
     config = GenerationConfig()
     whole = _generate(8, config)

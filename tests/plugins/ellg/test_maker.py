@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,6 +177,33 @@ def test_an_empty_map_gives_way_to_another_source() -> None:
     assert (kept["attempt"].to_numpy() > 0).tolist() == (first[kept.index] != 7).tolist()
 
 
+def test_a_map_that_peaks_outside_the_field_alone_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def corner(self: LesionMaker, task: Task, originals: Originals, rows: list[int]) -> Tensor:
+        maps = torch.full((len(rows), SIDE, SIDE), 0.25)
+        for k, row in enumerate(rows):
+            y, x = SPOT[7] if row == 7 else (0, 0)
+            maps[k, y : y + 4, x : x + 4] = 1.0
+        return maps
+
+    monkeypatch.setattr(LesionMaker, "_maps", corner)
+    one = maker(balance="none")
+    assert {4, 5, 6} & set(planned(one)["source"])
+    (found,) = made(one, originals())
+    kept = found.rows[~found.rows["left_out"]]
+    assert len(kept)
+    assert set(kept["source"]) == {7}
+    assert not found.changed[found.rows["left_out"]].any()
+
+
+def test_the_plan_is_what_is_made() -> None:
+    one = maker()
+    rows = planned(one).assign(source=6, target=2, ratio=0.625)
+    found = one.make(task(), originals(), rows).rows
+    assert found[["source", "target", "ratio", "attempt"]].drop_duplicates().to_numpy().tolist() == [
+        [6, 2, 0.625, 0]
+    ]
+
+
 def test_a_photograph_whose_sources_are_all_empty_is_left_out() -> None:
     given = originals(photographs(empty=tuple(SPOT)))
     (found,) = made(maker(), given)
@@ -248,7 +276,15 @@ def refused(one: LesionMaker, given: Originals, network: Task | None = None) -> 
 def test_a_constant_photograph_is_named() -> None:
     images = photographs()
     images[[0, 1, 2]] = 90
-    assert "is of one colour throughout its field of view" in refused(maker(), originals(images))
+    said = refused(maker(), originals(images))
+    assert re.match(
+        r"[012]\.png: Training photograph [012] \(from 0\) is of one colour throughout its field", said
+    )
+
+
+def test_photographs_of_another_part_are_refused() -> None:
+    with pytest.raises(RetinalabError, match="Photographs of part test, val among those to generate from"):
+        maker().plan(seen().assign(part=["train"] * 7 + ["val", "test", "train"]))
 
 
 def test_a_network_without_the_named_layers_is_named() -> None:
