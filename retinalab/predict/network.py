@@ -130,7 +130,7 @@ class Network:
                 check_cam(self.task, disease, self._images(self._probe), self._tried)
 
     def maps(self, batch: Batch, disease: str, grades: np.ndarray) -> np.ndarray:
-        """``(B, h, w)`` float32: the class activation map of one grade for each photograph of a batch."""
+        """``(B, S, S)`` float32: the class activation map of one grade for each photograph, over the input's pixels."""
         wanted: Tensor = torch.from_numpy(grades.astype(np.int64)).to(self.device)
         with torch.inference_mode(), self._cast():
             maps = class_activation_map(self.task, disease, self._images(batch), wanted)
@@ -143,7 +143,8 @@ class Network:
     def _joined(self, batch: Batch) -> Tensor:
         """``(B, 8, S, S)`` float32: the lesion maps of a batch's tiles, put together."""
         assert self._tiles is not None
-        joined, whole = JoinedMaps(self._tiles), {}
+        joined = JoinedMaps(self._tiles)
+        whole: dict[int, Tensor] = {}
         index, size = batch["index"].tolist(), self.data.batch_size
         for start in range(0, len(index), size):
             chunk = slice(start, start + size)
