@@ -2,10 +2,15 @@
 
     python experiments/bench/saliency_speed.py --out runs/bench/saliency_speed.json
     python experiments/bench/saliency_speed.py --device cuda --gpu-batch 64 --backbone resnet50
+    python experiments/bench/saliency_speed.py --network o_O --size 448
 
-The yardstick is what a training step computes without its optimiser: cross-entropy, and its gradients with respect to
-all weights, in training mode. A map is to cost at most 3 times as much. Without ``--device`` the processor is measured,
-and a GPU at ``--gpu-batch`` photographs where there is one; where there is none, the table says "not measured".
+``--network o_O`` measures the detection network of plugin ellg (net B, untied biases) in the place of a backbone; it
+has no class activation map. Its sides are 112, 224 and 448.
+
+The yardstick is what a training step computes without its optimiser: its loss (cross-entropy; of o_O the squared
+error), and its gradients with respect to all weights, in training mode. A map is to cost at most 3 times as much.
+Without ``--device`` the processor is measured, and a GPU at ``--gpu-batch`` photographs where there is one; where there
+is none, the table says "not measured".
 
 Times are medians over repeats, the rows in turn; the ratio is to the first row. Both are in single precision.
 """
@@ -25,7 +30,8 @@ import torch
 from torch.nn import functional as F
 
 from retinalab.explain import METHODS, Method, saliency_maps
-from retinalab.tasks.baseline import BaselineTask
+from retinalab.registry import task_class, task_config
+from retinalab.tasks.base import Task
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GOAL = 3.0
@@ -33,10 +39,19 @@ _GOAL = 3.0
 Row = Callable[[], None]
 
 
-def rows_of(backbone: str, size: int, batch: int, device: str) -> dict[str, Row]:
-    """The training pass, and each method on the same photographs and network."""
+def task_of(network: str, size: int) -> Task:
+    """A classifier with a timm backbone, or the o_O network for photographs of that side."""
     torch.manual_seed(0)
-    task = BaselineTask({"name": "baseline", "backbone": backbone}, {"dr": "icdr5"}).to(device).train()
+    own = network == "o_O"
+    options = {"name": "ellg", "side": size} if own else {"name": "baseline", "backbone": network}
+    name = str(options["name"])
+    task: Task = task_class(name)(task_config(name).model_validate(options), {"dr": "icdr5"})
+    return task
+
+
+def rows_of(network: str, size: int, batch: int, device: str) -> dict[str, Row]:
+    """The training pass, and each method on the same photographs and network."""
+    task = task_of(network, size).to(device).train()
     photographs = torch.rand(batch, 3, size, size, device=device).contiguous(
         memory_format=torch.channels_last
     )
@@ -44,7 +59,11 @@ def rows_of(backbone: str, size: int, batch: int, device: str) -> dict[str, Row]
 
     def training() -> None:
         task.zero_grad(set_to_none=True)
-        F.cross_entropy(task(photographs)["dr"], grades).backward()
+        answer = task(photographs)["dr"]
+        loss = (
+            F.mse_loss(answer[:, 0], grades.float()) if network == "o_O" else F.cross_entropy(answer, grades)
+        )
+        loss.backward()
 
     def explaining(method: Method) -> Row:
         def run() -> None:
@@ -52,7 +71,8 @@ def rows_of(backbone: str, size: int, batch: int, device: str) -> dict[str, Row]
 
         return run
 
-    return {"forward and backward of training": training, **{m: explaining(m) for m in METHODS}}
+    methods = [m for m in METHODS if network != "o_O" or m != "cam"]
+    return {"forward and backward of training": training, **{m: explaining(m) for m in methods}}
 
 
 def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
@@ -87,7 +107,9 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", default="resnet18", help="any convolutional timm model")
+    parser.add_argument(
+        "--network", "--backbone", default="resnet18", help="any convolutional timm model, or o_O"
+    )
     parser.add_argument("--size", type=int, default=512, help="side of the photographs")
     parser.add_argument("--batch", type=int, default=8, help="photographs on the processor")
     parser.add_argument("--gpu-batch", type=int, default=64, help="photographs on a GPU")
@@ -107,14 +129,14 @@ def main(words: list[str] | None = None) -> None:
             print(f"\n{batch} photographs on a GPU: not measured")
             tables[device] = "not measured"
             continue
-        rows = rows_of(options.backbone, options.size, batch, device)
+        rows = rows_of(options.network, options.size, batch, device)
         title = (
-            f"{options.backbone}: {batch} × 3 × {options.size} × {options.size} on {device}, "
+            f"{options.network}: {batch} × 3 × {options.size} × {options.size} on {device}, "
             f"medians of {options.repeats}; goal: at most {_GOAL:.0f}"
         )
         tables[device] = _table(measure(rows, options.repeats, device), title)
     result = {
-        "backbone": options.backbone,
+        "network": options.network,
         "size": options.size,
         "batch": {"cpu": options.batch, "cuda": options.gpu_batch},
         "goal": _GOAL,

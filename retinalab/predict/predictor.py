@@ -55,10 +55,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Map:
-    """A class activation map, at the resolution of the features, and how it lies in the photograph.
+    """A class activation map over the network's input, and how that lies in the photograph.
 
     Shape:
-        - ``values``: ``(h, w)`` float32.
+        - ``values``: ``(S, S)`` float32.
     """
 
     values: np.ndarray

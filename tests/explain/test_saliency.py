@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.explain import METHODS, class_activation_map, default_layers, min_max, saliency_maps
+from retinalab.explain import METHODS, class_activation_map, default_layers, saliency_maps
 from retinalab.explain.activations import captured, explained, undisturbed
+from retinalab.explain.cam import class_activation_cells
 from retinalab.explain.gradient_maps import gated_multi_layer, grad_cam
+from retinalab.explain.grid import in_frame
+from retinalab.explain.saliency import saliency_with_cells
 from retinalab.registry import task_class, task_config
 from retinalab.tasks import Outputs, Task
 
@@ -116,20 +119,24 @@ def gated_by_hand(activations: np.ndarray, gradients: np.ndarray, t: float) -> n
             if g > 0:
                 weight += g**2 / (2 * g**2 + activations[k].sum() * g**3) * g
         total += weight * activations[k]
-    return min_max(np.maximum(total, t))
+    return scaled(np.maximum(total, t))
 
 
-def enlarged_by_hand(values: np.ndarray) -> np.ndarray:
-    """Twice as large, bilinear between centres, scaled again."""
-    side = 2 * len(values)
-    given = np.zeros((side, side))
-    for y, x in np.ndindex(side, side):
-        places = [max(0.0, (i + 0.5) / 2 - 0.5) for i in (y, x)]
+def scaled(values: np.ndarray) -> np.ndarray:
+    """From 0 to 1, where there is anything to scale."""
+    extent = values.max() - values.min()
+    return (values - values.min()) / extent if extent > 0 else np.zeros_like(values)
+
+
+def placed_by_hand(values: np.ndarray, window: int) -> np.ndarray:
+    """Over 8 x 8 pixels, of cells that are each the middle of a window of so many pixels; scaled again."""
+    given = np.zeros((8, 8))
+    for y, x in np.ndindex(8, 8):
+        places = [min(max((i - (window - 1) / 2) / window, 0), len(values) - 1) for i in (y, x)]
         for v, u in np.ndindex(*values.shape):
-            edge = [min(p, len(values) - 1) for p in places]
-            share = max(0.0, 1 - abs(edge[0] - v)) * max(0.0, 1 - abs(edge[1] - u))
+            share = max(0.0, 1 - abs(places[0] - v)) * max(0.0, 1 - abs(places[1] - u))
             given[y, x] += share * values[v, u]
-    return min_max(given)
+    return scaled(given)
 
 
 def test_gmsm_of_a_network_computed_by_hand() -> None:
@@ -144,15 +151,15 @@ def test_gmsm_of_a_network_computed_by_hand() -> None:
         wanted = np.stack(
             [
                 (
-                    gated_by_hand(low[b], of_low[b], t)
-                    + enlarged_by_hand(gated_by_hand(high[b], of_high[b], t))
+                    placed_by_hand(gated_by_hand(low[b], of_low[b], t), 2)
+                    + placed_by_hand(gated_by_hand(high[b], of_high[b], t), 4)
                 )
                 / 2
                 for b in range(3)
             ]
         )
-        exact = gated_multi_layer(given.layers(), t)
-        np.testing.assert_allclose(exact.numpy(), wanted, atol=1e-6)  # min_max rounds to single precision
+        exact = gated_multi_layer(given.layers(), given.size, t)
+        np.testing.assert_allclose(exact.numpy(), wanted, atol=1e-12)
         found = saliency_maps(task, torch.from_numpy(images), "dr", "gmsm", t=t)
         assert found.dtype == torch.float32
         np.testing.assert_allclose(found.numpy(), wanted, atol=1e-6)
@@ -168,7 +175,7 @@ def test_the_factor_of_the_exponential_moves_the_gate() -> None:
     for b in range(2):
         t = 0.5 / np.exp(scores[b])  # exp(s) L > t where L > t / exp(s)
         maps = gated_by_hand(low[b], of_low[b], t), gated_by_hand(high[b], of_high[b], t)
-        wanted = (maps[0] + enlarged_by_hand(maps[1])) / 2
+        wanted = (placed_by_hand(maps[0], 2) + placed_by_hand(maps[1], 4)) / 2
         np.testing.assert_allclose(found[b].numpy(), wanted, atol=1e-5)
 
 
@@ -229,27 +236,29 @@ def test_cam_is_the_class_activation_map_scaled() -> None:
             rows = task(images)["dr"].argmax(1) if given is None else given
             maps = class_activation_map(task, "dr", images, rows)
         found = saliency_maps(task, images, "dr", "cam", grades=given)
-        np.testing.assert_allclose(found, np.stack([min_max(one) for one in maps.numpy()]), atol=1e-6)
+        np.testing.assert_allclose(found, np.stack([scaled(one) for one in maps.numpy()]), atol=1e-6)
 
 
 def test_grad_cam_of_pooled_features_is_the_rectified_class_activation_map() -> None:
     task, images, grades = made().eval(), noise(), torch.tensor([0, 3, 4])
     given = explained(task, images, "dr", ["layer4"], grades)
-    activations, gradients = given.layers()[0]
+    activations, gradients, grid = given.layers()[0]
     with torch.no_grad():
-        cam = class_activation_map(task, "dr", images, grades)
+        cam, same = class_activation_cells(task, "dr", images, grades)
+    assert grid == same
     places = activations.shape[2] * activations.shape[3]
     assert cam.amax() > 0
     assert torch.allclose(grad_cam(activations, gradients) * places, cam.clamp(min=0), atol=1e-5)
     found = saliency_maps(task, images, "dr", "grad-cam", grades=grades)
-    np.testing.assert_allclose(found, np.stack([min_max(one) for one in cam.clamp(min=0).numpy()]), atol=1e-4)
+    wanted = in_frame(cam.clamp(min=0), grid, images.shape[-2:]).numpy()
+    np.testing.assert_allclose(found, np.stack([scaled(one) for one in wanted]), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [Clamped, Fixed])
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "gmsm"])
 def test_an_output_without_slope_has_an_empty_map(kind: type[ByHand], method: Any) -> None:
     found = saliency_maps(by_hand(kind), torch.from_numpy(photographs()), "dr", method, t=0.0)
-    assert found.shape == (3, 4, 4) if method == "gmsm" else (3, 2, 2)
+    assert found.shape == (3, 8, 8)
     assert not found.any()
 
 
@@ -358,15 +367,18 @@ def test_layers_by_default() -> None:
 
 def test_named_layers() -> None:
     task, images = made(), noise()
-    assert saliency_maps(task, images, "dr", "gmsm", ["layer1", "layer3"]).shape == (3, 16, 16)
-    assert saliency_maps(task, images, "dr", "gmsm", ["layer3"]).shape == (3, 4, 4)
-    assert saliency_maps(task, images, "dr", "grad-cam").shape == (3, 2, 2)
+    for method, layers, cells in (
+        ("gmsm", ["layer1", "layer3"], (16, 16)),
+        ("gmsm", ["layer3"], (4, 4)),
+        ("grad-cam", None, (2, 2)),
+        ("cam", None, (2, 2)),
+    ):
+        given = saliency_with_cells(task, images, "dr", method, layers)  # type: ignore[arg-type]
+        assert given.values.shape == images[:, 0].shape
+        assert given.cells == cells
     one = [saliency_maps(task, images, "dr", "grad-cam++", [name]) for name in ("layer2", "layer3")]
     both = saliency_maps(task, images, "dr", "grad-cam++", ["layer2", "layer3"])
-    larger = np.stack(
-        [min_max(m) for m in nn.Upsample(scale_factor=2, mode="bilinear")(one[1][:, None])[:, 0].numpy()]
-    )
-    np.testing.assert_allclose(both, (one[0].numpy() + larger) / 2, atol=1e-6)
+    np.testing.assert_allclose(both, (one[0] + one[1]) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_maps_from_low_to_high_behind_which_the_score_lies(
         probabilities = task.outputs(batch).grades
     assert torch.allclose(logits["dr"].softmax(1), probabilities["dr"], atol=1e-6)
     found = saliency_maps(task, images, "dr", "gmsm", t=0.0)
-    assert found.shape == given.activations[default_layers(maps)[0]].shape[:1] + (found.shape[-1],) * 2
+    assert found.shape == images[:, 0].shape
     assert found.isfinite().all()
     assert found.amax() > 0
 
