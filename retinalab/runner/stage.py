@@ -117,6 +117,7 @@ def build_task(experiment: Experiment, name: str, seed: int) -> Task:
         seed_everything(seed, verbose=False)
     kind = task_class(stage.task.name)
     task: Task = kind(stage.task, scales, seed, stage.trainer.channels_last, classes, stage.stream)
+    task.max_steps = stage.trainer.max_steps
     return task
 
 

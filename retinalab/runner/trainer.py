@@ -81,9 +81,10 @@ def build_trainer(
         ModelCheckpoint(
             checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         ),
-        _ValidatesLast(),
         _Bar(refresh_rate=max(1, config.log_every_n_steps)),
     ]
+    if config.max_steps > 0:
+        callbacks.append(_EndsAfter(config.max_steps))
     if config.checkpoint_every_n_steps:
         steps = config.checkpoint_every_n_steps
         callbacks.append(
@@ -103,7 +104,6 @@ def build_trainer(
         )
     arguments: dict[str, Any] = {
         "max_epochs": config.max_epochs if config.max_steps == -1 else -1,
-        "max_steps": config.max_steps,
         "accelerator": config.accelerator,
         "devices": list(config.devices) if isinstance(config.devices, tuple) else config.devices,
         "num_nodes": config.num_nodes,
@@ -187,24 +187,33 @@ class _BetweenValidations(ModelCheckpoint):
         every, done = trainer.val_check_batch, batch_idx + 1
         if trainer.check_val_every_n_epoch is None:
             done = trainer.fit_loop.total_batch_idx + 1
-        follows = trainer.is_last_batch or _steps_are_done(trainer)
+        follows = trainer.is_last_batch or trainer.should_stop
         follows = follows or (isinstance(every, int) and done % every == 0)
         if not follows:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
-class _ValidatesLast(Callback):
-    """Has the last step validated, where it ends the training within an epoch; Lightning would leave that out."""
+class _EndsAfter(Callback):
+    """Ends the training after so many optimiser steps, with a validation.
+
+    Lightning's own ``max_steps`` validates nothing where it ends within an epoch, and a run resumed between two epochs
+    leaves out the next.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Ask for a stop, before which there is a validation."""
-        trainer.should_stop = trainer.should_stop or _steps_are_done(trainer)
+        trainer.should_stop = trainer.should_stop or trainer.global_step >= self.steps
 
-
-def _steps_are_done(trainer: Trainer) -> bool:
-    return 0 < trainer.max_steps <= trainer.global_step
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Train no further where the steps have been taken."""
+        trainer.should_stop = trainer.should_stop or checkpoint["global_step"] >= self.steps
 
 
 class _Stop(EarlyStopping):

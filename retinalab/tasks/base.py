@@ -69,6 +69,8 @@ class Task(LightningModule):
     config_class: ClassVar[type[TaskConfig]] = TaskConfig
     side: ClassVar[int | None] = None
     """Side of the input in pixels where the network takes no other."""
+    max_steps: int = -1
+    """Optimiser steps after which the training ends; -1 where it ends with an epoch."""
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[str] = "min"
 
@@ -263,8 +265,8 @@ class Task(LightningModule):
     def total_steps(self) -> int:
         """Optimiser steps of the whole training (Lightning's own estimate is wrong after a resume)."""
         trainer: Any = self.trainer
-        if trainer.max_steps and trainer.max_steps > 0:
-            return int(trainer.max_steps)
+        if self.max_steps > 0:
+            return self.max_steps
         epochs, even = int(trainer.max_epochs or 1), self._epoch_steps(0)
         odd = self._epoch_steps(1) if trainer.reload_dataloaders_every_n_epochs else even
         return max(1, even * (epochs - epochs // 2) + odd * (epochs // 2))
