@@ -47,6 +47,16 @@ def test_each_round_starts_from_the_one_before() -> None:
     assert [stages[f"round-{k}.train"].adds for k in (1, 2, 3)] == [(f"round-{k}.make",) for k in (1, 2, 3)]
 
 
+def test_stages_that_train_in_rounds_are_numbered_over_all_blocks() -> None:
+    raw = _raw(2)
+    raw["stages"]["again"] = {"rounds": 2, "train": {"task": BASELINE, "start_from": {"stage": "before"}}}
+    streams = {name: stage.stream for name, stage in resolve(raw).stages.items() if stage.stream}
+    assert streams == {"round-1.train": 1, "round-2.train": 2, "again-1.train": 3, "again-2.train": 4}
+    raw["stages"]["round"]["make"] = None
+    raw["stages"]["round"]["train"] |= {"adds": []}
+    assert resolve(raw).stages["again-2.train"].stream == 4  # leaving generation out changes no draw
+
+
 def test_a_stage_of_the_round_is_this_rounds() -> None:
     block = {
         "rounds": 2,
@@ -91,6 +101,10 @@ def test_what_was_written_out_reads_back_the_same() -> None:
         ),
         ({"rounds": -1}, "stages.round.rounds=-1"),
         ({"rounds": 1, "make": 3}, "stages.round.make=3: a block of rounds holds stages"),
+        (
+            {"rounds": 2, "train": {"task": BASELINE, "stream": 3}},
+            "stages.round.train.stream=3: each round has a stream of its own; leave it out",
+        ),
         ({"rounds": 1, "train": None}, None),
     ],
 )
