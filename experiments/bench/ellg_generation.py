@@ -7,7 +7,8 @@ Photographs of the synthetic world at the working size; the saliency of a source
 feature map, 27 pixels. *Generation* is all that happens to a batch on the device: fields of view, thresholds, masks,
 connected patches, shifts, colour transfer, blending, records. The ablations are the same without that part. *Parts* are
 timed apart, on what the part before gave. *Selection* is the choice of one pair among 35,126 candidates with the grades
-of EyePACS.
+of EyePACS; *planning* is finding all that can give each grade, by grades and normal targets or, the costliest, by
+severities and any target.
 
 Times are medians over repeats, the rows in turn.
 """
@@ -127,12 +128,20 @@ def part_rows(given: Given) -> dict[str, Row]:
 
 
 def selection_rows() -> dict[str, Row]:
-    """The choice of one pair."""
+    """The choice of one pair, and what comes before it once."""
     grade = np.repeat(np.arange(len(_EYEPACS)), _EYEPACS)
     rng = np.random.default_rng(0)
     predicted = np.where(rng.random(len(grade)) < 0.8, grade, 0)
-    selection = Selection(Candidates(grade, predicted, predicted.astype(float)), GenerationConfig(), (0, 1))
-    return {"one pair": lambda: selection.pair(17)}
+    severity = (predicted + rng.uniform(-0.5, 0.5, len(grade))).astype(np.float32).astype(float)
+    candidates = Candidates(grade, predicted, severity, ["train"] * len(grade))
+    plain, costly = GenerationConfig(), GenerationConfig(labels="severity", blend_target="any")
+    selection, other = (Selection(candidates, config, (0, 1)) for config in (plain, costly))
+    return {
+        "one pair": lambda: selection.pair(17),
+        "one pair by severities": lambda: other.pair(17),
+        "planning": lambda: Selection(candidates, plain, (0, 1)),
+        "planning by severities": lambda: Selection(candidates, costly, (0, 1)),
+    }
 
 
 def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ratio_intervals"]
+__all__ = ["ratio_intervals", "reachable"]
 
 Real = npt.NDArray[np.float64]
 
@@ -39,8 +39,7 @@ def ratio_intervals(
     """
     least, greatest = ratios
     source, target = np.broadcast_arrays(sources, targets)
-    below = -np.inf if grade is None or grade == 0 else grade - 0.5
-    above = np.inf if grade is None or grade == grades - 1 else grade + 0.5
+    below, above = _edges(grade, grades)
     slope = source - target
     if least == greatest:
         blend = target + least * slope  # as equation 6 is computed
@@ -53,3 +52,35 @@ def ratio_intervals(
     high = np.where(level, greatest, np.minimum(greatest, np.maximum(*ends)))
     given = level | ((slope != 0) & (low < high))
     return np.where(given, low, np.inf), np.where(given, high, -np.inf)
+
+
+def reachable(
+    sources: Real, targets: Real, grade: int | None, grades: int, ratios: tuple[float, float]
+) -> npt.NDArray[np.bool_]:
+    """Whether some source of another severity than the target's gives the grade with it.
+
+    The severities of such sources are at most two intervals, above the target's and below it. Each ends at the target's
+    own or where the least or the greatest ratio leads to an edge of the grade; where an interval holds a source, it
+    holds one beside its ends. So only the sources beside these are tried.
+
+    Args:
+        sources, targets, grade, grades, ratios: as :func:`ratio_intervals` takes them.
+
+    Shape:
+        - ``sources``: ``(S,)``, S at least 1. ``targets``: ``(T,)``. Returns: ``(T,)``.
+    """
+    values = np.unique(sources)
+    margin = 0.0 if ratios[0] == ratios[1] else _MARGIN
+    below, above = _edges(grade, grades)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = [targets + (edge - targets) / r for edge in (below + margin, above - margin) for r in ratios]
+    beside = np.searchsorted(values, np.nan_to_num(np.stack([targets, *ends]), posinf=np.inf, neginf=-np.inf))
+    tried = values[np.concatenate([beside - 1, beside, beside + 1]).clip(0, len(values) - 1)]
+    low, high = ratio_intervals(tried, targets, grade, grades, ratios)
+    return np.asarray(((low <= high) & (tried != targets)).any(0))
+
+
+def _edges(grade: int | None, grades: int) -> tuple[float, float]:
+    """Severities of a grade: from the first, below the second."""
+    below = -np.inf if grade is None or grade == 0 else grade - 0.5
+    return below, np.inf if grade is None or grade == grades - 1 else grade + 0.5

@@ -12,12 +12,11 @@ from retinalab.errors import RetinalabError
 from retinalab.transforms import generator
 from retinalab_ellg.balance import wanted_grades
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.ratios import ratio_intervals
+from retinalab_ellg.ratios import ratio_intervals, reachable
 
 __all__ = ["Candidates", "NothingToCutError", "Pair", "Selection"]
 
 _CHOICE = 0
-_CHUNK = 512
 
 Whole = npt.NDArray[np.int64]
 
@@ -202,16 +201,13 @@ class Selection:
     def _targets(self, grade: int | None) -> Whole:
         """The targets that some source other than themselves brings to a grade."""
         levels, level = np.unique(self.severity[self.targets], return_inverse=True)
+        unlike = reachable(self.severity[self.sources], levels, grade, self.grades, self.config.ratios)
         values, counts = np.unique(self.severity[self.sources], return_counts=True)
-        partners = np.empty(len(levels), np.int64)
-        for first in range(
-            0, len(levels), _CHUNK
-        ):  # a table of all pairs of severities may not fit in memory
-            low, high = self._intervals(values, levels[first : first + _CHUNK, None], grade)
-            partners[first : first + _CHUNK] = (low <= high) @ counts
+        place = np.searchsorted(values, levels).clip(max=len(values) - 1)
+        alike = np.where(values[place] == levels, counts[place], 0)
         low, high = self._intervals(levels, levels, grade)
-        itself = np.isin(self.targets, self.sources) & (low <= high)[level]
-        return self.targets[partners[level] > itself]
+        itself = np.isin(self.targets, self.sources)
+        return self.targets[unlike[level] | ((low <= high)[level] & (alike[level] > itself))]
 
     def _intervals(
         self, sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], grade: int | None

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from retinalab_ellg.blend import blended_severity
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.ratios import ratio_intervals
+from retinalab_ellg.ratios import ratio_intervals, reachable
 from retinalab_ellg.select import Candidates, NothingToCutError, Selection
 
 GRID = 3840
@@ -44,6 +44,21 @@ def test_the_interval_is_that_of_every_ratio_tried(
         assert least / 8 <= low[0] <= high[0] <= greatest / 8
     else:
         assert low[0] > high[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 4) | st.none(), eighths, st.booleans())
+def test_targets_within_reach_are_those_of_every_pair(
+    seed: int, grade: int | None, ends: list[int], coarse: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    sources, targets = rng.uniform(-1, 5, rng.integers(1, 60)), rng.uniform(-1, 5, 80)
+    if coarse:
+        sources, targets = np.round(sources * 4) / 4, np.round(targets * 4) / 4
+    ratios = (ends[0] / 8, ends[1] / 8)
+    low, high = ratio_intervals(sources, targets[:, None], grade, GRADES, ratios)
+    every = ((low <= high) & (sources != targets[:, None])).any(1)
+    np.testing.assert_array_equal(reachable(sources, targets, grade, GRADES, ratios), every)
 
 
 def test_any_grade_takes_the_whole_range() -> None:
