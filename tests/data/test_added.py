@@ -20,10 +20,14 @@ MADE = 13
 Make = Callable[..., FundusDataModule]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def module(fake_sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
+def module(fake_sets: Path, cache: Path) -> Make:
     """A table of 20 training photographs beside dr600's 5 or so."""
-    cache = tmp_path_factory.mktemp("cache")
 
     def made(**options: Any) -> FundusDataModule:
         given = {"set": "table", "mix": ["dr600"], "size": 32, "batch_size": 4, "cache": cache, **options}
