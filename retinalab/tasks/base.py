@@ -17,6 +17,7 @@ from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
 from retinalab.tasks.cam import CamLayers
+from retinalab.tasks.severity import severity_grades
 
 __all__ = ["Outputs", "Task"]
 
@@ -50,8 +51,7 @@ class Outputs:
         """``(B,)`` int64: the most probable grade, or the severity rounded at half grades (ties upward)."""
         if disease in self.grades:
             return self.grades[disease].argmax(1)
-        edges = torch.arange(grades - 1, device=self.severity[disease].device) + 0.5
-        return torch.bucketize(self.severity[disease].contiguous(), edges, right=True)
+        return severity_grades(self.severity[disease], grades)
 
 
 class Task(LightningModule):
