@@ -124,9 +124,10 @@ def explained_runs(
             f"{chosen[0][0]} and {chosen[1][0]} are the same run, and both stages are {runs[0].stage}. Give another "
             "run with --against, or another stage of this one with --against-stage."
         )
-    for named in (_with_stage, _with_folder):
-        if len({run.name for run in runs}) < len(runs):
-            runs = [replace(run, name=named(run)) for run in runs]
+    if len({path for path, _ in places}) < len(places):
+        runs = [replace(run, name=_with_stage(run)) for run in runs]
+    elif len({run.name for run in runs}) < len(runs):
+        runs = [replace(run, name=_with_folder(run)) for run in runs]
     return runs, disease or shared[0]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from retinalab.cli import main
 from retinalab.metrics import read_table
@@ -33,7 +35,29 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*shared, "train.task.backbone=test_resnet"]) == 0
     assert main([*shared, "train.task.backbone=test_resnet", "seed=1", "name=other"]) == 0
     assert main([*shared, "train.task.backbone=test_vit", "name=flat"]) == 0
+    _second_stage(folder / "runs/baseline/synthetic-smoke/latest", folder / "runs/baseline/stages")
     return folder
+
+
+def _second_stage(run: Path, target: Path) -> None:
+    """The same run as one of two stages, whose first has another head: only its last stage is evaluated."""
+    target.mkdir()
+    made = target / "latest"
+    shutil.copytree(run.resolve(), made)
+    experiment = yaml.safe_load((made / "experiment.yaml").read_text())
+    stage = experiment["stages"]["train"]
+    later = {**stage, "start_from": {"stage": "train", "which": "last"}}
+    experiment |= {"name": "stages", "stages": {"train": stage, "later": later}}
+    (made / "experiment.yaml").write_text(yaml.safe_dump(experiment, sort_keys=False))
+    state = json.loads((made / "state.json").read_text())
+    (made / "state.json").write_text(json.dumps({**state, "stages": ["train", "later"]}))
+    shutil.copytree(made / "checkpoints/train", made / "checkpoints/later")
+    shutil.copy(made / "split-train.csv", made / "split-later.csv")
+    checkpoint = made / "checkpoints/train/best.ckpt"
+    stored = torch.load(checkpoint, weights_only=True)
+    head = next(name for name in stored["state_dict"] if name.endswith("heads.dr.weight"))
+    stored["state_dict"][head] = stored["state_dict"][head].flip(0)
+    torch.save(stored, checkpoint)
 
 
 @pytest.fixture
@@ -86,6 +110,44 @@ def test_a_run_against_another(runs: dict[str, Path], capsys: Said) -> None:
     assert page.count("<img") > 10
     assert ("With lesions, and an empty map" in page) == bool(
         ((table["empty"] == 1) & (table["lesions"] > 0)).any()
+    )
+
+
+def test_two_stages_of_one_run(runs: dict[str, Path], capsys: Said) -> None:
+    run = runs["stages"]
+    words = ["--methods", "grad-cam,gmsm", "--gate", "0.001", "--limit", "6"]
+    assert explain(run, "--stage", "later", "--against-stage", "train", "--out", "out", *words) == 0
+    out = capsys.readouterr().out
+    table = read_table("out/saliency.parquet", "saliency")
+    names = table["model"].unique().tolist()
+    assert [name.rsplit(" ", 1)[1] for name in names] == ["later", "train"]
+    sides = [table[table["model"] == name].reset_index(drop=True) for name in names]
+    for method, left in sides[0].groupby("method"):
+        right = sides[1][sides[1]["method"] == method]
+        assert left["image"].tolist() == right["image"].tolist()
+    content = json.loads(Path("out/scorecard.json").read_text())
+    assert list(content["stages"].values()) == ["later", "train"]
+    found = content["comparisons"][f"{names[0]}, grad-cam against {names[1]}, grad-cam"]["test/mass"]
+    means = [
+        side.loc[(side["method"] == "grad-cam") & (side["lesions"] > 0), "mass"].mean() for side in sides
+    ]
+    assert found["difference"] == pytest.approx(means[0] - means[1], abs=1e-6)
+    assert found["low"] <= found["high"]
+    assert found["n_groups"] == sides[0]["group"].nunique()
+    assert f"{names[0]} minus {names[1]}, on the same photographs" in " ".join(out.split())
+    tested = read_table(run / "predictions.parquet", "predictions").set_index("image")
+    assert (sides[0]["reference"].to_numpy() == tested.loc[sides[0]["image"], "dr"].to_numpy()).all()
+    one = table[(table["model"] == names[0]) & (table["method"] == "gmsm")]
+    normal = one["reference"] == 0
+    said = (
+        f"{int(one['empty'].sum())} of 6: {int(one.loc[normal, 'empty'].sum())} of {int(normal.sum())} normal"
+    )
+    assert content["about"][f"Empty maps: {names[0]}, gmsm"].startswith(said) or not normal.any()
+    assert "both stages are later" in refused(capsys, run, "--against-stage", "later", "--out", "new")
+    assert "Choices: later, train" in refused(capsys, run, "--against-stage", "trian", "--out", "new")
+    (run / "checkpoints/train/best.ckpt").rename("kept.ckpt")
+    assert "lacks checkpoints/train/best.ckpt" in refused(
+        capsys, run, "--against-stage", "train", "--out", "new"
     )
 
 
