@@ -1,4 +1,4 @@
-"""The layout of ``claims.yaml``: a paper's tables, quantitative figures and text, with what holds for many cells said once."""
+"""The layout of ``claims.yaml``: a paper's tables, figures and text, with what holds for many cells said once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Origin = Literal["own", "reimplemented", "quoted", "reader"]
 PlaceName = tuple[str, str, str]
 """Table, row and column of another cell."""
 
-_NUMBER = re.compile(r"(?<![\w.])[-−]?\d{1,3}(?:,\s?\d{3})+(?!\d)|(?<![\w.])[-−]?\d+(?:\.\d+)?(?:e-?\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?(?:e-?\d+)?)")
 _METRIC = re.compile(r"^(val|test(@[a-z0-9_]+)?)/[a-z]+(/[A-Za-z0-9_]+)+$")
 
 
@@ -36,11 +36,10 @@ def numbers_in(printed: str) -> list[float]:
     """The numbers of a printed text, in order.
 
     Example:
-        >>> numbers_in("7,286 of 36, 270"), numbers_in("23.52 M"), numbers_in("L-Net-16s, 5e-2")
+        >>> numbers_in("7,286 of 36,270"), numbers_in("23.52 M"), numbers_in("VNXK, 5e-2")
         ([7286.0, 36270.0], [23.52], [0.05])
     """
-    found = _NUMBER.findall(printed)
-    return [float(re.sub(r"[,\s]", "", word).replace("−", "-")) for word in found]
+    return [float(word.replace(",", "").replace("−", "-")) for word in _NUMBER.findall(printed)]
 
 
 class PublishedProtocol(Model):
@@ -61,7 +60,9 @@ class PublishedProtocol(Model):
 class Details(Model):
     """What holds for a whole table, a column, a row or one cell; the narrower wins, in this order."""
 
-    data: str | None = Field(None, description="photographs that the figure is about; a data set's name, or words")
+    data: str | None = Field(
+        None, description="photographs that the figure is about; a data set's name, or words"
+    )
     trained_on: str | None = Field(None, description="where another set trained")
     public: bool | None = Field(None, description="whether all photographs and labels behind it can be had")
     source: Origin | None = Field(
@@ -75,11 +76,14 @@ class Details(Model):
     factor: float | None = Field(
         None, gt=0, description="printed value times this is in the metric's units; default: 1"
     )
-    unit: str | None = Field(None, description="of the printed value, where it is neither a share nor a count")
+    unit: str | None = Field(
+        None, description="of the printed value, where it is neither a share nor a count"
+    )
     experiment: str | None = Field(None, description="of this paper, that computes the metric")
     overrides: tuple[str, ...] = Field((), description="added to those of the wider levels")
     surrogate: str | None = Field(
-        None, description="in what the experiment's photographs differ from the paper's; none: they are the same"
+        None,
+        description="in what the experiment's photographs differ from the paper's; none: they are the same",
     )
     command: str | None = Field(None, description="where no experiment but another command measures it")
     why_not: str | None = Field(None, description="why nothing here reproduces it")
@@ -106,7 +110,9 @@ class Cell(Details):
     figure and not printed, ``~0.78`` the same, read off the figure.
     """
 
-    published: str | None = Field(None, min_length=1, description="as printed; none where a figure draws it only")
+    published: str | None = Field(
+        None, min_length=1, description="as printed; none where a figure draws it only"
+    )
     number: float | None = Field(None, description="default: the one number of the printed text")
     spread: str | None = Field(None, description="printed beside it, such as a standard deviation")
     repeats: PlaceName | None = Field(None, description="the cell whose value the text repeats")
@@ -164,7 +170,11 @@ class Table(Details):
     @field_validator("columns", mode="before")
     @classmethod
     def _empty_columns(cls, raw: Any) -> Any:
-        return {name: {} if given == "" else given for name, given in raw.items()} if isinstance(raw, dict) else raw
+        return (
+            {name: {} if given == "" else given for name, given in raw.items()}
+            if isinstance(raw, dict)
+            else raw
+        )
 
 
 class ClaimsFile(Model):

@@ -1,4 +1,4 @@
-"""From a paper's ``claims.yaml`` to its claims, every reference checked and every experiment validated; nothing is run."""
+"""From a paper's ``claims.yaml`` to its claims, every reference checked; experiments are validated, never run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def claims_file(of: str) -> Path:
     """
     path = paper(of).experiments / "claims.yaml"
     if not path.is_file():
-        raise RetinalabError(f"Paper {of!r} states no claims: {path} does not exist. Write one, or reinstall the plugin.")
+        raise RetinalabError(
+            f"Paper {of!r} states no claims: {path} does not exist. Write one, or reinstall the plugin."
+        )
     return path
 
 
@@ -70,7 +72,8 @@ def _claims(raw: Any, of: str, path: Path) -> tuple[Claim, ...]:
     try:
         written = resolve_model(ClaimsFile, raw, "")
     except RetinalabError as error:
-        raise RetinalabError(*(f"{path}: {line.removeprefix('.')}" for line in str(error).splitlines())) from error
+        lines = (line.removeprefix(".").replace("mean .", "mean ") for line in str(error).splitlines())
+        raise RetinalabError(*(f"{path}: {line}" for line in lines)) from error
     if written.paper != of:
         raise RetinalabError(f"{path}: claims of {written.paper!r}, asked for {of!r}. Correct 'paper'.")
     _check_names(written, paper(of).experiment_names(), path)
@@ -114,7 +117,9 @@ def _follow(claims: tuple[Claim, ...], path: Path) -> tuple[Claim, ...]:
     for claim in followed:
         ways = (claim.experiment, claim.command, claim.why_not, claim.difference)
         if claim.kind in ("result", "time") and all(way is None for way in ways):
-            raise RetinalabError(f"{path}: {claim.place}: names no experiment and no command. Add one, or why_not.")
+            raise RetinalabError(
+                f"{path}: {claim.place}: names no experiment and no command. Add one, or why_not."
+            )
     return tuple(followed)
 
 
@@ -127,7 +132,9 @@ def _as_repeated(claim: Claim, other: Claim, path: Path) -> Claim:
         )
     own = {name: getattr(claim, name) for name in claim.model_fields_set - WAYS - {"overrides", "doubts"}}
     doubts = tuple(dict.fromkeys((*claim.doubts, *other.doubts)))
-    return Claim.model_validate({**{n: getattr(other, n) for n in Claim.model_fields}, **own, "doubts": doubts})
+    return Claim.model_validate(
+        {**{n: getattr(other, n) for n in Claim.model_fields}, **own, "doubts": doubts}
+    )
 
 
 class _Texts(yaml.SafeLoader):
@@ -152,4 +159,6 @@ def _read(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or type(error).__name__
-        raise RetinalabError(f"Claims {path}{where} are no valid YAML: {reason}. Correct it and try again.") from error
+        raise RetinalabError(
+            f"Claims {path}{where} are no valid YAML: {reason}. Correct it and try again."
+        ) from error
