@@ -17,7 +17,7 @@ __all__ = ["GridTracking"]
 _aten = torch.ops.aten
 
 
-class GridTracking(TorchDispatchMode):
+class GridTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside this context every feature map is given its :class:`Grid` as it is computed.
 
     Followed are the operations themselves (convolutions, pooling, padding, resizing, crops), not modules, so that a
@@ -42,7 +42,7 @@ class GridTracking(TorchDispatchMode):
     """
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.size = (int(images.shape[-2]), int(images.shape[-1]))
         self._known = WeakTensorKeyDictionary()
         self._known[images] = Grid()
@@ -50,8 +50,8 @@ class GridTracking(TorchDispatchMode):
 
     def grid(self, features: Tensor) -> Grid:
         """Where the cells of a map ``(B, C, h, w)`` that was computed inside the context lie."""
-        known: Grid | None = self._known.get(features)
-        if known is not None:
+        if features in self._known:
+            known: Grid = self._known[features]
             return known
         cells = _cells(features)
         return self._last.get(cells) or Grid.even(self.size, cells)
@@ -131,12 +131,12 @@ def _pooled(tracking: GridTracking, values: Values, made: Tensor) -> Grid | None
 
 
 def _padded(tracking: GridTracking, values: Values, made: Tensor) -> Grid | None:
-    pad = [*values.get("pad", values.get("padding", ())), 0, 0, 0, 0]
-    return tracking.grid(values.get("self", values.get("input"))).moved((-pad[2], -pad[0]))
+    pad = [*values["pad" if "pad" in values else "padding"], 0, 0, 0, 0]
+    return tracking.grid(values["self"]).moved((-pad[2], -pad[0]))
 
 
 def _resized(tracking: GridTracking, values: Values, made: Tensor) -> Grid | None:
-    given: Tensor = values.get("self", values.get("input"))
+    given: Tensor = values["input" if "input" in values else "self"]  # named so where a scale is given
     before, after, grid = _cells(given), _cells(made), tracking.grid(given)
     if values.get("align_corners"):
         return grid.stepped([(a - 1) / max(1, b - 1) for a, b in zip(before, after, strict=True)])
