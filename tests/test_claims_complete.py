@@ -54,7 +54,8 @@ class Region:
 
     def claimed(self) -> list[str]:
         rows = list(of_table(self.of, self.table).values())
-        columns = tuple(max(rows, key=lambda row: len(row)))
+        widest: dict[str, Claim] = max(rows, key=len)
+        columns = tuple(widest)
         cells = [row[column] for one in self.blocks or (columns,) for row, column in self._walk(rows, one)]
         return [word for cell in cells for word in re.findall(r"^-$|\d[\d,]*\.?\d*", cell.published or "")]
 
