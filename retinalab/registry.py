@@ -7,8 +7,11 @@ imported only when an experiment uses it.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -156,7 +159,7 @@ def task_class(name: str) -> Any:
 
 def _points(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=group):
+    for point in _registered(group, _places()):
         other = found.get(point.name)
         if other is not None and other.value != point.value:
             raise RetinalabError(
@@ -165,6 +168,26 @@ def _points(group: str) -> dict[str, EntryPoint]:
             )
         found[point.name] = point
     return found
+
+
+@lru_cache(maxsize=8)
+def _registered(group: str, _: object) -> tuple[EntryPoint, ...]:
+    """Reading what every installed distribution registers takes as long as all else of an experiment's validation."""
+    return tuple(entry_points(group=group))
+
+
+def _places() -> tuple[object, ...]:
+    """What changes as soon as a distribution is installed, upgraded or removed, or the import path is changed."""
+    return tuple(map(id, sys.meta_path)), tuple(
+        (path, _changed(path)) for path in map(os.path.abspath, sys.path)
+    )
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _load_paper(point: EntryPoint) -> Paper | Broken:

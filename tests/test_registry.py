@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from retinalab import registry
 from retinalab.cli import main
 from retinalab.errors import RetinalabError
 from retinalab.registry import (
@@ -109,6 +112,35 @@ def test_two_plugins_of_one_name_are_both_named(plugins: Path, capsys: pytest.Ca
     assert said.count("\n") == 1
     for word in ("'twin'", "dist-one", "dist-two", "plugin_one:paper", "plugin_two:paper"):
         assert word in said
+
+
+def test_entry_points_are_read_once_and_again_where_a_plugin_comes_or_goes(
+    plugins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+
+    def counted(group: str) -> object:
+        reads.append(group)
+        return entry_points(group=group)
+
+    monkeypatch.setattr(registry, "entry_points", counted)
+    registry._registered.cache_clear()
+    assert "late" not in installed_papers()
+    assert "late" not in installed_papers()
+    assert reads == ["retinalab.papers"]
+    write_plugin(plugins, "late", GOOD)
+    assert isinstance(installed_papers()["late"], Paper)
+    assert len(reads) == 2
+    shutil.rmtree(plugins / "dist_late-0.1.dist-info")
+    assert "late" not in installed_papers()
+    another = plugins / "another"
+    monkeypatch.syspath_prepend(str(another))
+    another.mkdir()
+    write_plugin(another, "elsewhere", GOOD)
+    assert isinstance(paper("elsewhere"), Paper)
+    sys.path.remove(str(another))
+    with pytest.raises(RetinalabError, match="Unknown paper 'elsewhere'"):
+        paper("elsewhere")
 
 
 def test_a_task_that_cannot_be_imported_names_its_distribution(plugins: Path) -> None:
