@@ -20,6 +20,7 @@ from retinalab.predict.photograph import Photograph
 from retinalab.predict.prepare import Batches, Working, read_working
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
+from retinalab.tasks.severity import severity_grades
 
 __all__ = ["Answer", "LesionMaps", "Map", "Prediction", "Predictor"]
 
@@ -276,8 +277,8 @@ class Predictor:
     def _answer(self, disease: str, value: np.ndarray) -> Answer:
         if disease not in self.regressed:
             return Answer(int(value.argmax()), tuple(map(float, value)))
-        edges = np.arange(self.scales[disease].size - 1) + 0.5
-        return Answer(int(np.searchsorted(edges, value[0], side="right")), score=float(value[0]))
+        grades = severity_grades(torch.from_numpy(value), self.scales[disease].size)
+        return Answer(int(grades[0]), score=float(value[0]))
 
     def _batch_size(self) -> int:
         data = [made.data for made in self.batches.values()]

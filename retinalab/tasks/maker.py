@@ -54,8 +54,10 @@ class Made:
     Attributes:
         images: ``(B, S, S, 3)`` uint8 RGB, at the working size.
         rows: one for each: a column for each disease, its grade; ``target``, the training photograph that it was made
-            from; ``left_out`` bool, not to be trained on; any other column says how it was made. The stage adds
-            ``changed``, how many pixels were, and, of some drawn photographs, where.
+            from; ``left_out`` bool, not to be trained on; ``source``, where there is one, the training photograph that
+            what was changed came from: the review counts how many different ones there are, and takes its patient and
+            the target's as one. Any other column says how it was made. The stage adds ``changed``, how many pixels
+            were, and, of some drawn photographs, where.
         changed: ``(B, S, S)`` bool, the pixels in which it differs from that photograph.
         strips: of those that shall be shown.
     """
