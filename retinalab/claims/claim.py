@@ -29,6 +29,7 @@ class Claim(Model):
     paper: str
     place: Place
     label: str = Field(description="Table IV")
+    title: str = Field("", description="of the table")
     published: str | None = Field(description="as printed; none where a figure draws it and prints nothing")
     number: float | None
     spread: str | None = None
@@ -92,6 +93,7 @@ def laid_together(
             "paper": paper,
             "place": Place(table=key, row=row, column=column),
             "label": table.label,
+            "title": table.title,
             "doubts": tuple(dict.fromkeys(doubts)),
             **_of_the_cell(cell),
         }

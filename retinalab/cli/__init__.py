@@ -17,6 +17,7 @@ from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import compare, evaluate, report
 from retinalab.cli.split import data_split
+from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
 
 __all__ = ["main"]
@@ -109,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         help="instead, what any number of runs reach on each test set: dr/kappa, ...; may be repeated",
     )
     compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
+    text = "a paper's printed values beside what was measured of them, and how to measure the rest"
+    add_table_arguments(_add(commands, "table", table, text))
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
     report_parser.add_argument(

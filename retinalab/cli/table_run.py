@@ -1,0 +1,80 @@
+"""Running what a paper's tables miss: one experiment after the other, each through ``retinalab exp``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    from retinalab.reproduction import FilledTable, Recipe
+
+__all__ = ["run_missing"]
+
+_INTERRUPTED = 130
+
+
+def run_missing(tables: Sequence[FilledTable], given: Sequence[str], dry_run: bool) -> int:
+    """Run each experiment that a row lacks, once, in the order of the tables; what fails is told and the next begun.
+
+    Each is a process of its own, as if it had been typed: its provenance names the command, an interrupted one goes on
+    when it is started again, and what has been measured meanwhile is not run again.
+
+    Args:
+        tables: whose rows are to be filled.
+        given: overrides for every command: folders of data sets, ``output``, more ``seeds``.
+        dry_run: print the commands only, with placeholders for folders that were not given.
+
+    Returns:
+        0; 2 where one or more could not be run.
+
+    Raises:
+        RetinalabError: an override that would make another protocol of a row.
+    """
+    recipes = dict.fromkeys(recipe for table in tables for row in table.rows for recipe in row.recipes())
+    for recipe in recipes:
+        _check(recipe, given)
+    if not recipes:
+        print("No row is missing that an experiment could fill.")
+    status = 0
+    for number, recipe in enumerate(recipes, 1):
+        if dry_run:
+            print(recipe.command(given))
+        elif missing := recipe.missing(given):
+            print(
+                f"retinalab: left out, {', '.join(missing)} not given: {recipe.command(given)}",
+                file=sys.stderr,
+            )
+            status = 2
+        else:
+            print(f"\n{number} of {len(recipes)}: {recipe.command(given)}", flush=True)
+            ended = subprocess.run([*_retinalab(), *recipe.words(given)[1:]], check=False).returncode
+            if ended == _INTERRUPTED:
+                raise KeyboardInterrupt
+            status = status if ended == 0 else 2
+    return status
+
+
+def _check(recipe: Recipe, given: Sequence[str]) -> None:
+    """Refuse overrides that make another protocol; folders, loader processes, devices and more seeds make none."""
+    from retinalab.experiment import load_experiment
+    from retinalab.reproduction import differences
+
+    overrides = recipe.words(given)[4:]
+    real = [word for word in overrides if word not in recipe.missing(given)]
+    found = differences(recipe.experiment, load_experiment(recipe.paper, recipe.name, real))
+    if found:
+        raise RetinalabError(
+            f"These overrides make another protocol of a row than the one published ({found[0]}). Leave them out, or "
+            f"run it by itself: retinalab exp {recipe.paper} {recipe.name}."
+        )
+
+
+def _retinalab() -> list[str]:
+    """The command line as a process of its own, under the name that provenance shows."""
+    script = Path(sys.executable).with_name("retinalab")
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "retinalab.cli"]

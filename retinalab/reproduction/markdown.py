@@ -1,0 +1,135 @@
+"""Tables as Markdown, for a README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from retinalab.reproduction.filled import Beside, FilledCell, FilledTable, Row
+from retinalab.reproduction.wording import (
+    Footnotes,
+    about,
+    beside_figures,
+    counts,
+    figure,
+    footnotes,
+    missing_ways,
+    published,
+    run_line,
+    sample,
+    source,
+)
+
+__all__ = ["list_markdown", "table_markdown"]
+
+
+def list_markdown(tables: Sequence[FilledTable]) -> list[str]:
+    """A paper's tables, figures and text with their numbers of cells."""
+    heads = [
+        "",
+        "",
+        "cells",
+        "reproducible here",
+        "on public data",
+        "on a surrogate",
+        "measured",
+        "other protocol only",
+    ]
+    lines = [_line(heads), "|---|---|" + "---:|" * 6]
+    for table in tables:
+        lines.append(_line([table.label, table.title, *map(str, counts(table).values())]))
+    return lines
+
+
+def table_markdown(table: FilledTable, given: Iterable[str] = ()) -> list[str]:
+    """One table: rows, what is missing with its command, doubts, runs of other protocols apart.
+
+    Args:
+        table: with what was measured.
+        given: overrides for every command, such as a data set's folder.
+    """
+    notes = footnotes(table)
+    lines = [f"### {table.label}: {_escaped(table.title)}", ""]
+    lines += [f"- {term}: {_escaped(text)}" for term, text in about(table)]
+    lines += [f"- Doubt: {_escaped(text)}" for text in notes.whole]
+    lines += ["", *_grid(table, notes), "", *_runs(table), *_missing(table, tuple(given))]
+    lines += [f"{number}. {_escaped(text)}" for number, text in enumerate(notes.texts, 1)]
+    if table.beside:
+        lines += ["", "Measured under another protocol, not to be held against the published column:"]
+        for one in table.beside:
+            lines += ["", *_beside(one)]
+    return lines
+
+
+def _grid(table: FilledTable, notes: Footnotes) -> list[str]:
+    """A line for each row where nothing is measured; one for each figure of a row where something is."""
+    measured = any(cell.measure for cell in table.cells)
+    if not measured:
+        lines = [_line(["published", *map(_name, table.columns)]), "|---|" + "---|" * len(table.columns)]
+        return lines + [_line([_titled(row, notes), *_published(row, table, notes)]) for row in table.rows]
+    lines = [_line(["", "", "published", "measured [95 % interval]", "photographs", "seeds"])]
+    lines.append("|---|---|---:|---|---|---:|")
+    for row in table.rows:
+        for number, cell in enumerate(row.cells):
+            one = cell.measure
+            figures = ["–", "", ""] if one is None else [figure(cell.claim, one), sample(one), str(one.seeds)]
+            first = _titled(row, notes) if number == 0 else ""
+            lines.append(_line([first, _name(cell.claim.place.column), _printed(cell, notes), *figures]))
+    return lines
+
+
+def _published(row: Row, table: FilledTable, notes: Footnotes) -> list[str]:
+    by_column = {cell.claim.place.column: cell for cell in row.cells}
+    return [_printed(by_column[name], notes) if name in by_column else "" for name in table.columns]
+
+
+def _printed(cell: FilledCell, notes: Footnotes) -> str:
+    return f"{published(cell.claim)}{notes.cell(cell)}"
+
+
+def _titled(row: Row, notes: Footnotes) -> str:
+    whose = source(row)
+    return f"{row.name}{notes.row(row.name)}" + (f" ({whose})" if whose else "")
+
+
+def _name(column: str) -> str:
+    return "" if column == "value" else column
+
+
+def _runs(table: FilledTable) -> list[str]:
+    runs = {
+        cell.measure.run.name: cell.measure.run for cell in table.cells if cell.measure and cell.measure.run
+    }
+    lines = [
+        f"- Measured by {_escaped(run_line(run))}, `{run.command}`{''.join(f'; {label}' for label in run.labels)}"
+        for run in runs.values()
+    ]
+    return [*lines, ""] if lines else []
+
+
+def _missing(table: FilledTable, given: tuple[str, ...]) -> list[str]:
+    lines = []
+    for row in table.rows:
+        for command, columns, why in missing_ways(row, given):
+            of = f", {', '.join(columns)}" if columns else ""
+            text = "; ".join(filter(None, [_escaped(why), f"`{command}`" if command else ""]))
+            lines.append(f"- Not measured: {_escaped(row.name + of)}: {text}")
+    return [*lines, ""] if lines else []
+
+
+def _beside(one: Beside) -> list[str]:
+    lines = [f"- {_escaped(run_line(one.run))}, nearest row {_escaped(one.row)}; `{one.run.command}`"]
+    lines += [f"  - {label}" for label in one.run.labels]
+    figures = "; ".join(f"{_name(column)} {value}, n {n}".strip() for column, value, n in beside_figures(one))
+    differs = "; ".join(map(str, one.differs))
+    return [*lines, f"  - {_escaped(figures)}", f"  - Differs: {_escaped(differs)}"]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+
+def _escaped(text: str) -> str:
+    """Text whose bars, stars, underscores and brackets are no Markdown."""
+    for sign in "\\|*_<":
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,0 +1,133 @@
+"""Runs that may measure what a paper printed: folders that runs left, and figures that were kept of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from retinalab.config import Experiment
+from retinalab.errors import RetinalabError
+from retinalab.experiment import load_experiment, resolve
+
+__all__ = ["MeasuredRun", "kept_runs", "runs_below"]
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """A finished run and its figures.
+
+    Attributes:
+        name: its folder, or the file that its figures are kept in.
+        experiment: resolved; of kept figures by the experiment files as they are, from the command.
+        metrics: ``part[@set]/target/name`` -> value, low, high, n, n_groups, sd_seeds.
+        command: that began it.
+        commit: of the code that it ran with.
+        labels: what must be said beside every figure, such as that photographs were drawn.
+        kept: whether only its figures are at hand.
+        finished: when, as ISO text; "" where not known.
+        seeds: how many were trained.
+    """
+
+    name: str
+    experiment: Experiment
+    metrics: Mapping[str, Mapping[str, Any]]
+    command: str = ""
+    commit: str = ""
+    labels: tuple[str, ...] = ()
+    kept: bool = False
+    finished: str = ""
+    seeds: int = 1
+
+    def measures(self, metric: str) -> bool:
+        """Whether the figure is there and defined."""
+        value = self.metrics.get(metric, {}).get("value")
+        return isinstance(value, int | float) and math.isfinite(value)
+
+    def same_figures(self, other: MeasuredRun) -> bool:
+        """Whether the other's figures are all among these, which tells a kept run from the folder it was kept of."""
+        values = {key: one.get("value") for key, one in other.metrics.items()}
+        return bool(values) and all(self.metrics.get(key, {}).get("value") == v for key, v in values.items())
+
+
+def runs_below(folders: Iterable[Path], paper: str) -> tuple[list[MeasuredRun], list[str]]:
+    """Finished runs of a paper below folders of runs, and what could not be read, each with its cause.
+
+    Args:
+        folders: such as ``runs``; a folder that does not exist holds none.
+        paper: whose runs.
+    """
+    runs: list[MeasuredRun] = []
+    faults: list[str] = []
+    seen: set[Path] = set()
+    for folder in folders:
+        for file in sorted(folder.glob(f"{paper}/*/*/experiment.yaml")):
+            place = file.parent.resolve()
+            if place in seen or not (place / "metrics.json").is_file():
+                continue
+            seen.add(place)
+            try:
+                runs.append(_run_of(file.parent.parent / place.name, place))
+            except (RetinalabError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+                faults.append(f"{file.parent} is left out: {str(error).splitlines()[0]}")
+    return runs, faults
+
+
+def kept_runs(folder: Path | None, paper: str) -> tuple[list[MeasuredRun], list[str]]:
+    """Kept figures of a paper's runs: files with the command that made them, its figures and the code's commit.
+
+    Args:
+        folder: of ``*.json``; None: there are none.
+        paper: whose runs.
+    """
+    runs: list[MeasuredRun] = []
+    faults: list[str] = []
+    for file in sorted(folder.glob("*.json")) if folder is not None else ():
+        try:
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            words = shlex.split(kept["command"])
+            if words[1:3] == ["exp", paper]:
+                runs.append(_kept(file, kept, words[3:]))
+        except (RetinalabError, OSError, ValueError, KeyError, TypeError) as error:
+            faults.append(f"{file} is left out: {str(error).splitlines()[0]}")
+    return runs, faults
+
+
+def _run_of(shown: Path, place: Path) -> MeasuredRun:
+    experiment = resolve(yaml.safe_load((place / "experiment.yaml").read_text(encoding="utf-8")))
+    provenance: Mapping[str, Any] = {}
+    if (place / "provenance.json").is_file():
+        provenance = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
+    return MeasuredRun(
+        name=str(shown),
+        experiment=experiment,
+        metrics=json.loads((place / "metrics.json").read_text(encoding="utf-8")),
+        command=str(provenance.get("command") or ""),
+        commit=str(provenance.get("commit") or ""),
+        labels=tuple(map(str, provenance.get("labels") or ())),
+        finished=str(provenance.get("finished") or ""),
+        seeds=experiment.seeds,
+    )
+
+
+def _kept(file: Path, kept: Mapping[str, Any], words: Sequence[str]) -> MeasuredRun:
+    overrides = [word for word in words if "=" in word]
+    names = [word for word in words if "=" not in word and not word.startswith("-")]
+    return MeasuredRun(
+        name=f"{file.parent.name}/{file.name}",
+        experiment=load_experiment(
+            shlex.split(kept["command"])[2], names[0] if names else "synthetic", overrides
+        ),
+        metrics=kept["metrics"],
+        command=str(kept["command"]),
+        commit=str(kept.get("commit") or ""),
+        labels=tuple(map(str, kept.get("labels") or ())),
+        kept=True,
+        seeds=len(kept.get("seeds") or [0]),
+    )
