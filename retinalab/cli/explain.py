@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -74,7 +75,7 @@ def explain(known: argparse.Namespace) -> int:
     other = _other_set(known)
     if known.limit is not None and known.limit < 1:
         raise RetinalabError(f"--limit {known.limit} leaves no photograph. Give at least 1.")
-    if not known.gate >= 0:
+    if not (math.isfinite(known.gate) and known.gate >= 0):
         raise RetinalabError(
             f"--gate {known.gate} is no floor. Give a number of at least 0; 0 lets everything through."
         )

@@ -28,6 +28,7 @@ _MATCHED = {
     "tiles": "originals of the same grades by detail in tiles and its steps, as seams and blending leave",
     "both": "originals of the same grades by both",
 }
+_ORIGINS = {"sources": "made from: different sources", "targets": "made from: different targets"}
 _TOLD = _MATCHED | {
     "originals": "training photographs of whatever grade by sharpness and colours",
     "targets": "those they were made from by sharpness and colours",
@@ -40,7 +41,10 @@ _MEANING = (
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Training photographs of each grade before and after; ``grades`` may end with unknown."""
+    """Training photographs of each grade before and after, and of how many different ones those made were made.
+
+    ``grades`` may end with unknown.
+    """
 
     disease: str
     grades: list[str]
@@ -133,6 +137,7 @@ def _labels(disease: str, counted: Mapping[str, Any]) -> LabelTable:
     grades = [f"{k} {level}" if k < len(before) - 1 else level for k, level in enumerate(counted["grades"])]
     made = [new - old for old, new in zip(before, after, strict=True)]
     rows = {"before": before, "made": made, "after": after}
+    rows |= {words: list(counted[name]) for name, words in _ORIGINS.items() if name in counted}
     return LabelTable(disease, grades[:width], [(name, counts[:width]) for name, counts in rows.items()])
 
 
@@ -232,7 +237,7 @@ def _strip(folder: Path, table: pd.DataFrame, scales: Mapping[str, Scale]) -> Ma
         if disease in row and row[disease] >= 0
     ]
     said += [
-        f"{word} {row[key]}"
+        f"{word} {row[key]}{_repeated(row, table, scales, key)}"
         for word, key in (("from", "source_image"), ("into", "target_image"))
         if key in row
     ]
@@ -242,6 +247,16 @@ def _strip(folder: Path, table: pd.DataFrame, scales: Mapping[str, Scale]) -> Ma
         for k, caption in enumerate(_json(folder / "captions.json"))
     ]
     return MadeStrip(folder.name, said, pictures)
+
+
+def _repeated(row: pd.Series, table: pd.DataFrame, scales: Mapping[str, Scale], origin: str) -> str:
+    """How many of its grade that are trained on come from the same photograph, where it is not the only one."""
+    disease = next((one for one in scales if one in row and row[one] >= 0), None)
+    if disease is None or row["left_out"]:
+        return ""
+    alike = table[~table["left_out"] & (table[disease] == row[disease])]
+    same = int((alike[origin] == row[origin]).sum())
+    return f", as {same} of the {len(alike)} of this grade" if same > 1 else ""
 
 
 def _picture(path: Path) -> str:

@@ -10,6 +10,7 @@ from retinalab.config import Experiment, Stage
 from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
+from retinalab.runner.processes import check_devices
 from retinalab.runner.stage import build_task
 from retinalab.runner.weights import fitting
 from retinalab.tasks.maker import Maker
@@ -40,7 +41,7 @@ def check_tasks(experiment: Experiment) -> None:
 
     Weights of a hub come into its cache here, so that they are fetched once; a network that the hub cannot give, or a
     file that does not fit, is known before the first stage is trained. Makers are shown the network that they will
-    look through.
+    look through, and their devices are looked for.
 
     Raises:
         RetinalabError: options that give no network, weights of an earlier stage that do not fit, photographs and a
@@ -53,6 +54,7 @@ def check_tasks(experiment: Experiment) -> None:
         try:
             _check_kind(stage)
             if stage.kind == "make_data":
+                check_devices(stage.trainer, name)
                 _check_maker(experiment, name, makers)
                 continue
             task = build_task(experiment, name, experiment.seed).to("meta").eval()

@@ -24,7 +24,7 @@ from retinalab.runner.collect import answers
 from retinalab.runner.folder import write_json
 from retinalab.runner.plan import keep_plan, plan_key, seen_before
 from retinalab.runner.processes import agreed, on_devices, share
-from retinalab.runner.review import DRAWN, REVIEW, changed_columns, review
+from retinalab.runner.review import DRAWN, REVIEW, changed_columns, few_sources, review
 from retinalab.runner.stage import build_task
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
@@ -147,7 +147,9 @@ class _Making:
             _write(self.place, shard, pieces, changed, sets)
 
     def _close(self, plan: Plan) -> None:
-        table = _finish(self.place, len(plan.rows), plan.notes, self.maker.remedy, self.name)
+        table = read_made(self.place, len(plan.rows))
+        said = _notes(plan, table, self.maker.remedy) + few_sources(table, self.scales)
+        _finish(self.place, table, said, self.name)
         write_json(self.place / REVIEW, review(self.place, table, self.module, self.scales, self.tests))
 
 
@@ -163,21 +165,22 @@ def _write(
     write_made(place, shard, np.concatenate([piece.images for piece in pieces]), table)
 
 
-def _finish(place: Path, count: int, notes: Sequence[str], remedy: str, name: str) -> pd.DataFrame:
-    table = read_made(place, count)
-    said = list(notes)
+def _notes(plan: Plan, table: pd.DataFrame, remedy: str) -> list[str]:
+    """What the maker said, and how many photographs show nothing."""
+    count = len(plan.rows)
     left_out = int(table["left_out"].sum()) if count else 0
-    if left_out:
-        told = (
-            f"{left_out} of {count} photographs show nothing that was made and are not trained on. {remedy}"
-        )
-        said.append(told.rstrip())
+    if not left_out:
+        return list(plan.notes)
+    told = f"{left_out} of {count} photographs show nothing that was made and are not trained on. {remedy}"
+    return [*plan.notes, told.rstrip()]
+
+
+def _finish(place: Path, table: pd.DataFrame, said: Sequence[str], name: str) -> None:
     (place / "notes.txt").write_text("".join(f"{note}\n" for note in said), encoding="utf-8")
     table.to_parquet(place / "made.parquet")
-    _log.info("%s: %d photographs made", name, count - left_out)
+    _log.info("%s: %d photographs made", name, int((~table["left_out"]).sum()) if len(table) else 0)
     for note in said:
         _log.info("%s: %s", name, note)
-    return table
 
 
 def _spread(count: int, most: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from retinalab.config import TrainerConfig
 from retinalab.errors import RetinalabError
 from retinalab.runner.trainer import quiet
 
-__all__ = ["agreed", "on_devices", "share"]
+__all__ = ["agreed", "check_devices", "on_devices", "share"]
 
 T = TypeVar("T")
 
@@ -32,8 +32,26 @@ def on_devices(config: TrainerConfig, stage: str, work: Callable[[torch.device],
         RetinalabError: Lightning does not know what the section says, the machine does not have it, or a process
             raised it from :func:`agreed`.
     """
+    fabric = _fabric(config, stage)
+    with quiet():
+        refused: list[str] = fabric.launch(partial(_begin, work))
+    if refused:
+        raise RetinalabError(*refused)
+
+
+def check_devices(config: TrainerConfig, stage: str) -> None:
+    """Refuse at once what :func:`on_devices` would refuse, without starting a process.
+
+    Raises:
+        RetinalabError: Lightning does not know what the section says, or the machine does not have it.
+    """
+    with quiet():
+        _fabric(config, stage)
+
+
+def _fabric(config: TrainerConfig, stage: str) -> Fabric:
     try:
-        fabric = Fabric(
+        return Fabric(
             accelerator=config.accelerator,
             devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
             num_nodes=config.num_nodes,
@@ -44,10 +62,6 @@ def on_devices(config: TrainerConfig, stage: str, work: Callable[[torch.device],
         raise RetinalabError(
             f"Lightning refuses stages.{stage}.trainer: {error} Correct that section (accelerator, devices, strategy)."
         ) from error
-    with quiet():
-        refused: list[str] = fabric.launch(partial(_begin, work))
-    if refused:
-        raise RetinalabError(*refused)
 
 
 def _begin(work: Callable[[torch.device], None], fabric: Fabric) -> list[str]:

@@ -27,7 +27,7 @@ from retinalab.protocol import SCALES
 from retinalab.runner.anatomy import DrawnAnatomy
 from retinalab.tasks.maker import Made
 
-__all__ = ["DRAWN", "REVIEW", "changed_columns", "review"]
+__all__ = ["DRAWN", "REVIEW", "changed_columns", "few_sources", "review"]
 
 REVIEW = "review.json"
 """Name of the file beside the photographs."""
@@ -36,6 +36,7 @@ DRAWN = 64
 """Photographs, at most, whose optic disc and vessels are drawn to see what was changed there."""
 
 _CHUNK = 64
+_FEW, _OFTEN = 5, 10
 _PLACES = ("disc", "vessels")
 _NOTHING = "undefined: no photograph was made that is trained on"
 _UNGRADED = "undefined: no made photograph has a grade to compare originals of"
@@ -75,7 +76,8 @@ def review(
 ) -> dict[str, Any]:
     """Everything that the report says of the photographs that a stage made; a figure that is undefined says why.
 
-    Of the photographs that are trained on: labels before and after, pixels changed on the optic disc and on vessels
+    Of the photographs that are trained on: labels before and after, from how many different sources and targets those
+    of each label were made, pixels changed on the optic disc and on vessels
     where these are known, the nearest test photograph of any set by perceptual hash, and whether a logistic regression
     tells made photographs from originals of the same grades: by sharpness and colours of the whole, by detail in tiles,
     and by both.
@@ -102,22 +104,59 @@ def review(
     }
 
 
+def few_sources(table: pd.DataFrame, scales: Mapping[str, str]) -> list[str]:
+    """A line for each grade whose made photographs repeat what few sources hold.
+
+    Few are fewer than five, or fewer than a tenth of the photographs made of them. Only what is trained on counts.
+
+    Args:
+        table: a row for each made photograph; without a column ``source`` nothing is said.
+        scales: disease -> name of its grade scale.
+    """
+    if "source" not in table:
+        return []
+    used, said = table[~table["left_out"].to_numpy(bool)], []
+    for disease, scale in scales.items():
+        size = SCALES[scale].size
+        made, sources = _histogram(used, disease, size), _different(used, disease, size, "source")
+        names = [f"grade {grade} {level}" for grade, level in enumerate(SCALES[scale].levels)]
+        said += [
+            f"{disease.upper()}: {count} photographs of {name} were made from {few} "
+            f"source{'s' if few > 1 else ''} only, and repeat what {'these show' if few > 1 else 'it shows'}."
+            for name, count, few in zip(names, made, sources, strict=False)
+            if 0 < few < count and (few < _FEW or _OFTEN * few < count)
+        ]
+    return said
+
+
 def _labels(train: Part, used: pd.DataFrame, disease: str, scale: str) -> dict[str, Any]:
-    """Photographs of each grade, and last of unknown grade."""
+    """Photographs of each grade, and last of unknown grade; how many different ones those made were made from."""
     size = SCALES[scale].size
-    before = _histogram(train.records.table[disease], size)
-    made = _histogram(used[disease], size) if disease in used else [*[0] * size, len(used)]
+    before, made = _histogram(train.records.table, disease, size), _histogram(used, disease, size)
+    origins = {f"{one}s": _different(used, disease, size, one) for one in ("source", "target") if one in used}
     return {
         "grades": [*SCALES[scale].levels, "unknown"],
         "before": before,
         "after": [old + further for old, further in zip(before, made, strict=True)],
+        **origins,
     }
 
 
-def _histogram(grades: pd.Series, size: int) -> list[int]:
-    given = grades.to_numpy(int)
-    counted = np.bincount(np.where(given < 0, size, given), minlength=size + 1)
+def _histogram(table: pd.DataFrame, disease: str, size: int) -> list[int]:
+    return [int(count) for count in np.bincount(_bins(table, disease, size), minlength=size + 1)]
+
+
+def _different(table: pd.DataFrame, disease: str, size: int, origin: str) -> list[int]:
+    """How many different photographs those of each grade were made from."""
+    once = pd.DataFrame({"bin": _bins(table, disease, size), "origin": table[origin].to_numpy(np.int64)})
+    counted = np.bincount(once[once["origin"] >= 0].drop_duplicates()["bin"], minlength=size + 1)
     return [int(count) for count in counted]
+
+
+def _bins(table: pd.DataFrame, disease: str, size: int) -> np.ndarray:
+    """Grade of each row; what is unknown, or not graded in the disease, comes after the last."""
+    given = table[disease].to_numpy(np.int64) if disease in table else np.full(len(table), -1)
+    return np.where(given < 0, size, given)
 
 
 def _changed(used: pd.DataFrame, groups: np.ndarray, train: Part) -> dict[str, Any]:

@@ -141,12 +141,38 @@ def test_unknown_grades_have_a_column_where_there_are_some(make_run: MakeRun) ->
     assert sections(folder)[0].labels[0].rows[1] == ("made", [0, 0, 9])
 
 
+def test_how_many_photographs_those_made_were_made_from_stands_below_their_number(make_run: MakeRun) -> None:
+    folder = make_run()
+    counted = review()["labels"]["dr"] | {"sources": [0, 2, 0], "targets": [0, 8, 0]}
+    leave(folder, found=review(labels={"dr": counted}))
+    (labels,) = sections(folder)[0].labels
+    assert labels.rows[3:] == [
+        ("made from: different sources", [0, 2]),
+        ("made from: different targets", [0, 8]),
+    ]
+    assert "made from: different sources" in write_report(folder).read_text()
+
+
+def test_a_strip_says_how_many_of_its_grade_share_its_source(make_run: MakeRun) -> None:
+    folder = make_run()
+    place = leave(folder, found=review(), count=6)
+    table = pd.read_parquet(place / "made.parquet")
+    table["dr"] = [3, 3, 3, 3, 3, 1]
+    table["source_image"] = ["a.jpg", "a.jpg", "a.jpg", "b.jpg", "a.jpg", "a.jpg"]
+    table["target_image"] = [f"{k}.jpg" for k in range(6)]
+    table.to_parquet(place / "made.parquet")  # the second is left out
+    first, second = sections(folder)[0].strips
+    assert first.said == ["DR: 3 severe", "from a.jpg, as 3 of the 4 of this grade", "into 0.jpg"]
+    assert second.said[1:] == ["from a.jpg", "into 1.jpg", "not trained on"]
+
+
 def test_strips_are_small_pictures_with_what_is_known_of_them(make_run: MakeRun) -> None:
     folder = make_run()
     leave(folder, found=review())
     first, second = sections(folder)[0].strips
     assert first.name == "00000"
-    assert first.said == ["DR: 3 severe", "from <a>.jpg", "into b.jpg"]
+    alike = ", as 9 of the 9 of this grade"
+    assert first.said == ["DR: 3 severe", f"from <a>.jpg{alike}", f"into b.jpg{alike}"]
     assert second.said[-1] == "not trained on"
     assert [caption for caption, _ in first.pictures] == ["source, severity 2", "result"]
     for (_, source), value in zip(first.pictures, (40, 140), strict=True):

@@ -22,7 +22,7 @@ from retinalab.experiment import resolve
 from retinalab.runner import Result, run
 from retinalab.runner.anatomy import Anatomy, DrawnAnatomy
 from retinalab.runner.modules import evaluated_parts, stage_modules
-from retinalab.runner.review import changed_columns, review
+from retinalab.runner.review import changed_columns, few_sources, review
 from retinalab.tasks.maker import Made
 
 SIDE = 128
@@ -123,6 +123,12 @@ def test_the_nearest_test_photograph_may_lie_in_any_set(make: Callable[..., Any]
     images = train.cache.images(train.rows[:3])
     table = pd.DataFrame({"dr": 1, "dme": 0, "target": range(3), "left_out": False, "changed": 5})
     write_made(tmp_path / "make", 0, images, table)
+    counted = review(tmp_path / "make", table, modules["first"], {"dr": "icdr5"}, tests)["labels"]["dr"]
+    assert "sources" not in counted  # a maker that cuts out of nothing
+    assert counted["targets"] == [0, 3, 0, 0, 0, 0]
+    told = table.assign(source=[7, 7, 9], target=[0, 0, 1], dr=[1, 1, -1], left_out=[False, False, False])
+    counted = review(tmp_path / "make", told, modules["first"], {"dr": "icdr5"}, tests)["labels"]["dr"]
+    assert counted["sources"] == counted["targets"] == [0, 1, 0, 0, 0, 1]
     bits = {}
     for name, tested in (("one", tests), ("both", tests | {"copied": train})):
         found = review(tmp_path / "make", table, modules["first"], {"dr": "icdr5", "dme": "risk3"}, tested)
@@ -130,6 +136,27 @@ def test_the_nearest_test_photograph_may_lie_in_any_set(make: Callable[..., Any]
         assert list(found["likeness"]["tests"]) == list(tested)
     assert bits["one"]["0"] > 0
     assert bits["both"]["1"] == 0  # each is a photograph of that set
+
+
+def test_grades_made_from_few_sources_are_named() -> None:
+    made = {
+        1: [1, 2, 3, 4, 5, 1, 2],  # five
+        2: [1, 2, 3, 4, 1, 1],  # four
+        3: [6, 6, 6],  # one
+        4: [1, 2, 3],  # three, each once
+        -1: [8, 8],
+        0: [*range(6)] * 10 + [0],  # six, more than ten times each
+    }
+    rows = [{"dr": g, "source": one, "left_out": False} for g, sources in made.items() for one in sources]
+    rows += [{"dr": 3, "source": 9, "left_out": True}, {"dr": 4, "source": 1, "left_out": True}]
+    table = pd.DataFrame(rows)
+    assert few_sources(table, {"dr": "icdr5", "dme": "risk3"}) == [
+        "DR: 61 photographs of grade 0 none were made from 6 sources only, and repeat what these show.",
+        "DR: 6 photographs of grade 2 moderate were made from 4 sources only, and repeat what these show.",
+        "DR: 3 photographs of grade 3 severe were made from 1 source only, and repeat what it shows.",
+    ]
+    assert few_sources(table.drop(columns="source"), {"dr": "icdr5"}) == []
+    assert few_sources(pd.DataFrame(), {"dr": "icdr5"}) == []
 
 
 def test_a_run_leaves_the_review_beside_its_photographs(make: Callable[..., Any]) -> None:

@@ -96,6 +96,8 @@ class GenerationConfig(TaskConfig):
             raise ValueError("ratio must reach above 0: at 0 no lesion is seen")
         if self.layers is not None and not self.layers:
             raise ValueError("layers must name a feature map or two; null takes the method's own")
+        if self.layers is not None and len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers must name each feature map once, got {', '.join(self.layers)}")
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,10 @@ CLASSES = [f"{stage}.task.output=classes" for stage in ("baseline", "round.train
             ["round.generate.kind=train", "round.train.adds=[]", "round.train.alternate=false"],
             ["'ellg-lesions' is not trained: it makes photographs. Set kind=make_data"],
         ),
+        (
+            ["round.generate.trainer.accelerator=cpu", "round.generate.trainer.strategy=dpp"],
+            ["Stage 'round-1.generate': Lightning refuses stages.round-1.generate.trainer", "strategy"],
+        ),
         ([f"{MAKER}name=ellg"], ["Task 'ellg' is trained, it makes no photographs. Leave out kind=make_data"]),
     ],
 )  # fmt: skip

@@ -176,6 +176,7 @@ def test_other_parts_than_training_are_refused() -> None:
         ({"ratio": (0.0, 0.0)}, "ratio must reach above 0"),
         ({"ratio": (-0.1, 0.5)}, "ratio must be"),
         ({"layers": ()}, "layers must name"),
+        ({"layers": ("layer4", "layer4")}, "each feature map once, got layer4, layer4"),
         ({"tries": 0}, "greater than or equal to 1"),
         ({"tau": 0.5}, "Extra inputs"),
         ({"gate": None}, "valid number"),
