@@ -44,12 +44,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class FilledCell:
-    """A published value, and what was measured of it; ``recipe`` is what a run must be for it."""
+    """A published value, and what was measured of it.
+
+    Attributes:
+        claim: the value.
+        way: which way leads to it.
+        measure: what was measured; None where nothing was.
+        recipe: what a run must be for it.
+        here: whether something here leads to it; to a difference, whether runs lead to both values.
+    """
 
     claim: Claim
     way: Way
     measure: Measure | None = None
     recipe: Recipe | None = None
+    here: bool = False
 
     @property
     def missing(self) -> bool:
@@ -128,10 +137,12 @@ def filled(claims: Sequence[Claim], runs: Iterable[MeasuredRun]) -> tuple[Filled
     for claim in claims:
         way, recipe = way_of(claim), of[claim.place]
         found = _measure(claim, recipe, ordered, comparison) if way == "run" and recipe else None
-        measured[claim.place] = FilledCell(claim, way, found, recipe if way in ("run", "look") else None)
+        kept = recipe if way in ("run", "look") else None
+        measured[claim.place] = FilledCell(claim, way, found, kept, way in ("run", "look", "command"))
     for place, cell in measured.items():
         if cell.claim.difference is not None:
-            measured[place] = FilledCell(cell.claim, cell.way, _difference(*cell.claim.difference, measured))
+            here = all(measured[one].way == "run" for one in cell.claim.difference)
+            measured[place] = replace(cell, measure=_difference(*cell.claim.difference, measured), here=here)
     return tuple(_table(key, measured, ordered, comparison) for key in _tables_of(claims))
 
 
@@ -195,7 +206,7 @@ def _difference(minuend: Place, subtrahend: Place, measured: Mapping[Place, Fill
 
 
 def _beside(rows: Sequence[Row], runs: Sequence[MeasuredRun], comparison: Comparison) -> tuple[Beside, ...]:
-    """Runs of other protocols, each at the row that it comes nearest to; a value that is repeated stands at its place."""
+    """Runs of other protocols, each at the row that it comes nearest to; repeated values are left to their place."""
     found: dict[tuple[str, str, Recipe], dict[str, tuple[Claim, Measure]]] = {}
     by_name = {run.name: run for run in runs}
     open_cells = [c for row in rows for c in row.cells if c.way == "run" and c.claim.repeats is None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from retinalab.reproduction.about import about
 from retinalab.reproduction.filled import Beside, FilledCell, FilledTable, Row
 from retinalab.reproduction.wording import (
     Footnotes,
-    about,
     beside_figures,
     counts,
     figure,
@@ -100,7 +100,7 @@ def _runs(table: FilledTable) -> list[str]:
         cell.measure.run.name: cell.measure.run for cell in table.cells if cell.measure and cell.measure.run
     }
     lines = [
-        f"- Measured by {_escaped(run_line(run))}, `{run.command}`{''.join(f'; {label}' for label in run.labels)}"
+        f"- Measured by {_escaped(run_line(run))}, `{run.command}`{''.join(f'; {_escaped(label)}' for label in run.labels)}"
         for run in runs.values()
     ]
     return [*lines, ""] if lines else []
@@ -118,7 +118,7 @@ def _missing(table: FilledTable, given: tuple[str, ...]) -> list[str]:
 
 def _beside(one: Beside) -> list[str]:
     lines = [f"- {_escaped(run_line(one.run))}, nearest row {_escaped(one.row)}; `{one.run.command}`"]
-    lines += [f"  - {label}" for label in one.run.labels]
+    lines += [f"  - {_escaped(label)}" for label in one.run.labels]
     figures = "; ".join(f"{_name(column)} {value}, n {n}".strip() for column, value, n in beside_figures(one))
     differs = "; ".join(map(str, one.differs))
     return [*lines, f"  - {_escaped(figures)}", f"  - Differs: {_escaped(differs)}"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from retinalab.registry import paper
 from retinalab.report.render import write_page
+from retinalab.reproduction.about import about
 from retinalab.reproduction.filled import Beside, FilledCell, FilledTable, Row
 from retinalab.reproduction.wording import (
     Footnotes,
-    about,
     beside_figures,
     counts,
     figure,

@@ -13,10 +13,10 @@ from retinalab.reproduction.ways import reason
 __all__ = ["COLUMNS", "separated"]
 
 COLUMNS = (
-    "paper", "table", "label", "row", "column", "kind", "source", "data", "trained_on", "public", "surrogate",
-    "published", "published_number", "unit", "metric", "status", "measured", "low", "high", "other_protocol", "other_low",
-    "other_high", "differs", "photographs", "patients", "seeds", "sd_seeds", "folds", "run", "commit", "labels", "command",
-    "why_not", "doubts",
+    "paper", "table", "label", "row", "column", "kind", "source", "data", "trained_on", "public",
+    "surrogate", "published", "published_number", "unit", "metric", "status", "measured", "low", "high",
+    "other_protocol", "other_low", "other_high", "differs", "photographs", "patients", "seeds", "sd_seeds",
+    "folds", "run", "commit", "labels", "command", "why_not", "doubts",
 )  # fmt: skip
 """``published_number``, ``measured`` and ``other_protocol`` with their intervals are in the units of the metric."""
 

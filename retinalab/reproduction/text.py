@@ -6,10 +6,10 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from retinalab.reproduction.about import about
 from retinalab.reproduction.filled import Beside, FilledTable, Measure, Row
 from retinalab.reproduction.wording import (
     Footnotes,
-    about,
     beside_figures,
     counts,
     figure,
@@ -40,9 +40,9 @@ def list_lines(tables: Sequence[FilledTable], paper: str) -> list[str]:
         lines += rest
     lines.append(f"{'':7s}{'all':29s}" + _numbers(sums))
     meaning = (
-        "cells: printed values. here: those that a command here reproduces; of these public: on photographs that can be "
-        "had, surr.: on a surrogate in the place of private ones. meas.: measured. apart: measured under another "
-        f"protocol only. One of them: retinalab table {paper} {tables[0].key if tables else 'KEY'}"
+        "cells: printed values. here: those that a command here reproduces; of these public: on photographs "
+        "that can be had, surr.: on a surrogate in the place of private ones. meas.: measured. apart: measured "
+        f"under another protocol only. One of them: retinalab table {paper} {tables[0].key if tables else 'KEY'}"
     )
     return [*lines, "", *textwrap.wrap(meaning, WIDTH, break_on_hyphens=False)]
 
