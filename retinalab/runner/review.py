@@ -115,7 +115,8 @@ def few_sources(table: pd.DataFrame, scales: Mapping[str, str]) -> list[str]:
     """
     if "source" not in table:
         return []
-    used, said = table[~table["left_out"].to_numpy(bool)], []
+    used = table[~table["left_out"].to_numpy(bool)]
+    said: list[str] = []
     for disease, scale in scales.items():
         size = SCALES[scale].size
         made, sources = _histogram(used, disease, size), _different(used, disease, size, "source")

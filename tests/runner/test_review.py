@@ -123,15 +123,16 @@ def test_the_nearest_test_photograph_may_lie_in_any_set(make: Callable[..., Any]
     images = train.cache.images(train.rows[:3])
     table = pd.DataFrame({"dr": 1, "dme": 0, "target": range(3), "left_out": False, "changed": 5})
     write_made(tmp_path / "make", 0, images, table)
-    counted = review(tmp_path / "make", table, modules["first"], {"dr": "icdr5"}, tests)["labels"]["dr"]
+    scales = {"dr": "icdr5", "dme": "risk3"}
+    counted = review(tmp_path / "make", table, modules["first"], scales, tests)["labels"]["dr"]
     assert "sources" not in counted  # a maker that cuts out of nothing
     assert counted["targets"] == [0, 3, 0, 0, 0, 0]
     told = table.assign(source=[7, 7, 9], target=[0, 0, 1], dr=[1, 1, -1], left_out=[False, False, False])
-    counted = review(tmp_path / "make", told, modules["first"], {"dr": "icdr5"}, tests)["labels"]["dr"]
+    counted = review(tmp_path / "make", told, modules["first"], scales, tests)["labels"]["dr"]
     assert counted["sources"] == counted["targets"] == [0, 1, 0, 0, 0, 1]
     bits = {}
     for name, tested in (("one", tests), ("both", tests | {"copied": train})):
-        found = review(tmp_path / "make", table, modules["first"], {"dr": "icdr5", "dme": "risk3"}, tested)
+        found = review(tmp_path / "make", table, modules["first"], scales, tested)
         bits[name] = found["likeness"]["made"]["quantiles"]
         assert list(found["likeness"]["tests"]) == list(tested)
     assert bits["one"]["0"] > 0
