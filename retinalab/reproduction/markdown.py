@@ -99,10 +99,10 @@ def _runs(table: FilledTable) -> list[str]:
     runs = {
         cell.measure.run.name: cell.measure.run for cell in table.cells if cell.measure and cell.measure.run
     }
-    lines = [
-        f"- Measured by {_escaped(run_line(run))}, `{run.command}`{''.join(f'; {_escaped(label)}' for label in run.labels)}"
-        for run in runs.values()
-    ]
+    lines = []
+    for run in runs.values():
+        labels = "".join(f"; {_escaped(label)}" for label in run.labels)
+        lines.append(f"- Measured by {_escaped(run_line(run))}, `{run.command}`{labels}")
     return [*lines, ""] if lines else []
 
 

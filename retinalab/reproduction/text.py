@@ -89,7 +89,7 @@ def _row_lines(row: Row, notes: Footnotes, given: Sequence[str]) -> list[str]:
     if measured:
         lines.append(f"  {'':20s}{'published':>14s}  {'measured [95 % interval]':26s}{'n':>7s}{'seeds':>6s}")
     for cell in measured:
-        name = f"{cell.claim.place.column}{notes.cell(cell)}"
+        name = f"{cell.claim.place.column}{notes.cell(cell)}".removeprefix("value")
         lines += _measured_lines(name, published(cell.claim), figure(cell.claim, cell.measure), cell.measure)  # type: ignore[arg-type]
     if rest:
         printed = [f"{c.claim.place.column} {published(c.claim)}{notes.cell(c)}" for c in rest]

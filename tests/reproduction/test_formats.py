@@ -1,4 +1,4 @@
-"""What each format says of a made-up paper: figures in the printed unit, commands, doubts, nothing in a wrong column."""
+"""What each format says of a made-up paper: figures in the printed unit, commands, doubts, each in its column."""
 
 from __future__ import annotations
 
