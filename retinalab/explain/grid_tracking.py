@@ -23,9 +23,8 @@ class GridTracking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Followed are the operations themselves (convolutions, pooling, padding, resizing, crops), not modules, so that a
     network's own layers, functional calls, branches and gates need nothing special. What joins maps of one size (a
     residual sum, concatenated branches, an attention's weights) gives the mean of their centres, whatever weight
-    training gave to each. A map that comes out
-    of tokens or another order of axes lies where the last map of that size lay, and one of a size never seen before
-    covers the input evenly. Values are computed as without the context.
+    training gave to each. A map that comes out of tokens or another order of axes lies where the last map of that size
+    lay, and one of a size never seen before covers the input evenly. Values are computed as without the context.
 
     A flipped, rolled or freely warped map would be placed wrongly; networks that grade photographs have none.
 
