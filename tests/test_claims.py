@@ -6,12 +6,10 @@ import functools
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from retinalab import registry
 from retinalab.claims import Claim, Place, check_experiments, claims_file, load_claims
 from retinalab.data.sets import set_names
 from retinalab.errors import RetinalabError
@@ -66,14 +64,6 @@ def written(tmp_path: Path) -> Path:
     path = tmp_path / "claims.yaml"
     path.write_text(HEAD, encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def entry_points_once() -> Any:
-    """Looking entry points up takes most of the time of validating an experiment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_points", functools.cache(registry._points))
-        yield
 
 
 @functools.cache

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from retinalab import registry
 from retinalab.cli import main
 from retinalab.experiment import as_yaml, load_experiment
 
@@ -37,14 +35,6 @@ tables:
     columns: {Ac: {metric: test/dr/accuracy, factor: 0.01}}
     rows: {ours: {values: {Ac: 60.0}}}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def entry_points_once() -> Iterator[None]:
-    """Looking entry points up takes most of the time of validating an experiment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_points", functools.cache(registry._points))
-        yield
 
 
 class Workplace:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from retinalab import registry
 from retinalab.experiment import as_yaml, load_experiment
 
 CLAIMS = """
@@ -74,14 +72,6 @@ def metric(value: float, low: float, high: float, n: int = 1200, **more: Any) ->
 
 
 METRICS = {"test/dr/accuracy": metric(0.9149, 0.8951, 0.9302), "test/dr/auc": metric(0.95, 0.93, 0.97)}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def entry_points_once() -> Iterator[None]:
-    """Looking entry points up takes most of the time of validating an experiment."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_points", functools.cache(registry._points))
-        yield
 
 
 @pytest.fixture
