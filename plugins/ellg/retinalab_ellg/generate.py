@@ -12,10 +12,10 @@ from torch import Tensor
 from retinalab.errors import RetinalabError
 from retinalab.tasks.severity import severity_grades
 from retinalab.transforms import generator
+from retinalab.transforms.reinhard import Statistics, from_lab, of_one_colour, statistics, to_lab, transferred
 from retinalab_ellg.blend import blended, blended_severity
 from retinalab_ellg.cut import Patches, connected_patches, lesion_masks
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.lab import Statistics, from_lab, of_one_colour, statistics, to_lab, transferred
 from retinalab_ellg.select import Pair
 from retinalab_ellg.shift import Placed, placed
 

@@ -8,12 +8,12 @@ import torch
 from retinalab_ellg.cut import field_of_view
 from retinalab_ellg.generate import Generated, generate
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.lab import FLOOR
 from retinalab_ellg.select import Pair
 from scipy import ndimage
 
 from retinalab.errors import RetinalabError
 from retinalab.transforms import generator
+from retinalab.transforms.reinhard import FLOOR
 
 _SIDE = 72
 _LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])

@@ -3,7 +3,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from retinalab_ellg.lab import FLOOR, Statistics, from_lab, of_one_colour, statistics, to_lab, transferred
+
+from retinalab.transforms.reinhard import (
+    FLOOR,
+    Statistics,
+    from_lab,
+    of_one_colour,
+    recoloured,
+    statistics,
+    to_lab,
+    transferred,
+)
 
 _LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
 _PRINTED_INVERSE = np.array(
@@ -123,3 +133,24 @@ def test_one_colour_is_told_from_many_whatever_the_rim() -> None:
     fields = (images.amax(1) > 10).contiguous()
     assert of_one_colour(images, fields).tolist() == [True, True, False, True]
     assert (statistics(to_lab(images / 255), fields).deviation[0] > 0.01).any()  # the rim alone
+
+
+def test_a_recoloured_photograph_has_the_others_tones_and_its_own_surroundings() -> None:
+    photographs, fields = _photographs(8)
+    others, theirs = _photographs(9)
+    photographs[:, :, 0, 0] = 7  # a mark beyond the field
+    wanted = statistics(to_lab(others.float() / 255), theirs)
+    found = recoloured(photographs, fields, wanted)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found.masked_fill(fields[:, None], 0), photographs.masked_fill(fields[:, None], 0))
+    own = statistics(to_lab(photographs.float() / 255), fields)
+    lab = to_lab(photographs.double() / 255)
+    for photograph in range(2):
+        inside = _inside(lab, fields, photograph)
+        moved = (inside - inside.mean(0)) / inside.std(0)
+        moved = moved * wanted.deviation[photograph].numpy() + wanted.mean[photograph].numpy()
+        cones = 10 ** (moved @ np.linalg.inv(_AXES).T)
+        colours = np.clip(cones @ np.linalg.inv(_LMS).T * 255, 0, 255)
+        np.testing.assert_allclose(found[photograph][:, fields[photograph]].numpy().T, colours, atol=0.6)
+    assert torch.equal(recoloured(photographs, fields, wanted, 0.0), photographs)
+    assert torch.equal(recoloured(photographs, fields, own), photographs)

@@ -1,4 +1,8 @@
-"""Reinhard's colour transfer: means and deviations of one photograph given to another in lαβ, inside their fields."""
+"""Reinhard's colour transfer: means and deviations of one photograph given to another in lαβ, inside their fields.
+
+Reference: Reinhard, Ashikhmin, Gooch and Shirley, Color transfer between images, IEEE Computer Graphics and
+    Applications 2001.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FLOOR", "Statistics", "from_lab", "of_one_colour", "statistics", "to_lab", "transferred"]
+__all__ = [
+    "FLOOR",
+    "Statistics",
+    "from_lab",
+    "of_one_colour",
+    "recoloured",
+    "statistics",
+    "to_lab",
+    "transferred",
+]
 
 FLOOR = 0.5 / 255
 """Least cone response, half a grey level: the logarithm of black would be minus infinity."""
@@ -119,7 +132,7 @@ def transferred(lab: Tensor, source: Statistics, target: Statistics) -> Tensor:
 
     Where the source does not vary, the factor is 1.
 
-    Reference: Reinhard et al. 2001, equations 10 and 11; section 2.3 of the paper ("adaptive color transfer").
+    Reference: Reinhard et al. 2001, equations 10 and 11.
 
     Differs from the source: the statistics are those inside the field of view; black around it would enter both.
 
@@ -132,6 +145,27 @@ def transferred(lab: Tensor, source: Statistics, target: Statistics) -> Tensor:
     rest = (1,) * (lab.dim() - 2)
     gain, offset = (value.to(lab.dtype).reshape(*value.shape, *rest) for value in (gain, offset))
     return lab * gain + offset
+
+
+def recoloured(photographs: Tensor, fields: Tensor, targets: Statistics, share: float = 1.0) -> Tensor:
+    """Photographs with the colours of others: the transfer inside the field, rounded; outside it nothing changes.
+
+    Args:
+        photographs: whose colours are replaced.
+        fields: their fields of view.
+        targets: mean and deviation that each photograph is to have.
+        share: of the way from its own mean and deviation to those.
+
+    Shape:
+        - ``photographs``: ``(B, 3, H, W)``, uint8. ``fields``: ``(B, H, W)``, bool. Returns: as ``photographs``.
+    """
+    lab = to_lab(photographs.float().div_(255))
+    own = statistics(lab, fields)
+    wanted = Statistics(
+        torch.lerp(own.mean, targets.mean, share), torch.lerp(own.deviation, targets.deviation, share)
+    )
+    changed = from_lab(transferred(lab, own, wanted)).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+    return torch.where(fields[:, None], changed, photographs)
 
 
 def _apply(
