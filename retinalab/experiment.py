@@ -18,7 +18,15 @@ from retinalab.overrides import merged, overridden
 from retinalab.registry import experiment_file, paper, task_config
 from retinalab.rounds import each_stage, expanded
 
-__all__ = ["as_mapping", "as_yaml", "experiment_id", "load_experiment", "resolve", "resolve_model"]
+__all__ = [
+    "as_mapping",
+    "as_yaml",
+    "experiment_id",
+    "load_experiment",
+    "resolve",
+    "resolve_model",
+    "stage_id",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -143,6 +151,30 @@ def as_yaml(experiment: Experiment) -> str:
 
 def experiment_id(experiment: Experiment) -> str:
     """Eight hexadecimal digits that name what is computed, whatever workers, device, logger or folders are used."""
+    return _digest(_computed(experiment))[:8]
+
+
+def stage_id(experiment: Experiment, name: str) -> str:
+    """Names what one stage computes: itself, the stages that it comes from, protocol, folds and test sets.
+
+    Two experiments whose stages of one name have one identity compute the same in them, fold by fold and seed by seed,
+    on the same photographs.
+    """
+    whole = _computed(experiment)
+    stages = {one: whole["stages"][one] for one in _behind(experiment, name)}
+    tested = {key: value for key, value in whole["test"].items() if key != "stages"}
+    return _digest({"protocol": whole["protocol"], "folds": whole["folds"], "test": tested, "stages": stages})
+
+
+def _behind(experiment: Experiment, name: str) -> list[str]:
+    """The stage and all that it starts from or adds the photographs of."""
+    stage = experiment.stages[name]
+    named = [*stage.adds, *([stage.start_from.stage] if stage.start_from else [])]
+    return sorted({name, *(one for before in named for one in _behind(experiment, before))})
+
+
+def _computed(experiment: Experiment) -> dict[str, Any]:
+    """What decides the result, without what changes nothing."""
     mapping = as_mapping(experiment)
     for key in ("data", "logger", "output", "roots"):
         mapping.pop(key)
@@ -168,8 +200,11 @@ def experiment_id(experiment: Experiment) -> str:
                 stage.pop(key)
         for key in _ENVIRONMENT:
             stage["trainer"].pop(key)
-    text = json.dumps(mapping, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return mapping
+
+
+def _digest(mapping: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(mapping, sort_keys=True).encode()).hexdigest()
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
