@@ -13,7 +13,7 @@ from retinalab.errors import RetinalabError
 if TYPE_CHECKING:
     from retinalab.reproduction import FilledTable, Recipe
 
-__all__ = ["run_missing"]
+__all__ = ["retinalab_process", "run_missing"]
 
 _INTERRUPTED = 130
 
@@ -52,7 +52,7 @@ def run_missing(tables: Sequence[FilledTable], given: Sequence[str], dry_run: bo
             status = 2
         else:
             print(f"\n{number} of {len(recipes)}: {recipe.command(given)}", flush=True)
-            ended = subprocess.run([*_retinalab(), *recipe.words(given)[1:]], check=False).returncode
+            ended = subprocess.run([*retinalab_process(), *recipe.words(given)[1:]], check=False).returncode
             if ended == _INTERRUPTED:
                 raise KeyboardInterrupt
             status = status if ended == 0 else 2
@@ -74,7 +74,7 @@ def _check(recipe: Recipe, given: Sequence[str]) -> None:
         )
 
 
-def _retinalab() -> list[str]:
+def retinalab_process() -> list[str]:
     """The command line as a process of its own, under the name that provenance shows."""
     script = Path(sys.executable).with_name("retinalab")
     return [str(script)] if script.is_file() else [sys.executable, "-m", "retinalab.cli"]
