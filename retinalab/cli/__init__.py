@@ -11,7 +11,7 @@ from pathlib import Path
 
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.data import data_index, data_sets, data_synth
-from retinalab.cli.experiments import exp
+from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
@@ -61,19 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "papers", papers, "what is installed: papers, tasks, experiments")
     show_parser = _add(commands, "show", show, "one paper: citation, tasks, experiments")
     show_parser.add_argument("paper")
-    exp_parser = _add(commands, "exp", exp, "run an experiment, or go on with an unfinished one")
-    exp_parser.set_defaults(overrides_allowed=True)
-    exp_parser.add_argument("paper", help="as retinalab papers lists it")
-    exp_parser.add_argument(
-        "rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic"
-    )
-    exp_parser.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
-    exp_parser.add_argument(
-        "--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size"
-    )
-    exp_parser.add_argument(
-        "--strict", action="store_true", help="a difference from a set's published counts is an error"
-    )
+    add_exp_arguments(_add(commands, "exp", exp, "run an experiment, or go on with an unfinished one"))
     _add_data(commands)
     text = "grade photographs with the networks of a finished run"
     add_predict_arguments(_add(commands, "predict", predict, text))

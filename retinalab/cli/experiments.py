@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from retinalab.cli.figures import print_headline
 from retinalab.errors import RetinalabError
 
-__all__ = ["exp"]
+if TYPE_CHECKING:
+    from retinalab.runner import Result
+
+__all__ = ["add_exp_arguments", "exp"]
+
+
+def add_exp_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``retinalab exp``."""
+    parser.set_defaults(overrides_allowed=True)
+    parser.add_argument("paper", help="as retinalab papers lists it")
+    parser.add_argument(
+        "rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic"
+    )
+    parser.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
+    parser.add_argument(
+        "--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="a difference from a set's published counts is an error"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="train this fold or seed alone, to be gathered later: fold-3, seed-1, fold-3_seed-1; may be repeated",
+    )
+    parser.add_argument(
+        "--gather", action="store_true", help="train nothing; make the result of the folds and seeds trained"
+    )
 
 
 def exp(known: argparse.Namespace) -> int:
@@ -33,8 +66,22 @@ def exp(known: argparse.Namespace) -> int:
         return 0
     from retinalab.runner import run
 
-    result = run(experiment)
+    result = run(experiment, known.only, known.gather)
+    if known.only:
+        _say_left(known, words, result)
+        return 0
     print_headline(result.metrics)
     print(f"\nAll figures: {result.folder / 'metrics.json'}\nReport: {result.folder / 'report.html'}")
     print("Research use only: not for diagnosis.")
     return 0
+
+
+def _say_left(known: argparse.Namespace, words: Sequence[str], result: Result) -> None:
+    """What is still to be trained, and the command that gathers once all is."""
+    print(f"\nTrained: {', '.join(known.only)}, in {result.folder}")
+    if result.left:
+        text = f"Left: {', '.join(result.left)}"
+        print("\n".join(textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)))
+    flags = ["--smoke"] * known.smoke + ["--strict"] * known.strict
+    command = shlex.join(["retinalab", "exp", known.paper, *words, *flags, "--gather"])
+    print(f"{'When all are trained' if result.left else 'All are trained; the result'}: {command}")

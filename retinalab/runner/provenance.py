@@ -21,7 +21,7 @@ from retinalab.records import SetInfo
 from retinalab.runner.annotated import named
 from retinalab.runner.trainer import resolved_precision
 
-__all__ = ["fingerprints", "provenance", "with_leaks"]
+__all__ = ["concluded", "fingerprints", "provenance", "with_leaks", "with_training"]
 
 _LEAKY = "leaky: photographs of one patient or duplicates stand on both sides of the split"
 
@@ -43,7 +43,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "command": " ".join(_command()),
         "retinalab": retinalab.__version__,
         "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "versions": _versions(),
         "device": _device(),
         "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
         "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
@@ -70,6 +70,49 @@ def with_leaks(known: Mapping[str, Any], stage: str, leaks: Sequence[str]) -> di
     splits = {**known["split"], stage: {**entry, "leaks": list(dict.fromkeys([*entry["leaks"], *leaks]))}}
     labels = list(dict.fromkeys([*known["labels"], *[_LEAKY] * bool(leaks)]))
     return {**known, "split": splits, "labels": labels}
+
+
+def with_training(known: Mapping[str, Any], child: str) -> dict[str, Any]:
+    """The same provenance with what this process trains a fold or seed with; each that went on with it is named once.
+
+    Args:
+        known: as in ``provenance.json``.
+        child: name of the fold or seed; empty where there is one.
+    """
+    mine = {
+        "command": " ".join(_command()),
+        "commit": _commit(),
+        "versions": _versions(),
+        "device": _device(),
+    }
+    trained = {name: list(each) for name, each in known.get("trained", {}).items()}
+    entries = trained.setdefault(child or "all", [])
+    if not any(one == mine for one in entries):
+        entries.append(mine)
+    return {**known, "trained": trained}
+
+
+def concluded(known: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """The same provenance of a finished run, with a note where several states of the code had a share in it.
+
+    Args:
+        known: as in ``provenance.json``.
+        seconds: that the last process took, which are added.
+    """
+    by_commit: dict[str, list[str]] = {}
+    for name, entries in known.get("trained", {}).items():
+        for entry in entries:
+            by_commit.setdefault(entry["commit"], []).append(name)
+    notes = list(known.get("notes", []))
+    if len(by_commit) > 1:
+        shares = ", ".join(f"{commit} ({', '.join(names)})" for commit, names in by_commit.items())
+        notes.append(f"trained by different states of the code: {shares}")
+    return {
+        **known,
+        "notes": list(dict.fromkeys(notes)),
+        "seconds": round(known.get("seconds", 0) + seconds, 1),
+        "finished": datetime.now(UTC).isoformat("T", "seconds"),
+    }
 
 
 def _data(parts: Parts) -> dict[str, Any]:
@@ -136,6 +179,10 @@ def _commit() -> str:
 
 def _command() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
 
 
 def _version(name: str) -> str:

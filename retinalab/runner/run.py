@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,19 @@ import pandas as pd
 from retinalab.config import Experiment
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Parts
+from retinalab.errors import RetinalabError
 from retinalab.experiment import as_yaml
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.report.readers import READERS, read_readers
 from retinalab.runner.check import check_lists, check_tasks, idle
+from retinalab.runner.children import Child, children_of, chosen
 from retinalab.runner.folder import RunFolder, claim, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.make import added, make_stage
 from retinalab.runner.modules import evaluated_parts, stage_modules
 from retinalab.runner.pictures import pictures
-from retinalab.runner.provenance import fingerprints, provenance, with_leaks
+from retinalab.runner.provenance import concluded, fingerprints, provenance, with_leaks, with_training
 from retinalab.runner.stage import run_stage
 
 __all__ = ["Result", "run"]
@@ -45,101 +46,116 @@ class Result:
         folder: its results folder.
         metrics: as ``metrics.json``.
         predictions: as ``predictions.parquet``.
+        left: folds and seeds that are still to be trained before the result can be gathered.
     """
 
     folder: Path
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
+    left: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Child:
-    """One fold and seed of an experiment."""
-
-    fold: int | None
-    seed: int
-    name: str
-
-    def folder(self, top: Path) -> Path:
-        return top / self.name if self.name else top
-
-
-def run(experiment: Experiment) -> Result:
+def run(experiment: Experiment, only: Sequence[str] = (), gather: bool = False) -> Result:
     """Run an experiment, or go on with an unfinished identical run.
 
     Every stage's network is built and its photographs are read, split and prepared before the run folder is made, so
     that bad input leaves nothing behind.
 
+    Args:
+        experiment: what is run.
+        only: folds and seeds to train (``fold-3``, ``seed-1``, ``fold-3_seed-1``), while others are trained elsewhere:
+            they lie where the whole run looks for them, and nothing is gathered. None: all that are left, then the
+            result.
+        gather: train nothing; make the result of what is trained.
+
     Raises:
-        RetinalabError: anything wrong with the data, the folder or the tasks' options.
+        RetinalabError: anything wrong with the data, the folder or the tasks' options; folds or seeds that another
+            process is training.
     """
     began = time.monotonic()
-    if experiment.logger == "wandb":
-        from retinalab.runner.wandb import require_wandb
-
-        require_wandb()
+    children = children_of(experiment)
+    wanted = chosen(children, only) if only else ()
+    _check_asked(experiment, only, gather)
     check_lists(experiment)
-    check_tasks(experiment)
-    children = _children(experiment)
+    if not gather:
+        check_tasks(experiment)
     modules = stage_modules(experiment, children[0].fold, children[0].seed)
     parts = {name: module.parts for name, module in modules.items()}
     evaluated = parts[experiment.evaluated[-1]]
     if experiment.test.readers is not None:
         read_readers(experiment.test.readers, experiment.protocol.scales, evaluated.tests)
-    with claim(experiment, fingerprints(parts)) as folder:
+    with claim(experiment, fingerprints(parts), children, wanted, gather) as folder:
         if folder.first:
-            _log.info("%s %s", "resuming" if folder.resumed else "run folder", folder.path)
-            for name in idle(experiment):
-                _log.warning(_IDLE, name, name)
-        if folder.first and not (folder.path / "provenance.json").is_file():
-            (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
-            write_json(folder.path / "provenance.json", provenance(experiment, parts))
-        if folder.first and experiment.test.readers is not None:
-            shutil.copyfile(experiment.test.readers, folder.path / READERS)
-        with _tracked(experiment, folder.path):
+            _begin(experiment, folder, parts, gather)
+        with _tracked(experiment, folder, bool(only)):
             for child in children:
-                _run_child(experiment, child, folder, modules if child == children[0] else None)
+                if child.name in folder.mine and not gather:
+                    _run_child(experiment, child, folder, modules if child == children[0] else None)
             if not folder.first:
                 return Result(folder.path, {}, pd.DataFrame())
-            return _conclude(experiment, children, folder, parts, time.monotonic() - began)
+            left = folder.left(children, tuple(experiment.stages))
+            if not only and not left:
+                return _conclude(experiment, children, folder, parts, time.monotonic() - began)
+        folder.amend(
+            lambda known: {**known, "seconds": round(known.get("seconds", 0) + time.monotonic() - began, 1)}
+        )
+        if not only:
+            raise RetinalabError(
+                f"{folder.path} lacks {', '.join(left)}, on which another process works. Gather the result when it is "
+                "done: the same command with --gather."
+            )
+        return Result(folder.path, {}, pd.DataFrame(), left)
 
 
-def _tracked(experiment: Experiment, folder: Path) -> AbstractContextManager[None]:
+def _check_asked(experiment: Experiment, only: Sequence[str], gather: bool) -> None:
+    if only and gather:
+        raise RetinalabError(
+            "--only trains single folds and seeds, --gather trains none. Give one of the two."
+        )
+    if experiment.logger == "wandb":
+        from retinalab.runner.wandb import require_wandb
+
+        require_wandb()
+
+
+def _begin(experiment: Experiment, folder: RunFolder, parts: Mapping[str, Parts], gather: bool) -> None:
+    """Say where the run lies, and write what is known before training."""
+    doing = "gathering" if gather else "resuming" if folder.resumed else "run folder"
+    _log.info("%s %s", doing, folder.path)
+    for name in idle(experiment):
+        _log.warning(_IDLE, name, name)
+    if not (folder.path / "provenance.json").is_file():
+        (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
+        folder.describe(lambda: provenance(experiment, dict(parts)))
+    if experiment.test.readers is not None:
+        shutil.copyfile(experiment.test.readers, folder.path / READERS)
+
+
+def _tracked(experiment: Experiment, folder: RunFolder, only: bool) -> AbstractContextManager[None]:
     if experiment.logger != "wandb":
         return nullcontext()
     from retinalab.runner.wandb import wandb_run
 
-    return wandb_run(experiment, folder)
-
-
-def _children(experiment: Experiment) -> list[_Child]:
-    folds: list[int | None] = [None] if experiment.folds == 1 else list(range(experiment.folds))
-    if experiment.fold is not None:
-        folds = [experiment.fold]
-    seeds = range(experiment.seed, experiment.seed + experiment.seeds)
-    children = []
-    for fold in folds:
-        for seed in seeds:
-            names = [f"fold-{fold}"] * (len(folds) > 1) + [f"seed-{seed}"] * (experiment.seeds > 1)
-            children.append(_Child(fold, seed, "_".join(names)))
-    return children
+    return wandb_run(experiment, folder.path, folder.mine if only else ())
 
 
 def _run_child(
-    experiment: Experiment, child: _Child, folder: RunFolder, modules: Mapping[str, FundusDataModule] | None
+    experiment: Experiment, child: Child, folder: RunFolder, modules: Mapping[str, FundusDataModule] | None
 ) -> None:
     place = child.folder(folder.path)
-    labels = {name: f"{child.name}/{name}" if child.name else name for name in experiment.stages}
-    pending = [name for name, label in labels.items() if label not in folder.state()["stages"]]
+    known = folder.state()["stages"]
+    pending = [name for name in experiment.stages if child.label(name) not in known]
+    if pending and folder.first:
+        folder.amend(lambda known: with_training(known, child.name))
     if pending and modules is None:
         modules = stage_modules(experiment, child.fold, child.seed)
     for name in pending:
         assert modules is not None
-        module, label = modules[name], labels[name]
+        module, label = modules[name], child.label(name)
         if folder.first:
             _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
             place.mkdir(exist_ok=True)
-            _note_split(module.parts, name, place, folder.path)
+            _note_split(module.parts, name, place, folder)
         if experiment.stages[name].kind == "make_data":
             make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
         else:
@@ -150,14 +166,13 @@ def _run_child(
             folder.done(label)
 
 
-def _note_split(parts: Parts, stage: str, place: Path, top: Path) -> None:
+def _note_split(parts: Parts, stage: str, place: Path, folder: RunFolder) -> None:
     """Write who is in which part and who stood in two; leaks of any fold label the whole result."""
     parts.split.frame().to_csv(place / f"split-{stage}.csv", index=False)
     if len(parts.overlaps):
         parts.overlaps.to_csv(place / f"overlap-{stage}.csv", index=False)
     if parts.split.leaks:
-        known = json.loads((top / "provenance.json").read_text(encoding="utf-8"))
-        write_json(top / "provenance.json", with_leaks(known, stage, parts.split.leaks))
+        folder.amend(lambda known: with_leaks(known, stage, parts.split.leaks))
 
 
 def _sizes(parts: Parts) -> tuple[int, int, int]:
@@ -166,7 +181,7 @@ def _sizes(parts: Parts) -> tuple[int, int, int]:
 
 def _conclude(
     experiment: Experiment,
-    children: list[_Child],
+    children: Sequence[Child],
     folder: RunFolder,
     parts: Mapping[str, Parts],
     seconds: float,
@@ -183,7 +198,7 @@ def _conclude(
     evaluated = parts[experiment.evaluated[-1]]
     metrics = summarise(experiment, tables, parts, folder.path)
     write_json(folder.path / "metrics.json", metrics)
-    _close_provenance(folder.path, seconds)
+    folder.amend(lambda known: concluded(known, seconds))
     report = write_report(folder.path, pictures(evaluated))
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import log_result
@@ -192,17 +207,3 @@ def _conclude(
     folder.finish()
     predictions = tables.get("predictions", pd.DataFrame())
     return Result(folder.path, metrics, predictions)
-
-
-def _close_provenance(folder: Path, seconds: float) -> None:
-    path = folder / "provenance.json"
-    known = json.loads(path.read_text(encoding="utf-8"))
-    total = known.get("seconds", 0) + seconds
-    write_json(
-        path,
-        {
-            **known,
-            "seconds": round(total, 1),
-            "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
-        },
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -40,10 +40,15 @@ def require_wandb() -> None:
 
 
 @contextmanager
-def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
+def wandb_run(experiment: Experiment, folder: Path, only: Sequence[str] = ()) -> Iterator[None]:
     """Keep one W&B run open; it is always closed, as failed where an exception passes through.
 
     Of several processes (GPUs) the first one alone keeps a run.
+
+    Args:
+        experiment: what is run.
+        folder: of the run.
+        only: folds and seeds that this process trains, where others are trained elsewhere; part of the run's name.
 
     Raises:
         RetinalabError: wandb is not installed, its server cannot be reached, or it refuses the key.
@@ -66,7 +71,7 @@ def wandb_run(experiment: Experiment, folder: Path) -> Iterator[None]:
             if os.environ.get("WANDB_SWEEP_ID")
             else os.environ.get("WANDB_PROJECT", "retinalab"),
             group=experiment.paper,
-            name=f"{experiment.name}-{folder.name}",
+            name="-".join([experiment.name, folder.name, *only]),
             dir=folder,
             mode="online" if online else "offline",
             config=as_mapping(experiment),
