@@ -18,6 +18,7 @@ from retinalab.metrics.baselines import BASELINES, figure_beside
 from retinalab.metrics.comparable import check_fingerprints
 from retinalab.metrics.compare import Difference, compare
 from retinalab.metrics.paired import holm
+from retinalab.metrics.tables import diseases_of
 from retinalab.report.folder import RunFolder, read_run
 
 __all__ = ["Baseline", "Row", "Standings", "standings"]
@@ -118,8 +119,8 @@ def standings(name: str, board: Board, found: Sequence[Candidate], resamples: in
     _check_budget(board, spent)
     _check_same(runs, board.reference)
     differences = _differences(runs, experiments, board, resamples)
-    tested = [key for key, one in differences.items() if one.get("p") is not None]
-    p = dict(zip(tested, holm([float(differences[key]["p"]) for key in tested]), strict=True))  # type: ignore[typeddict-item, arg-type]
+    values = {key: value for key, one in differences.items() if (value := one.get("p")) is not None}
+    p = dict(zip(values, holm(list(values.values())), strict=True))
     rows = []
     for one in found:
         row = Row(one.key, one.entry.title, one.entry.learns_from, one.typed)
@@ -198,15 +199,9 @@ def _tested(run: RunFolder) -> pd.DataFrame:
 
 def _of(table: pd.DataFrame, disease: str) -> pd.DataFrame:
     """Without the other diseases, which only some methods grade."""
-    others = [name.removesuffix("_grade") for name in table if name.endswith("_grade")]
-    drop = [
-        column
-        for other in others
-        if other != disease
-        for column in table
-        if column == other or column.startswith(f"{other}_")
-    ]
-    return table.drop(columns=drop)
+    others = [other for other in diseases_of(table) if other != disease]
+    columns = map(str, table.columns)
+    return table.drop(columns=[c for c in columns if any(c == x or c.startswith(f"{x}_") for x in others)])
 
 
 def _figures(run: RunFolder, board: Board) -> dict[str, Mapping[str, Any]]:
@@ -216,8 +211,9 @@ def _figures(run: RunFolder, board: Board) -> dict[str, Mapping[str, Any]]:
 
 def _order(row: Row, figure: str) -> tuple[bool, float]:
     value = (row.figures or {}).get(figure, {}).get("value")
-    known = value is not None and math.isfinite(value)
-    return (not known, -float(value) if known else 0.0)
+    if value is None or not math.isfinite(value):
+        return True, 0.0
+    return False, -float(value)
 
 
 def _baselines(run: RunFolder | None, board: Board) -> tuple[Baseline, ...]:
