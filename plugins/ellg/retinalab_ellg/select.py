@@ -164,19 +164,37 @@ class Selection:
         )  # fmt: skip
 
     def _refuse(self, candidates: Candidates) -> None:
-        right, known = int(candidates.correct.sum()), int((candidates.grade >= 0).sum())
+        right, graded = int(candidates.correct.sum()), candidates.grade[candidates.grade >= 0]
+        if not (graded > 0).any():
+            raise NothingToCutError(
+                f"No photograph to cut lesions from: of {len(graded)} graded training photographs none has lesions. "
+                "Train on some that have."
+            )
         if not len(self.sources):
             raise NothingToCutError(
-                f"No photograph to cut lesions from: {right} of {known} training photographs are correctly classified, "
-                "none of them with lesions. Train the network longer."
+                f"No photograph to cut lesions from: {right} of {len(graded)} training photographs are correctly "
+                "classified, none of them with lesions. Train the network longer."
+            )
+        normal = self.config.blend_target == "normal"
+        if normal and graded.all():
+            raise NothingToCutError(
+                f"No photograph to blend lesions into: blend_target=normal, and of {len(graded)} graded training "
+                "photographs none is normal. Set blend_target=any."
             )
         if not len(self.targets) or (len(self.targets) == 1 and np.array_equal(self.targets, self.sources)):
-            normal = self.config.blend_target == "normal"
             raise NothingToCutError(
                 f"No photograph to blend lesions into: blend_target={self.config.blend_target}, and no "
                 f"{'normal' if normal else 'other'} training photograph is correctly classified. Train the network "
                 f"longer{', or set blend_target=any' if normal else ''}."
             )
+
+    def _remedy(self) -> str:
+        """What could bring blends to a grade that none comes out as."""
+        if not self.config.mixup:
+            return "Set mixup=true, or train the network longer."
+        if self.config.ratio == (0.0, 1.0):
+            return "Train the network longer."
+        return "Widen ratio, or train the network longer."
 
     def _wanted(self) -> Whole:
         makeable = np.zeros(self.grades, bool)
@@ -189,7 +207,7 @@ class Selection:
             if not makeable[grade]:
                 self.notes.append(
                     f"Grade {grade}: no ratio within {self.config.ratios} blends correctly classified photographs to "
-                    "it: none is generated. Widen ratio, or train the network longer."
+                    f"it: none is generated. {self._remedy()}"
                 )
         wanted = wanted_grades(self.counts, self.config.number, self.config.share, makeable)
         if makeable.any() and not wanted.any():

@@ -143,12 +143,45 @@ def test_nothing_to_cut_from_is_said_in_one_line() -> None:
 
 
 def test_nothing_to_blend_into_is_said_in_one_line() -> None:
-    said = _refused(_few([1, 2], [1, 2]), GenerationConfig())
+    said = _refused(_few([0, 1, 2], [1, 1, 2]), GenerationConfig())
     assert "blend_target=normal, and no normal training photograph" in said
     assert said.endswith("or set blend_target=any.")
     said = _refused(_few([0, 2], [1, 2]), GenerationConfig(blend_target="any"))
     assert "no other training photograph" in said
     assert said.endswith("Train the network longer.")
+
+
+@pytest.mark.parametrize(
+    ("grade", "words"),
+    [
+        ([0, 0, 0], "cut lesions from: of 3 graded training photographs none has lesions. Train on some that have."),
+        ([-1, -1, 0], "cut lesions from: of 1 graded training photographs none has lesions."),
+        ([-1, -1], "cut lesions from: of 0 graded training photographs none has lesions."),
+        ([1, 2, -1], "of 2 graded training photographs none is normal. Set blend_target=any."),
+    ],
+)  # fmt: skip
+def test_what_no_training_can_mend_is_not_sent_to_train_longer(grade: list[int], words: str) -> None:
+    said = _refused(_few(grade, grade), GenerationConfig())
+    assert words in said
+    assert "longer" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, "generated. Train the network longer."),
+        ({"ratio": (0.0, 0.6)}, "generated. Widen ratio, or train the network longer."),
+        ({"mixup": False}, "generated. Set mixup=true, or train the network longer."),
+    ],
+)
+def test_a_grade_that_no_blend_comes_to_is_noted_with_a_remedy_that_helps(
+    options: dict[str, object], remedy: str
+) -> None:
+    """The only photograph of grade 4 is graded wrongly."""
+    config = GenerationConfig.model_validate({"number": 5, **options})
+    notes = Selection(_few([0, 0, 1, 3, 4], [0, 0, 1, 3, 2]), config, (0,)).notes
+    (said,) = [note for note in notes if note.startswith("Grade 4: no ratio within")]
+    assert said.endswith(remedy)
 
 
 def test_grades_that_are_even_already_are_noted() -> None:
