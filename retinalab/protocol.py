@@ -24,6 +24,7 @@ class Scale:
         ordinal: whether distances between grades mean something (quadratic kappa).
         unacceptable: (low, high): a grade up to ``low`` taken for one from ``high`` on, or the reverse, is an
             unacceptable error; None where the scale knows none.
+        vision_threatening: the lowest grade that threatens vision; None where the scale does not tell it from others.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Scale:
     referable: int
     ordinal: bool = True
     unacceptable: tuple[int, int] | None = None
+    vision_threatening: int | None = None
 
     @property
     def size(self) -> int:
@@ -47,6 +49,7 @@ SCALES: MappingProxyType[str, Scale] = MappingProxyType(
                 ("none", "mild", "moderate", "severe", "proliferative"),
                 referable=2,
                 unacceptable=(1, 3),
+                vision_threatening=3,
             ),
             Scale("messidor4", ("grade 0", "grade 1", "grade 2", "grade 3"), referable=2),
             Scale("referable", ("not referable", "referable"), referable=1),

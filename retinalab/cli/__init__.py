@@ -11,11 +11,12 @@ from pathlib import Path
 
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.data import data_index, data_sets, data_synth
+from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
 from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
-from retinalab.cli.results import compare, evaluate, report
+from retinalab.cli.results import compare, report
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
@@ -67,20 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     add_predict_arguments(_add(commands, "predict", predict, text))
     text = "saliency maps of a finished run, held against the lesions of its test photographs"
     add_explain_arguments(_add(commands, "explain", explain, text))
-    evaluate_parser = _add(
-        commands, "evaluate", evaluate, "figures with intervals from a table of predictions"
-    )
-    evaluate_parser.add_argument("file", type=Path, help="Parquet or CSV")
-    evaluate_parser.add_argument(
-        "--scale", action="append", default=[], metavar="DISEASE=SCALE", help="default: dr=icdr5"
-    )
-    evaluate_parser.add_argument(
-        "--map",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS",
-        help="column names of a table made elsewhere",
-    )
+    text = "figures with intervals of a run, or of a table of predictions made elsewhere"
+    add_evaluate_arguments(_add(commands, "evaluate", evaluate, text))
     compared = _add(
         commands,
         "compare",

@@ -1,17 +1,15 @@
-"""Commands on results: figures of a table, two runs compared, a report written again."""
+"""Commands on results: two runs compared, a report written again."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from retinalab.cli.figures import print_errors, print_figures
 from retinalab.cli.matrix import compare_matrix, fingerprints
 from retinalab.errors import RetinalabError
 
@@ -23,64 +21,7 @@ if TYPE_CHECKING:
 
     Picture = Callable[[str, str], np.ndarray | None]
 
-__all__ = ["compare", "evaluate", "report"]
-
-
-def evaluate(known: argparse.Namespace) -> int:
-    """Print the figures of a table of predictions."""
-    import pandas as pd
-
-    from retinalab.errors import unknown
-    from retinalab.metrics.evaluate import evaluate as metrics_of
-    from retinalab.metrics.tables import read_table
-    from retinalab.protocol import SCALES
-
-    if known.file.suffix.lower() == ".csv":
-        if not known.file.is_file():
-            raise RetinalabError(f"No file {known.file}. Give a CSV or Parquet table of predictions.")
-        try:
-            with (
-                warnings.catch_warnings()
-            ):  # a row longer than the header would else shift every column by one
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                table = pd.read_csv(known.file, index_col=False)
-        except (
-            pd.errors.EmptyDataError,
-            pd.errors.ParserError,
-            pd.errors.ParserWarning,
-            UnicodeDecodeError,
-        ) as error:
-            raise RetinalabError(
-                f"{known.file} is no readable table ({error}). Give a CSV with a header."
-            ) from error
-    else:
-        table = read_table(known.file, "predictions")
-    for pair in known.map:
-        if "=" not in pair:
-            raise RetinalabError(
-                f"--map {pair!r} is not of the form OURS=THEIRS, such as dr_grade=predicted."
-            )
-    names = dict(pair.split("=", 1) for pair in known.map)
-    for ours, theirs in names.items():
-        if theirs not in table:
-            raise unknown("column", theirs, list(table.columns), f"Correct --map {ours}={theirs}.")
-        table[ours] = table[theirs]
-    scales = {}
-    for pair in known.scale or ["dr=icdr5"]:
-        disease, _, scale = pair.partition("=")
-        if scale not in SCALES:
-            raise unknown("grade scale", scale, SCALES)
-        scales[disease] = SCALES[scale]
-    figures = metrics_of(table, scales)
-    if not figures:
-        raise RetinalabError(
-            f"{known.file} holds nothing to judge; its columns: {', '.join(map(str, table.columns))}. It "
-            "needs image, a reference (dr) and a prediction (dr_grade, and dr_p0 ... or dr_score); name other "
-            "columns with --map OURS=THEIRS."
-        )
-    print_figures(figures)
-    print_errors(figures)
-    return 0
+__all__ = ["compare", "report"]
 
 
 def compare(known: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from retinalab.metrics.tables import complete_predictions, diseases_of, lesions_
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 
-__all__ = ["evaluate", "majority"]
+__all__ = ["check_grades", "evaluate", "majority"]
 
 
 def evaluate(
@@ -68,7 +68,7 @@ def evaluate(
                 "disease", disease, scales, "The protocol must name the grade scale of each disease."
             )
         unasked = (table[disease] == -1) & (table[f"{disease}_grade"] == -1)
-        _check(table[~unasked], disease, scales[disease])
+        check_grades(table[~unasked], disease, scales[disease])
     primary = primary_set if primary_set is not None else (str(table["set"].iloc[0]) if len(table) else "")
     out: dict[str, Metric] = {}
     measure = Measure(resamples, seed)
@@ -211,7 +211,12 @@ def _on(figures: Callable[..., Figures], *arguments: object) -> Build:
     return lambda rows, clusters: figures(rows, clusters, *arguments)
 
 
-def _check(table: pd.DataFrame, disease: str, scale: Scale) -> None:
+def check_grades(table: pd.DataFrame, disease: str, scale: Scale) -> None:
+    """Hold grades to their scale, and probabilities or the score to finite numbers.
+
+    Raises:
+        RetinalabError: a cell that is none; the first photograph is named.
+    """
     columns = probabilities_of(table, f"{disease}_p")
     regression = f"{disease}_score" in table
     if columns and not regression and len(columns) != scale.size:

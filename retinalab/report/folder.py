@@ -45,6 +45,7 @@ class RunFolder:
         windows: a row per patch; None where the run classified none.
         maps: a row per photograph and map; None where the run kept none.
         lesions: a row per photograph and lesion; None where the run mapped none.
+        ungradable: tested photographs that its protocol left out as ungradable; None where it left out none.
         baselines: predictions of its baselines, told apart by a column ``baseline``; None where it left none.
     """
 
@@ -59,6 +60,7 @@ class RunFolder:
     history: tuple[History, ...]
     maps: pd.DataFrame | None = None
     lesions: pd.DataFrame | None = None
+    ungradable: pd.DataFrame | None = None
 
     @property
     def diseases(self) -> tuple[str, ...]:
@@ -117,6 +119,7 @@ def read_run(folder: Path) -> RunFolder:
     baselines = folder / "baselines.parquet"
     maps = folder / "maps.parquet"
     lesions = folder / "lesions.parquet"
+    ungradable = folder / "ungradable.parquet"
     run = RunFolder(
         path=folder,
         experiment=experiment,
@@ -129,6 +132,7 @@ def read_run(folder: Path) -> RunFolder:
         history=_histories(folder, list(_mapping(experiment.get("stages")))),
         maps=read_table(maps, "maps") if maps.is_file() else None,
         lesions=read_table(lesions, "lesions") if lesions.is_file() else None,
+        ungradable=read_table(ungradable, "predictions") if ungradable.is_file() else None,
     )
     for disease in run.diseases:
         if disease not in run.scales:

@@ -1,0 +1,145 @@
+"""The command that judges predictions: those of a run, or a table made elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retinalab.cli.clinical import add_clinical_arguments, clinical, clinical_options
+from retinalab.cli.figures import print_errors, print_figures
+from retinalab.errors import RetinalabError, unknown
+from retinalab.protocol import SCALES, Scale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["add_evaluate_arguments", "evaluate"]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What there is to judge, and what its keys call ``test``."""
+
+    predictions: pd.DataFrame
+    scales: Mapping[str, Scale]
+    lesions: pd.DataFrame | None = None
+    windows: pd.DataFrame | None = None
+    ungradable: pd.DataFrame | None = None
+    primary_set: str | None = None
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate``."""
+    parser.add_argument(
+        "file", type=Path, metavar="RUN_OR_FILE", help="folder of a finished run; or Parquet or CSV"
+    )
+    parser.add_argument(
+        "--scale", action="append", default=[], metavar="DISEASE=SCALE",
+        help="of a file; default: dr=icdr5",
+    )  # fmt: skip
+    parser.add_argument(
+        "--map", action="append", default=[], metavar="OURS=THEIRS",
+        help="column names of a table made elsewhere",
+    )  # fmt: skip
+    add_clinical_arguments(parser)
+
+
+def evaluate(known: argparse.Namespace) -> int:
+    """Print the figures of predictions, or with ``--clinical`` what they would mean in a clinic."""
+    options = clinical_options(known)
+    given = _run(known) if known.file.is_dir() else _file(known)
+    if options is not None:
+        return clinical(
+            given.predictions,
+            given.scales,
+            options,
+            given.lesions,
+            given.ungradable,
+            given.primary_set,
+            known.json,
+        )
+    from retinalab.metrics.evaluate import evaluate as metrics_of
+
+    figures = metrics_of(
+        given.predictions, given.scales, given.lesions, given.windows, primary_set=given.primary_set
+    )
+    if not figures:
+        columns = ", ".join(map(str, given.predictions.columns))
+        raise RetinalabError(
+            f"{known.file} holds nothing to judge; its columns: {columns}. It "
+            "needs image, a reference (dr) and a prediction (dr_grade, and dr_p0 ... or dr_score); name other "
+            "columns with --map OURS=THEIRS."
+        )
+    print_figures(figures)
+    print_errors(figures)
+    return 0
+
+
+def _run(known: argparse.Namespace) -> _Judged:
+    """The tables of a finished run, on the scales of its protocol."""
+    import pandas as pd
+
+    from retinalab.report.folder import read_run
+
+    for option, given in (("--scale", known.scale), ("--map", known.map)):
+        if given:
+            raise RetinalabError(
+                f"{option} is for tables made elsewhere; {known.file} is the folder of a run, whose protocol names "
+                "its scales. Leave it out, or give a table."
+            )
+    run = read_run(known.file)
+    if run.predictions is None and run.lesions is None and run.windows is None:
+        raise RetinalabError(f"{known.file} has no table of predictions. Give the folder of a finished run.")
+    predictions = pd.DataFrame(columns=["image"]) if run.predictions is None else run.predictions
+    prefix = next(iter(run.tested), "test")
+    primary = run.set_of(prefix) if "@" not in prefix else None
+    return _Judged(predictions, run.scales, run.lesions, run.windows, run.ungradable, primary)
+
+
+def _file(known: argparse.Namespace) -> _Judged:
+    """A table of predictions, its columns mapped, on the scales that were named."""
+    table = _read(known.file)
+    for pair in known.map:
+        if "=" not in pair:
+            raise RetinalabError(
+                f"--map {pair!r} is not of the form OURS=THEIRS, such as dr_grade=predicted."
+            )
+    for ours, theirs in (pair.split("=", 1) for pair in known.map):
+        if theirs not in table:
+            raise unknown("column", theirs, list(table.columns), f"Correct --map {ours}={theirs}.")
+        table[ours] = table[theirs]
+    scales = {}
+    for pair in known.scale or ["dr=icdr5"]:
+        disease, _, scale = pair.partition("=")
+        if scale not in SCALES:
+            raise unknown("grade scale", scale, SCALES)
+        scales[disease] = SCALES[scale]
+    return _Judged(table, scales)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from retinalab.metrics.tables import read_table
+
+    if path.suffix.lower() != ".csv":
+        return read_table(path, "predictions")
+    if not path.is_file():
+        raise RetinalabError(
+            f"No file {path}. Give a CSV or Parquet table of predictions, or a run's folder."
+        )
+    try:
+        with warnings.catch_warnings():  # a row longer than the header would else shift every column by one
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(path, index_col=False)
+    except (
+        pd.errors.EmptyDataError,
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        UnicodeDecodeError,
+    ) as error:
+        raise RetinalabError(f"{path} is no readable table ({error}). Give a CSV with a header.") from error

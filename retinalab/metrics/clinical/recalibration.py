@@ -1,0 +1,92 @@
+"""Logistic recalibration: by which intercept and slope a predicted probability would have to be moved."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from retinalab.metrics.grading import Array
+
+__all__ = ["SMALLEST", "Recalibration"]
+
+SMALLEST = 1e-6
+"""Probabilities are held this far from 0 and 1, whose logits are infinite."""
+
+_STEPS, _LONGEST, _CLOSE, _FARTHEST = 60, 2.0, 1e-9, 200.0
+
+
+class Recalibration:
+    """Calibration intercept and slope for any number of weightings.
+
+    The slope b is that of logit P(y) = a + b logit p; the intercept, calibration in the large, is a with b = 1. A
+    calibrated prediction has 0 and 1; a slope below 1 means too extreme probabilities, an intercept below 0 too high
+    ones. Both are undefined without both classes, and the slope where the probabilities separate them.
+
+    Args:
+        positive: ``(n,)`` bool.
+        probability: ``(n,)``.
+
+    Reference: Cox, Biometrika 1958; Van Calster et al., BMC Medicine 17, 2019.
+
+    Example:
+        >>> y, p = [True, False, False, True, False, False], [0.5] * 2 + [1 / 3] * 3 + [0.5]
+        >>> intercept, _ = Recalibration(y, p)(np.ones((1, 6)))[0]
+        >>> round(float(intercept), 3)
+        -0.344
+    """
+
+    def __init__(self, positive: npt.ArrayLike, probability: npt.ArrayLike) -> None:
+        self._y = np.asarray(positive, dtype=np.float64)
+        self._x = logit(np.clip(np.asarray(probability, dtype=np.float64), SMALLEST, 1 - SMALLEST))
+        self._start = np.zeros((2, 1))
+        everyone = np.ones((1, self._y.size))
+        if self._y.size and self._both(everyone)[0]:
+            found = self._slope(everyone)
+            self._start = np.where(np.isfinite(found), found, 0.0)
+
+    def __call__(self, weights: npt.ArrayLike) -> Array:
+        """Intercept and slope for each weighting: ``(b, n)`` to ``(b, 2)``; nan where undefined."""
+        weights = np.asarray(weights, dtype=np.float64)
+        out = np.full((len(weights), 2), np.nan)
+        both = self._both(weights)
+        if both.any():
+            out[both, 0] = self._intercept(weights[both])
+            out[both, 1] = self._slope(weights[both])[1]
+        return out
+
+    def _both(self, weights: Array) -> npt.NDArray[np.bool_]:
+        total, sick = weights.sum(axis=1), weights @ self._y
+        both: npt.NDArray[np.bool_] = (sick > 0) & (sick < total)
+        return both
+
+    def _intercept(self, weights: Array) -> Array:
+        observed, at = weights @ self._y, np.zeros(len(weights))
+        for _ in range(_STEPS):
+            p = expit(self._x + at[:, None])
+            spread = np.maximum(np.einsum("bn,bn->b", weights, p * (1 - p)), 1e-12)
+            step = np.clip((observed - np.einsum("bn,bn->b", weights, p)) / spread, -_LONGEST, _LONGEST)
+            at += step
+            if np.abs(step).max() < _CLOSE:
+                return at
+        return np.where(np.abs(step) < 1e-6, at, np.nan)
+
+    def _slope(self, weights: Array) -> Array:
+        """``(2, b)``: intercept and slope, by Newton's method with steps of bounded length."""
+        at = np.repeat(self._start, len(weights), axis=1)
+        x, y = self._x, self._y
+        step = np.full_like(at, np.inf)
+        for _ in range(_STEPS):
+            p = expit(at[0][:, None] + at[1][:, None] * x)
+            spread, rest = weights * p * (1 - p), weights * (y - p)
+            a, b, c = spread.sum(axis=1), spread @ x, spread @ (x * x)
+            first, second = rest.sum(axis=1), rest @ x
+            determinant = np.maximum(a * c - b * b, 1e-300)
+            step = np.stack([(c * first - b * second) / determinant, (a * second - b * first) / determinant])
+            step *= np.minimum(1, _LONGEST / np.maximum(np.abs(step).max(axis=0), 1e-300))
+            at += step
+            if np.abs(step).max() < _CLOSE:
+                break
+        settled = (np.abs(step).max(axis=0) < 1e-6) & (np.abs(at).max(axis=0) < _FARTHEST)
+        settled &= (a * c - b * b) > 1e-9 * a * c
+        return np.where(settled, at, np.nan)
