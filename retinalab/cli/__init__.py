@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from retinalab.cli.audit import add_audit_arguments, audit
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
@@ -89,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
     text = "a paper's printed values beside what was measured of them, and how to measure the rest"
     add_table_arguments(_add(commands, "table", table, text))
+    text = "are printed numbers possible: k of n, kappa of a matrix, means, parameter counts, sizes"
+    add_audit_arguments(_add(commands, "audit", audit, text))
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
     report_parser.add_argument(
