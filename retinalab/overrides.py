@@ -51,7 +51,7 @@ def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, An
     A first word that is a stage is short for ``stages.<stage>``. ``data.x`` reaches every stage, whatever its own data
     section says, because whoever types it means the run; ``train.data.x`` reaches one.
     """
-    result: dict[str, Any] = copy.deepcopy(dict(raw))
+    result: dict[str, Any] = _apart(dict(raw))
     for text in overrides:
         path, value = parse_override(text)
         stages = result.get("stages")
@@ -77,6 +77,15 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else copy.deepcopy(value)
     return result
+
+
+def _apart(value: Any) -> Any:
+    """A copy in which no mapping stands at two places, as YAML's aliases make them: what is set here stays here."""
+    if isinstance(value, Mapping):
+        return {key: _apart(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_apart(one) for one in value]
+    return value
 
 
 def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +97,13 @@ def test_merging_keeps_what_is_not_overridden_and_changes_no_argument(
     for key, value in over.items():
         if not isinstance(value, dict):
             assert result[key] == value
+
+
+def test_an_override_of_one_stage_leaves_another_that_yaml_wrote_with_the_same_anchor() -> None:
+    raw = yaml.safe_load(
+        "stages: {a: {trainer: &short {max_epochs: 2}}, b: {trainer: *short, task: {widths: [1]}}}"
+    )
+    found = overridden(raw, ["a.trainer.max_epochs=7"])
+    assert found["stages"]["a"]["trainer"]["max_epochs"] == "7"
+    assert found["stages"]["b"]["trainer"]["max_epochs"] == 2
+    assert raw["stages"]["a"]["trainer"]["max_epochs"] == 2

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinalab.cli.figures import print_headline
@@ -41,6 +42,15 @@ def add_exp_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gather", action="store_true", help="train nothing; make the result of the folds and seeds trained"
     )
+    parser.add_argument(
+        "--reuse",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="take over the stages of this run that would come out the same, such as the first ones of an ablation; "
+        "may be repeated",
+    )
 
 
 def exp(known: argparse.Namespace) -> int:
@@ -66,7 +76,7 @@ def exp(known: argparse.Namespace) -> int:
         return 0
     from retinalab.runner import run
 
-    result = run(experiment, known.only, known.gather)
+    result = run(experiment, known.only, known.gather, known.reuse)
     if known.only:
         _say_left(known, words, result)
         return 0

@@ -29,6 +29,7 @@ from retinalab.runner.make import added, make_stage
 from retinalab.runner.modules import evaluated_parts, stage_modules
 from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import concluded, fingerprints, provenance, with_leaks, with_training
+from retinalab.runner.reuse import Source, read_sources, take_over, with_reused
 from retinalab.runner.stage import run_stage
 
 __all__ = ["Result", "run"]
@@ -55,7 +56,9 @@ class Result:
     left: tuple[str, ...] = ()
 
 
-def run(experiment: Experiment, only: Sequence[str] = (), gather: bool = False) -> Result:
+def run(
+    experiment: Experiment, only: Sequence[str] = (), gather: bool = False, reuse: Sequence[Path] = ()
+) -> Result:
     """Run an experiment, or go on with an unfinished identical run.
 
     Every stage's network is built and its photographs are read, split and prepared before the run folder is made, so
@@ -67,6 +70,7 @@ def run(experiment: Experiment, only: Sequence[str] = (), gather: bool = False) 
             they lie where the whole run looks for them, and nothing is gathered. None: all that are left, then the
             result.
         gather: train nothing; make the result of what is trained.
+        reuse: folders of runs whose equal stages are taken over (:mod:`retinalab.runner.reuse`).
 
     Raises:
         RetinalabError: anything wrong with the data, the folder or the tasks' options; folds or seeds that another
@@ -76,6 +80,7 @@ def run(experiment: Experiment, only: Sequence[str] = (), gather: bool = False) 
     children = children_of(experiment)
     wanted = chosen(children, only) if only else ()
     _check_asked(experiment, only, gather)
+    sources = read_sources(reuse)
     check_lists(experiment)
     if not gather:
         check_tasks(experiment)
@@ -90,7 +95,8 @@ def run(experiment: Experiment, only: Sequence[str] = (), gather: bool = False) 
         with _tracked(experiment, folder, bool(only)):
             for child in children:
                 if child.name in folder.mine and not gather:
-                    _run_child(experiment, child, folder, modules if child == children[0] else None)
+                    own = modules if child == children[0] else None
+                    _run_child(experiment, child, folder, own, sources)
             if not folder.first:
                 return Result(folder.path, {}, pd.DataFrame())
             left = folder.left(children, tuple(experiment.stages))
@@ -140,7 +146,11 @@ def _tracked(experiment: Experiment, folder: RunFolder, only: bool) -> AbstractC
 
 
 def _run_child(
-    experiment: Experiment, child: Child, folder: RunFolder, modules: Mapping[str, FundusDataModule] | None
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    modules: Mapping[str, FundusDataModule] | None,
+    sources: Sequence[Source],
 ) -> None:
     place = child.folder(folder.path)
     known = folder.state()["stages"]
@@ -156,6 +166,8 @@ def _run_child(
             _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
             place.mkdir(exist_ok=True)
             _note_split(module.parts, name, place, folder)
+            if _taken_over(experiment, child, folder, name, module.parts, sources):
+                continue
         if experiment.stages[name].kind == "make_data":
             make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
         else:
@@ -164,6 +176,23 @@ def _run_child(
             run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)
+
+
+def _taken_over(
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    name: str,
+    parts: Parts,
+    sources: Sequence[Source],
+) -> bool:
+    """Whether another run's stage could be taken in the place of this one; then it is done, and said so."""
+    data, split = fingerprints({name: parts})[name], parts.split.frame()
+    found = take_over(sources, experiment, child, name, child.folder(folder.path), data, split)
+    if found is not None:
+        folder.amend(lambda known: with_reused(known, child.label(name), found))
+        folder.done(child.label(name))
+    return found is not None
 
 
 def _note_split(parts: Parts, stage: str, place: Path, folder: RunFolder) -> None:
