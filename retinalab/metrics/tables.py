@@ -31,7 +31,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 """Version of the columns below; a file of a later version is refused, an earlier one is read."""
 
-TableKind = Literal["predictions", "lesions", "windows", "maps", "saliency"]
+TableKind = Literal["predictions", "lesions", "windows", "maps", "saliency", "robustness"]
 
 _KEY = b"retinalab"
 _TEXT, _WHOLE, _REAL, _HISTOGRAM = pa.string(), pa.int64(), pa.float32(), pa.list_(pa.int64())
@@ -70,6 +70,12 @@ _COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
         **dict.fromkeys(("height", "width", "native_height", "native_width"), _WHOLE),
         **dict.fromkeys(("extent", "peak"), _REAL),
         "values": _BYTES,
+    },
+    "robustness": {
+        **dict.fromkeys(("image", "set", "patient", "eye", "view", "part"), _TEXT),
+        **dict.fromkeys(("fold", "seed"), _WHOLE),
+        **dict.fromkeys(("group", "condition"), _TEXT),
+        **dict.fromkeys(("severity", "draw"), _WHOLE),
     },
     "saliency": {
         **dict.fromkeys(("image", "set", "part"), _TEXT),
@@ -153,8 +159,9 @@ def write_table(
 
     Args:
         table: one row per photograph (``predictions``), photograph and lesion (``lesions``), patch
-            (``windows``), photograph and map (``maps``: :mod:`retinalab.runner.maps`) or photograph, network and
-            method of explaining it (``saliency``: :mod:`retinalab.metrics.scorecard`).
+            (``windows``), photograph and map (``maps``: :mod:`retinalab.runner.maps`), photograph, network and
+            method of explaining it (``saliency``: :mod:`retinalab.metrics.scorecard`) or photograph, network and
+            way in which it was changed (``robustness``: :mod:`retinalab.robustness`).
         path: the Parquet file; its folder must exist.
         kind: which schema.
         meta: JSON-ready facts about the run, kept in the file (:func:`read_meta`).
@@ -251,7 +258,7 @@ def _columns(table: pd.DataFrame, kind: TableKind) -> dict[str, pa.DataType]:
     columns = {**_COLUMNS[kind], **_OPTIONAL.get(kind, {})}
     if kind == "windows":
         columns |= dict.fromkeys(probabilities_of(table, "p"), _REAL)
-    if kind == "predictions":
+    if kind in ("predictions", "robustness"):
         for disease in diseases_of(table):
             columns |= dict.fromkeys((disease, f"{disease}_grade"), _WHOLE)
             columns |= dict.fromkeys((*probabilities_of(table, f"{disease}_p"), f"{disease}_score"), _REAL)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from retinalab.config import DataConfig
+from retinalab.data.parts import read_records
 from retinalab.data.sets.files import read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.explain.photographs import Annotated, Photographs, read_annotated
@@ -140,7 +141,7 @@ def _with_folder(run: Explained) -> str:
 
 
 def photographs_of(
-    runs: Sequence[Explained], child: str, other: OtherSet | None, limit: int | None
+    runs: Sequence[Explained], child: str, other: OtherSet | None, limit: int | None, masks: bool = True
 ) -> Annotated:
     """The photographs that the networks of one fold and seed are explained on, none of which they have learned from.
 
@@ -152,9 +153,10 @@ def photographs_of(
         child: the fold and seed.
         other: a set in the place of the run's own.
         limit: at most so many.
+        masks: whether only photographs that were annotated for lesions are wanted.
 
     Raises:
-        RetinalabError: no photograph with lesion masks is left, or a run learned from the other's test photographs.
+        RetinalabError: no photograph (with lesion masks) is left, or a run learned from the other's test photographs.
     """
     first, experiment = runs[0], runs[0].run.experiment
     data = first.data
@@ -165,7 +167,11 @@ def photographs_of(
         )
         options = data.options if own else other.options
         data = data.model_copy(update={"set": other.name, "root": root, "options": dict(options)})
-    found = read_annotated(data, experiment.protocol, experiment.roots)
+    if masks:
+        found = read_annotated(data, experiment.protocol, experiment.roots)
+    else:
+        source, records, notes = read_records(data, experiment.protocol, experiment.roots)
+        found = Annotated(source, records, tuple(notes))
     if own:
         tested = {image for image, part in _split(first.run, child, first.stage) if part == "test"}
         found = found.keep(found.records.table["image"].isin(tested).to_numpy(bool))
@@ -177,8 +183,8 @@ def photographs_of(
         found = _without_learned(found, runs, child)
     if not len(found.records):
         raise RetinalabError(
-            f"No test photograph of {data.set!r} has lesion masks that the network has not learned from. Name a set "
-            "that has, with --set and --root."
+            f"No test photograph of {data.set!r} {'has lesion masks' if masks else 'is left'} that the network has not "
+            "learned from. Name a set that has, with --set and --root."
         )
     return found.limited(limit)
 
