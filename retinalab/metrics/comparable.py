@@ -16,18 +16,25 @@ __all__ = ["check_fingerprints", "check_same_photographs", "common_scales"]
 _PHOTOGRAPH = ["part", "set", "image"]
 
 
-def common_scales(a: Protocol, b: Protocol) -> dict[str, Scale]:
+_NAMES = ("the first run", "the second run")
+
+
+def common_scales(a: Protocol, b: Protocol, names: tuple[str, str] = _NAMES) -> dict[str, Scale]:
     """The scales of the diseases that two protocols share; everything else in them must be equal.
+
+    Args:
+        a, b: the protocols.
+        names: of the two runs, for errors.
 
     Raises:
         RetinalabError: one line for each entry that differs, with both values.
     """
-    names = [name for name in Protocol.model_fields if name != "diseases"]
-    pairs = [(name, getattr(a, name), getattr(b, name)) for name in names]
+    fields = [name for name in Protocol.model_fields if name != "diseases"]
+    pairs = [(name, getattr(a, name), getattr(b, name)) for name in fields]
     shared = [disease for disease in a.diseases if disease in b.diseases]
     pairs += [(f"diseases.{disease}", a.diseases[disease], b.diseases[disease]) for disease in shared]
     faults = [
-        f"Different protocols: {name} is {first} in the first run and {second} in the second. "
+        f"Different protocols: {name} is {first} in {names[0]} and {second} in {names[1]}. "
         "Compare runs under one protocol."
         for name, first, second in pairs
         if first != second
@@ -37,11 +44,14 @@ def common_scales(a: Protocol, b: Protocol) -> dict[str, Scale]:
     return {disease: a.scales[disease] for disease in shared}
 
 
-def check_fingerprints(a: Mapping[str, Iterable[str]], b: Mapping[str, Iterable[str]]) -> None:
+def check_fingerprints(
+    a: Mapping[str, Iterable[str]], b: Mapping[str, Iterable[str]], names: tuple[str, str] = _NAMES
+) -> None:
     """Hold two runs to the same files and labels, which names of photographs alone do not prove.
 
     Args:
         a, b: data set -> the fingerprints that the run's provenance gives for it (one per way of reading it).
+        names: of the two runs, for errors.
 
     Raises:
         RetinalabError: a set has fingerprints on both sides and none in common.
@@ -50,28 +60,31 @@ def check_fingerprints(a: Mapping[str, Iterable[str]], b: Mapping[str, Iterable[
         first, second = set(a[name]) - {""}, set(b.get(name, ())) - {""}
         if first and second and not first & second:
             raise RetinalabError(
-                f"Different photographs or labels of set {name}: fingerprint {', '.join(sorted(first))} in the "
-                f"first run, {', '.join(sorted(second))} in the second. Repeat one on the other's files and options."
+                f"Different photographs or labels of set {name}: fingerprint {', '.join(sorted(first))} in "
+                f"{names[0]}, {', '.join(sorted(second))} in {names[1]}. Repeat one on the other's files and options."
             )
 
 
-def check_same_photographs(a: pd.DataFrame, b: pd.DataFrame, diseases: Sequence[str]) -> None:
+def check_same_photographs(
+    a: pd.DataFrame, b: pd.DataFrame, diseases: Sequence[str], names: tuple[str, str] = _NAMES
+) -> None:
     """Hold two complete tables of predictions to the same rows, whatever their order, in every seed.
 
     Args:
         a, b: completed by :func:`retinalab.metrics.tables.complete_predictions`.
         diseases: those whose references must be equal.
+        names: of the two runs, for errors.
 
     Raises:
         RetinalabError: data sets, photographs, folds, patients, references or numbers of grades differ, or a
             photograph stands twice.
     """
-    _check_sets(a, b)
-    _check_grades(a, b, diseases)
+    _check_sets(a, b, names)
+    _check_grades(a, b, diseases, names)
     reference: tuple[str, pd.DataFrame] | None = None
-    for which, table in zip(("first", "second"), (a, b), strict=True):
+    for which, table in zip(names, (a, b), strict=True):
         for seed, rows in table.groupby("seed"):
-            where = f"the {which} run (seed {seed})"
+            where = f"{which} (seed {seed})"
             keyed = rows.set_index([*_PHOTOGRAPH, "fold"])[["group", *diseases]].sort_index()
             if keyed.index.has_duplicates:
                 twice = keyed.index[keyed.index.duplicated()][0]
@@ -80,13 +93,13 @@ def check_same_photographs(a: pd.DataFrame, b: pd.DataFrame, diseases: Sequence[
             _check_equal(reference, (where, keyed))
 
 
-def _check_sets(a: pd.DataFrame, b: pd.DataFrame) -> None:
+def _check_sets(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> None:
     first, second = (
         {f"{part} {name}" for part, name in zip(t["part"], t["set"], strict=True)} for t in (a, b)
     )
     if first != second:
         raise RetinalabError(
-            f"Different data sets: the first run has {', '.join(sorted(first)) or 'nothing'}; the second has "
+            f"Different data sets: {names[0]} has {', '.join(sorted(first)) or 'nothing'}; {names[1]} has "
             f"{', '.join(sorted(second)) or 'nothing'}. Compare runs that were tested on the same sets."
         )
 
@@ -120,13 +133,13 @@ def _check_equal(a: tuple[str, pd.DataFrame], b: tuple[str, pd.DataFrame]) -> No
             )
 
 
-def _check_grades(a: pd.DataFrame, b: pd.DataFrame, diseases: Sequence[str]) -> None:
+def _check_grades(a: pd.DataFrame, b: pd.DataFrame, diseases: Sequence[str], names: tuple[str, str]) -> None:
     for disease in diseases:
         first, second = (len(probabilities_of(table, f"{disease}_p")) for table in (a, b))
         if first and second and first != second:
             raise RetinalabError(
-                f"Different grade scales: {disease} has {first} grades in the first run and {second} in the "
-                "second. Compare runs under one protocol."
+                f"Different grade scales: {disease} has {first} grades in {names[0]} and {second} in {names[1]}. "
+                "Compare runs under one protocol."
             )
 
 

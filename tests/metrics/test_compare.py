@@ -118,25 +118,28 @@ def test_seeds_pair_by_value_not_by_place() -> None:
 
 
 def _accuracy(rows: Rows) -> float:
-    return float(np.mean(rows["dr"] == rows["dr_grade"]))
+    return float(np.average(rows["dr"] == rows["dr_grade"], weights=rows["weight"]))
 
 
 def _joint(rows: Rows) -> float:
-    return float(np.mean((rows["dr"] == rows["dr_grade"]) & (rows["dme"] == rows["dme_grade"])))
+    right = (rows["dr"] == rows["dr_grade"]) & (rows["dme"] == rows["dme_grade"])
+    return float(np.average(right, weights=rows["weight"]))
 
 
 def _kappa(rows: Rows) -> float:
     """One less mean squared distance over that of every reference with every prediction."""
-    reference, predicted = rows["dr"], rows["dr_grade"]
-    chance = np.mean(np.subtract.outer(reference, predicted) ** 2)
-    return float(1 - np.mean((reference - predicted) ** 2) / chance)
+    reference, predicted, weight = rows["dr"], rows["dr_grade"], rows["weight"]
+    chance = np.average(
+        np.subtract.outer(reference, predicted) ** 2, weights=np.multiply.outer(weight, weight)
+    )
+    return float(1 - np.average((reference - predicted) ** 2, weights=weight) / chance)
 
 
 def _referable(rows: Rows) -> float:
     """Share of pairs of an ill and a well photograph that the score puts in order."""
-    score = rows["dr_p2"] + rows["dr_p3"] + rows["dr_p4"]
-    ill, well = score[rows["dr"] >= 2], score[rows["dr"] < 2]
-    return float(np.mean(np.sign(np.subtract.outer(ill, well)) / 2 + 0.5))
+    score, ill, weight = rows["dr_p2"] + rows["dr_p3"] + rows["dr_p4"], rows["dr"] >= 2, rows["weight"]
+    order = np.sign(np.subtract.outer(score[ill], score[~ill])) / 2 + 0.5
+    return float(np.average(order, weights=np.multiply.outer(weight[ill], weight[~ill])))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,7 @@ def _referable(rows: Rows) -> float:
         ("test/dr/auc_referable", _referable),
     ],
 )
-def test_interval_agrees_with_scipy_over_photographs_copied_as_often_as_drawn(
+def test_interval_agrees_with_scipy_over_photographs_weighted_as_drawn(
     key: str, statistic: Statistic
 ) -> None:
     a, b = predictions(1, seeds=2), predictions(2, seeds=2, noise=1.6)
@@ -158,18 +161,22 @@ def test_interval_agrees_with_scipy_over_photographs_copied_as_often_as_drawn(
     groups = "clinic/" + a["patient"]
     clusters = Clusters.of(groups, a["dr"])
     sides = [[columns(side[side["seed"] == seed]) for seed in (0, 1)] for side in (a, b)]
-    members = [np.flatnonzero(groups[a["seed"] == 0] == name) for name in clusters.names]
+    first = groups[a["seed"] == 0].to_numpy()
 
-    def difference(*drawn: Any) -> float:
-        rows = np.concatenate([members[int(k)] for stratum in drawn for k in stratum])
-        means = [
-            np.mean([statistic({c: v[rows] for c, v in side.items()}) for side in seeds]) for seeds in sides
-        ]
+    def difference_of(weights: np.ndarray) -> float:
+        by_name = dict(zip(clusters.names, weights, strict=True))
+        weight = np.array([by_name[name] for name in first])
+        means = [np.mean([statistic({**side, "weight": weight}) for side in seeds]) for seeds in sides]
         return float(means[0] - means[1])
+
+    def difference(*left: Any) -> float:
+        weights = np.zeros(clusters.size)
+        np.add.at(weights, np.concatenate([np.asarray(part, dtype=int) for part in left]), 1)
+        return difference_of(weights)
 
     counts = np.concatenate(list(resample(clusters, 200, 5)))
     everyone = np.arange(clusters.size)
-    distribution = np.array([difference(np.repeat(everyone, row.astype(int))) for row in counts])
+    distribution = np.array([difference_of(row) for row in counts])
     oracle = stats.bootstrap(
         clusters.strata, difference, n_resamples=0, method="BCa", vectorized=False,
         bootstrap_result=SimpleNamespace(bootstrap_distribution=distribution),
@@ -297,7 +304,7 @@ def test_lines_keep_within_eighty_columns() -> None:
     assert max(map(len, lines)) <= 80
     row = next(line for line in lines if line.startswith("test/dr/accuracy ")).split()
     kept = (a["set"] == "clinic").to_numpy()
-    expected = [_accuracy(columns(side[kept])) for side in (a, b)]
+    expected = [_accuracy(columns(side[kept].assign(weight=1.0))) for side in (a, b)]
     assert row[1:4] == [f"{expected[0]:.3f}", f"{expected[1]:.3f}", f"{expected[0] - expected[1]:+.3f}"]
     assert row[-1] == "80"
 

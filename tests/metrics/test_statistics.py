@@ -21,7 +21,9 @@ def mean_panel(values: np.ndarray, index: np.ndarray | None = None) -> Panel:
 
 
 def distribution(panel: Panel, clusters: Clusters, resamples: int, seed: int) -> Array:
-    return np.concatenate([panel(counts)[:, 0] for counts in resample(clusters, resamples, seed)])
+    """Values of the resamples, so rounded that equal ones are equal."""
+    drawn = np.concatenate([panel(counts)[:, 0] for counts in resample(clusters, resamples, seed)])
+    return drawn.round(13)
 
 
 def names(n: int) -> list[str]:
@@ -86,13 +88,49 @@ def test_resamples_draw_whole_clusters_within_strata() -> None:
     assert clusters.names.tolist() == ["a", "b", "c", "d", "e"]
     assert [members.tolist() for members in clusters.strata] == [[1, 3], [0, 2, 4]]
     counts = np.concatenate(list(resample(clusters, 3000, 0)))
-    assert (counts[:, [1, 3]].sum(axis=1) == 2).all()
-    assert (counts[:, [0, 2, 4]].sum(axis=1) == 3).all()
+    np.testing.assert_allclose(counts[:, [1, 3]].sum(axis=1), 2)
+    np.testing.assert_allclose(counts[:, [0, 2, 4]].sum(axis=1), 3)
+    assert set(counts[:, 1]) == {0, 2}
+    assert set(counts[:, 0]) == {0, 1.5, 3}
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=5 * np.sqrt(1 / 3000))
-    # binomial variances n p (1 - p) of two and three draws
-    np.testing.assert_allclose(counts.var(axis=0), [2 / 3, 0.5, 2 / 3, 0.5, 2 / 3], atol=0.08)
+    # one draw of two weighs 2: variance 4 (1/2) (1/2); two of three weigh 3/2: (9/4) 2 (1/3) (2/3)
+    np.testing.assert_allclose(counts.var(axis=0), [1, 1, 1, 1, 1], atol=0.08)
     again = np.concatenate(list(resample(clusters, 3000, 0)))
     np.testing.assert_array_equal(counts, again)
+
+
+def test_resampled_means_have_the_unbiased_variance_in_strata_of_any_size() -> None:
+    values = np.array([0.0, 1.0, 5.0, 6.0, 8.0, 2.0, 4.0])
+    clusters = Clusters.of(names(7), [0, 0, 1, 1, 1, 2, 2])
+    drawn = distribution(mean_panel(values), clusters, 20_000, 0)
+    parts = (values[:2], values[2:5], values[5:])
+    expected = sum(part.size * part.var(ddof=1) for part in parts) / 49
+    assert drawn.var() == pytest.approx(expected, rel=0.04)  # four standard errors of 20,000 draws
+
+
+def test_p_is_the_level_whose_interval_ends_at_the_value_asked_about() -> None:
+    values = np.random.default_rng(4).exponential(size=40) - 0.7
+    panel, clusters = mean_panel(values), Clusters.of(names(40))
+    (plain,) = bootstrap(panel, clusters, 4000)
+    for null in plain.value + plain.error * np.array([-2, -0.7, 0.7, 2]):
+        for method in ("bca", "percentile"):
+            (asked,) = bootstrap(panel, clusters, 4000, method=method, null=null)  # type: ignore[arg-type]
+            (level,) = bootstrap(panel, clusters, 4000, level=1 - asked.p, method=method)  # type: ignore[arg-type]
+            end = level.low if null < asked.value else level.high
+            assert end == pytest.approx(null, abs=0.05 * asked.error)
+    (symmetric,) = bootstrap(panel, clusters, 20_000, method="percentile", null=0.0)
+    z = symmetric.value / symmetric.error
+    assert symmetric.error == pytest.approx(values.std(ddof=1) / np.sqrt(40), rel=0.03)
+    assert symmetric.p == pytest.approx(2 * stats.norm.sf(abs(z)), abs=0.03)
+
+
+def test_p_is_never_below_what_the_resamples_can_tell() -> None:
+    panel, clusters = mean_panel(np.random.default_rng(5).normal(size=30)), Clusters.of(names(30))
+    (far,) = bootstrap(panel, clusters, 99, null=50.0)
+    assert 1 / 100 <= far.p < 4 / 100
+    (same,) = bootstrap(mean_panel(np.zeros(30)), clusters, 99, null=0.0)
+    assert (same.p, same.error) == (1, 0)
+    assert np.isnan(bootstrap(panel, clusters, 99)[0].p)
 
 
 def test_a_stratum_of_one_joins_its_neighbour() -> None:
@@ -164,7 +202,7 @@ def test_fallbacks_say_what_they_are() -> None:
 
     ranking = Ranking(np.arange(20) == 0, np.r_[0.5, np.linspace(0, 1, 19)])
     (rare,) = bootstrap(lambda counts: ranking(counts)[:, None], clusters, 1000)
-    # the only positive is missing from (1 - 1/20)^20 = 36 % of the resamples, and from one of the jackknife's
+    # the only positive is missing from (1 - 1/20)^19 = 38 % of the resamples, and from one of the jackknife's
     assert "of 1000 resamples undefined" in rare.note
     assert 300 < int(rare.note.split()[0]) < 420
     assert "percentile interval" in rare.note
