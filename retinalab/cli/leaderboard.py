@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from retinalab.cli.table_run import retinalab_process
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
-    from retinalab.leaderboard import Candidate, Row
+    from retinalab.leaderboard import Candidate, Standings
 
 __all__ = ["add_leaderboard_arguments", "leaderboard"]
 
@@ -68,7 +69,7 @@ def leaderboard(known: argparse.Namespace) -> int:
         return 0
     status = 0
     if known.run:
-        status = _run(filled.missing, found)
+        status = _run(filled, found)
         filled = standings(name, board, found)
     command = " ".join(["retinalab leaderboard", *words])
     if known.into is not None:
@@ -96,16 +97,30 @@ def _list() -> int:
     return 0
 
 
-def _run(missing: Sequence[Row], found: Sequence[Candidate]) -> int:
-    """Run each entry that lacks a run, as a process of its own; what fails is told and the next begun."""
+def _run(filled: Standings, found: Sequence[Candidate]) -> int:
+    """Run each entry that lacks a run, as a process of its own; what fails is told and the next begun.
+
+    Stages that an entry has in common with one that was run before, such as the baseline of every row of an ablation,
+    are taken over from it.
+    """
+    from retinalab.leaderboard.standings import newest
+
     status = 0
-    words = {one.key: one.command[1:] for one in found}
-    for number, row in enumerate(missing, 1):
-        print(f"\n{number} of {len(missing)}: {row.command}", flush=True)
-        ended = subprocess.run([*retinalab_process(), *words[row.key]], check=False).returncode
+    by_key = {one.key: one for one in found}
+    done = [row for row in filled.rows if row.run is not None]
+    for number, row in enumerate(filled.missing, 1):
+        one = by_key[row.key]
+        same = [
+            str(other.run) for other in done if by_key[other.key].experiment.paper == one.experiment.paper
+        ]
+        words = [*one.command[1:], *(word for run in same for word in ("--reuse", run))]
+        print(f"\n{number} of {len(filled.missing)}: {row.command}", flush=True)
+        ended = subprocess.run([*retinalab_process(), *words], check=False).returncode
         if ended == _INTERRUPTED:
             raise KeyboardInterrupt
         if ended:
             print(f"retinalab: {row.title} was not measured (exit status {ended})", file=sys.stderr)
             status = 2
+        elif (run := newest(one)) is not None:
+            done.append(replace(row, run=run))
     return status

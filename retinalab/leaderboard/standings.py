@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from retinalab.errors import RetinalabError
-from retinalab.experiment import experiment_id
+from retinalab.experiment import experiment_id, resolve
 from retinalab.leaderboard.board import Board, Candidate
 from retinalab.leaderboard.spent import megapixels
 from retinalab.metrics.baselines import BASELINES, figure_beside
@@ -21,7 +22,7 @@ from retinalab.metrics.paired import holm
 from retinalab.metrics.tables import diseases_of
 from retinalab.report.folder import RunFolder, read_run
 
-__all__ = ["Baseline", "Row", "Standings", "standings"]
+__all__ = ["Baseline", "Row", "Standings", "newest", "standings"]
 
 _OVER = 1.01
 """A last batch that was smaller counts as a whole one: so much may be spent beyond the budget."""
@@ -112,7 +113,7 @@ def standings(name: str, board: Board, found: Sequence[Candidate], resamples: in
     Raises:
         RetinalabError: runs that were tested on other photographs or labels, or one that was trained beyond the budget.
     """
-    folders = {one.key: _newest(one) for one in found}
+    folders = {one.key: newest(one) for one in found}
     runs = {one.key: read_run(folder) for one in found if (folder := folders[one.key]) is not None}
     experiments = {one.key: one.experiment for one in found}
     spent = {key: megapixels(run, experiments[key]) for key, run in runs.items()}
@@ -141,12 +142,29 @@ def standings(name: str, board: Board, found: Sequence[Candidate], resamples: in
     )  # fmt: skip
 
 
-def _newest(candidate: Candidate) -> Path | None:
+def newest(candidate: Candidate) -> Path | None:
+    """The newest finished run of the same experiment below the output folder, whatever its name."""
     experiment = candidate.experiment
-    place = experiment.output / experiment.paper / experiment.name
-    key = experiment_id(experiment)
-    done = [path for path in place.glob(f"{key}-*") if (path / "metrics.json").is_file()]
-    return max(done, key=lambda path: int(path.name.removeprefix(f"{key}-")), default=None)
+    wanted = experiment_id(experiment)
+    found = []
+    for file in (experiment.output / experiment.paper).glob("*/*/experiment.yaml"):
+        place = file.parent.resolve()
+        if (place / "metrics.json").is_file() and _identity(file, experiment.name) == wanted:
+            found.append(place)
+    return max(found, key=_finished, default=None)
+
+
+def _identity(file: Path, name: str) -> str:
+    """Of a run under another name; "" where it cannot be read as an experiment."""
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return experiment_id(resolve({**raw, "name": name}))
+    except (RetinalabError, OSError, TypeError, ValueError, yaml.YAMLError):
+        return ""
+
+
+def _finished(place: Path) -> float:
+    return (place / "metrics.json").stat().st_mtime
 
 
 def _check_budget(board: Board, spent: Mapping[str, float | None]) -> None:

@@ -22,24 +22,22 @@ def standings_lines(found: Standings) -> list[str]:
     for label in found.labels:
         lines += textwrap.wrap(label, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     measured = [row for row in found.rows if row.run is not None]
-    width = max(
-        12, *(len(row.title) for row in found.rows), *(len(one.title) for one in found.baselines or ())
-    )
+    width = max(12, *(len(row.title) for row in found.rows), *(len(one.title) + 2 for one in found.baselines))
     for figure in found.figures:
         if not measured:
             break
         first = figure == found.board.figure
-        against = f"  - {reference}"[:24] if first else ""
-        head = f"{'':{width}s}  {figure + ' [95 % interval]':28s}{'seeds sd':>8s}"
+        head = f"{'':{width}s}  {figure + ' [95 %]':28s}{'sd of seeds':>12s}"
         lines += ["", head.rstrip()]
         for row in measured:
             metric = (row.figures or {}).get(figure)
-            lines.append(f"{row.title:{width}s}  {_value(metric):28s}{_spread(metric):>8s}".rstrip())
+            lines.append(f"{row.title:{width}s}  {_value(metric):28s}{_spread(metric):>12s}".rstrip())
         for one in found.baselines:
             if figure in one.figures:
                 lines.append(f"{'(' + one.title + ')':{width}s}  {_value(one.figures[figure])}")
         if first and any(row.difference for row in measured):
-            lines += ["", f"{'':{width}s}{against:26s}{'p (Holm)':>10s}{'MP':>7s}{'min':>6s}"]
+            lines += ["", f"Minus {reference}, trained megapixels (MP) and minutes:"]
+            lines.append(f"{'':{width}s}  {'[95 %]':>24s}{'p (Holm)':>10s}{'MP':>7s}{'min':>6s}")
             for row in measured:
                 lines.append(
                     f"{row.title:{width}s}  {_difference(row):24s}{_p(row):>10s}{_number(row.megapixels):>7s}"
