@@ -11,13 +11,14 @@ from pathlib import Path
 
 from retinalab.cli.audit import add_audit_arguments, audit
 from retinalab.cli.check import add_check_arguments, data_check
+from retinalab.cli.compare import add_compare_arguments, compare
 from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
 from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
-from retinalab.cli.results import compare, report
+from retinalab.cli.results import report
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
@@ -71,23 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add_explain_arguments(_add(commands, "explain", explain, text))
     text = "figures with intervals of a run, or of a table of predictions made elsewhere"
     add_evaluate_arguments(_add(commands, "evaluate", evaluate, text))
-    compared = _add(
-        commands,
-        "compare",
-        compare,
-        "two runs on the same photographs, their difference with intervals; or trained on by tested on",
-    )
-    compared.add_argument(
-        "run", type=Path, nargs="+", metavar="RUN", help="folder of a finished run; its latest link will do"
-    )
-    compared.add_argument(
-        "--matrix",
-        action="append",
-        default=[],
-        metavar="METRIC",
-        help="instead, what any number of runs reach on each test set: dr/kappa, ...; may be repeated",
-    )
-    compared.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
+    text = "runs on the same photographs: differences with intervals and tests; or trained on by tested on"
+    add_compare_arguments(_add(commands, "compare", compare, text))
     text = "a paper's printed values beside what was measured of them, and how to measure the rest"
     add_table_arguments(_add(commands, "table", table, text))
     text = "are printed numbers possible: k of n, kappa of a matrix, means, parameter counts, sizes"

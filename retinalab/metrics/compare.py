@@ -22,7 +22,17 @@ from retinalab.metrics.tables import complete_predictions, diseases_of, probabil
 from retinalab.metrics.targets import Sides, Target, targets_of
 from retinalab.protocol import Scale
 
-__all__ = ["Difference", "SeedValues", "compare", "correct", "difference_lines", "prefix_of"]
+__all__ = [
+    "Difference",
+    "SeedValues",
+    "compare",
+    "correct",
+    "difference_lines",
+    "interval_text",
+    "p_text",
+    "prefix_of",
+    "tests_note",
+]
 
 _Validation = tuple[pd.DataFrame | None, pd.DataFrame | None]
 
@@ -37,6 +47,7 @@ def compare(
     validation: _Validation = (None, None),
     tests: Sequence[str] | None = None,
     names: tuple[str, str] = ("the first run", "the second run"),
+    joint: bool = True,
 ) -> dict[str, Difference]:
     """Difference of every grading figure of two tables of predictions, with its 95 % interval; of some with p-values.
 
@@ -55,6 +66,7 @@ def compare(
         validation: predictions of both sides' validation photographs.
         tests: figures to test, ``dr/kappa``; none given: all that can be.
         names: of the two sides, for errors.
+        joint: whether several diseases are judged together too, where both sides grade the same ones.
 
     Raises:
         RetinalabError: the two differ in data sets, photographs, folds, patients, reference grades or the
@@ -73,7 +85,8 @@ def compare(
         primary_set = str(tables[0]["set"].iloc[0])
     found = [evaluate(_graded(t, diseases), scales, resamples=0, primary_set=primary_set) for t in tables]
     out: dict[str, Difference] = {}
-    targets = targets_of(tables, held_out, diseases, scales)
+    alike = len({frozenset(diseases_of(table)) for table in tables}) == 1
+    targets = targets_of(tables, held_out, diseases, scales, joint and alike)
     for part, name in tables[0][["part", "set"]].drop_duplicates().itertuples(index=False):
         rows = [table[(table["part"] == part) & (table["set"] == name)] for table in tables]
         for target in targets:
@@ -134,13 +147,15 @@ def difference_lines(
     return lines
 
 
-def test_note(tests: int) -> list[str]:
+def tests_note(tests: int) -> list[str]:
     """What stands below tests, in 80 columns."""
     plural = "s" if tests != 1 else ""
     return [
         f"p: two-sided, patients as units; Holm: corrected for {tests} test{plural}, all those here.",
         "least: the true difference that these photographs would have shown with 80 %",
         "power at a two-sided 5 %. Not found is not absent.",
+        "All of this speaks of these networks on other patients. What another training",
+        "would change is the standard deviation over seeds.",
     ]
 
 
@@ -152,7 +167,7 @@ def _test_lines(found: Mapping[str, Difference]) -> list[str]:
     for key, one in tested.items():
         numbers = f"{_text(one['difference'], '+'):>7s}{p_text(one['p']):>9s}{p_text(one['p_holm']):>9s}"
         lines += _line(key, f"{numbers}{_text(one.get('smallest_difference')):>8s}  {one['test']}")
-    lines += ["", *test_note(sum(one["p"] is not None for one in tested.values()))]
+    lines += ["", *tests_note(sum(one["p"] is not None for one in tested.values()))]
     if any(key.endswith("_referable") and "/auc" not in key for key in tested):
         lines.append("Sensitivity, specificity: at each network's threshold with the greatest Youden")
         lines.append("index on its validation photographs.")

@@ -103,11 +103,12 @@ def share_p(
 def accuracy_p(a: pd.DataFrame, b: pd.DataFrame, clusters: Clusters, diseases: Sequence[str]) -> float:
     """P-value of the difference of two accuracies; of several diseases, all graded right."""
 
-    def right(rows: pd.DataFrame, _: int) -> npt.NDArray[np.bool_]:
+    def all_right(rows: pd.DataFrame, _: int) -> npt.NDArray[np.bool_]:
         each = [rows[d].to_numpy() == rows[f"{d}_grade"].to_numpy() for d in diseases]
-        return np.logical_and.reduce(each, dtype=np.bool_)
+        right: npt.NDArray[np.bool_] = np.all(each, axis=0)
+        return right
 
-    return share_p(a, b, clusters, right)
+    return share_p(a, b, clusters, all_right)
 
 
 def _cells(rows: pd.DataFrame, clusters: Clusters, disease: str, size: int) -> Array:

@@ -14,7 +14,6 @@ from retinalab.metrics.headline import TESTS, accuracy_p, kappa_p, share_p
 from retinalab.metrics.measure import Build
 from retinalab.metrics.referral import Thresholds, referral_figures, referred, validation_thresholds
 from retinalab.metrics.statistics import Clusters, Interval
-from retinalab.metrics.tables import diseases_of
 from retinalab.protocol import Scale
 
 __all__ = ["Sides", "Target", "targets_of"]
@@ -50,16 +49,18 @@ def targets_of(
     validations: Sequence[pd.DataFrame | None],
     diseases: Sequence[str],
     scales: Mapping[str, Scale],
+    joint: bool,
 ) -> list[Target]:
     """Targets of the diseases that all methods grade.
 
     Referrals are judged where every network of every method has a validation part with referable and other
-    photographs to fix its threshold on, and scores them; joint accuracy where all methods grade the same diseases.
+    photographs to fix its threshold on, and scores them.
 
     Args:
         tables: complete predictions of the tested photographs.
         validations: complete predictions of the validation photographs, or None.
         diseases, scales: those that all methods grade, with their scales.
+        joint: whether all diseases together are a target too.
     """
     out = []
     for disease in diseases:
@@ -69,7 +70,7 @@ def targets_of(
         thresholds = [one for one in known if one is not None]
         if len(thresholds) == len(tables):
             out.append(_referred(disease, scale, thresholds))
-    if len(diseases) > 1 and len({frozenset(diseases_of(table)) for table in tables}) == 1:
+    if joint and len(diseases) > 1:
         out.append(_joint(tuple(diseases), len(tables)))
     return out
 

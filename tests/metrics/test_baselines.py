@@ -128,6 +128,7 @@ def test_the_command_shows_and_writes_them(tmp_path: Path, capsys: pytest.Captur
     assert "  majority class                 0.550  0.550" in printed
     assert "run - without the retina" in printed
     written = json.loads((tmp_path / "out.json").read_text())
-    assert written["baselines"]["test/dr/auc"]["shortcut"] == {"a": value, "b": None}
-    assert set(written["above_shortcut"]["a"]) == {"test/dr/auc"}
-    assert written["above_shortcut"]["b"] == {}
+    assert written["beside"]["test/dr/auc"]["shortcut"] == {"a": value, "b": None}
+    assert [run.get("test/dr/auc") for run in written["baselines"]] == [{"shortcut": value}, None]
+    assert set(written["above_shortcut"][0]) == {"test/dr/auc"}
+    assert written["above_shortcut"][1] == {}
