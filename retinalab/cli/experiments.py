@@ -77,6 +77,8 @@ def exp(known: argparse.Namespace) -> int:
     from retinalab.runner import run
 
     result = run(experiment, known.only, known.gather, known.reuse)
+    if not result.first:
+        return 0
     if known.only:
         _say_left(known, words, result)
         return 0

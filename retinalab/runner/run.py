@@ -48,12 +48,14 @@ class Result:
         metrics: as ``metrics.json``.
         predictions: as ``predictions.parquet``.
         left: folds and seeds that are still to be trained before the result can be gathered.
+        first: whether this process leads; the others that Lightning started beside it know no figures.
     """
 
     folder: Path
     metrics: Mapping[str, Any]
     predictions: pd.DataFrame
     left: tuple[str, ...] = ()
+    first: bool = True
 
 
 def run(
@@ -98,7 +100,7 @@ def run(
                     own = modules if child == children[0] else None
                     _run_child(experiment, child, folder, own, sources)
             if not folder.first:
-                return Result(folder.path, {}, pd.DataFrame())
+                return Result(folder.path, {}, pd.DataFrame(), first=False)
             left = folder.left(children, tuple(experiment.stages))
             if not only and not left:
                 return _conclude(experiment, children, folder, parts, time.monotonic() - began)

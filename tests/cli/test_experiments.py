@@ -1,0 +1,31 @@
+"""What retinalab exp prints when a run is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import retinalab.runner
+from retinalab.cli import main
+from retinalab.runner import Result
+
+FIGURE = {"test/dr/kappa": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 20}}
+
+
+@pytest.mark.parametrize("only", [[], ["--only", "seed-0"]])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_of_several_processes_speaks(
+    first: bool, only: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ran(*_: Any) -> Result:
+        return Result(Path("runs/some"), FIGURE if first else {}, pd.DataFrame(), first=first)
+
+    monkeypatch.setattr(retinalab.runner, "run", ran)
+    assert main(["exp", "baseline", "synthetic", *only]) == 0
+    said = capsys.readouterr().out
+    assert bool(said) == first
+    assert ("metrics.json" in said) == (first and not only)
+    assert ("All are trained" in said) == (first and bool(only))
