@@ -70,6 +70,7 @@ class Trial:
 
     Attributes:
         scales: disease -> scale, of those that the networks grade.
+        digests: data set -> digest of names, sizes and labels of the photographs, one for each fold.
         notes: what was left out.
 
     Raises:
@@ -82,6 +83,7 @@ class Trial:
         self.run = run
         self.settings = settings
         self.notes: list[str] = []
+        self.digests: dict[str, list[str]] = {}
         experiment = run.run.experiment
         self._batches = Batches(experiment.stages[run.stage], experiment.protocol, device)
         networks = {member.child: Network(run.run, member, self._batches) for member in run.members}
@@ -107,6 +109,25 @@ class Trial:
     def part(self) -> Part:
         """The photographs of the first fold."""
         return self._shares[0].part
+
+    @property
+    def regressed(self) -> frozenset[str]:
+        """Diseases whose severity the networks give as one number."""
+        return self._shares[0].networks[0].regressed
+
+    @property
+    def unit(self) -> str:
+        """What intervals resample."""
+        known = all(bool((share.part.records.table["patient"] != "").all()) for share in self._shares)
+        return "patients" if known else "photographs where the patient is unknown"
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any eye was photographed twice, as far as patients and eyes are known."""
+        keys = ["set", "patient", "eye"]
+        tables = [share.part.records.table for share in self._shares]
+        known = [one[(one["patient"] != "") & (one["eye"] != "")] for one in tables]
+        return any(bool(one.duplicated(keys).any()) for one in known)
 
     def shown(self, row: int) -> Shown:
         """A photograph of the first fold."""
@@ -152,6 +173,9 @@ class Trial:
         if not len(rows):
             raise RetinalabError(f"No photograph can be used: {reasons[0]} Replace them.")
         self._note(*(f"unusable: {reason}" for reason in reasons))
+        self.digests.setdefault(found.records.table["set"].iloc[0], []).append(
+            found.source.digest(found.records)
+        )
         part = Part("test", found.records.take(rows), cache, rows)
         wanted = max((one.draw + 1 for one in self.settings.conditions if one.name == COLOURS), default=0)
         donors = _donors(part, wanted, self.settings.seed) if wanted else tuple(() for _ in rows)

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 
 import retinalab
+from retinalab.code import code_digests
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
 from retinalab.runner.annotated import named
 from retinalab.runner.trainer import resolved_precision
 
-__all__ = ["concluded", "fingerprints", "provenance", "with_leaks", "with_training"]
+__all__ = ["concluded", "fingerprints", "made_by", "provenance", "with_leaks", "with_training"]
 
 _LEAKY = "leaky: photographs of one patient or duplicates stand on both sides of the split"
 
@@ -40,11 +41,8 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
     """
     return {
         "schema": 1,
-        "command": " ".join(_command()),
-        "retinalab": retinalab.__version__,
-        "commit": _commit(),
-        "versions": _versions(),
-        "device": _device(),
+        **made_by(),
+        "code": code_digests(experiment),
         "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
         "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
         "folds": experiment.folds,
@@ -56,6 +54,17 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         },
         "notes": list(dict.fromkeys(note for p in parts.values() for note in p.notes)),
         "labels": _labels(experiment, parts),
+    }
+
+
+def made_by() -> dict[str, Any]:
+    """The command, code and machine that make a result."""
+    return {
+        "command": " ".join(_command()),
+        "retinalab": retinalab.__version__,
+        "commit": _commit(),
+        "versions": _versions(),
+        "device": _device(),
     }
 
 
