@@ -19,6 +19,7 @@ from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import report
+from retinalab.cli.robustness import add_robustness_arguments, robustness
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
@@ -70,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     add_predict_arguments(_add(commands, "predict", predict, text))
     text = "saliency maps of a finished run, held against the lesions of its test photographs"
     add_explain_arguments(_add(commands, "explain", explain, text))
+    text = "how grades hold when test photographs change: views, colours, blur, haze, other faults"
+    add_robustness_arguments(_add(commands, "robustness", robustness, text))
     text = "figures with intervals of a run, or of a table of predictions made elsewhere"
     add_evaluate_arguments(_add(commands, "evaluate", evaluate, text))
     text = "runs on the same photographs: differences with intervals and tests; or trained on by tested on"
