@@ -16,7 +16,7 @@ from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import load_experiment, resolve_model
 from retinalab.protocol import Protocol
 
-__all__ = ["BOARDS", "Board", "Candidate", "Entry", "candidates", "read_board"]
+__all__ = ["BOARDS", "Board", "Candidate", "Entry", "candidates", "figure_diseases", "read_board"]
 
 BOARDS = Path(__file__).parent / "boards"
 """The boards that come with retinalab."""
@@ -129,18 +129,16 @@ def candidates(name: str, board: Board, given: Iterable[str] = ()) -> list[Candi
 def _differences(first: Candidate, second: Candidate, figure: str) -> list[str]:
     """One line for each thing that makes two entries incomparable."""
     one, other = first.experiment, second.experiment
-    disease = figure.partition("/")[0]
     pairs = [
         (f"protocol.{name}", getattr(one.protocol, name), getattr(other.protocol, name))
         for name in Protocol.model_fields
         if name != "diseases"
     ]
     pairs += [
-        (
-            f"protocol.diseases.{disease}",
-            one.protocol.diseases.get(disease),
-            other.protocol.diseases.get(disease),
-        ),
+        (f"protocol.diseases.{disease}", one.protocol.diseases[disease], other.protocol.diseases.get(disease))
+        for disease in figure_diseases(figure, one)
+    ]
+    pairs += [
         ("data.set", _tested(one).set, _tested(other).set),
         ("data.options", _tested(one).options, _tested(other).options),
         ("test.sets", one.test.sets, other.test.sets),
@@ -153,6 +151,25 @@ def _differences(first: Candidate, second: Candidate, figure: str) -> list[str]:
         for what, a, b in pairs
         if a != b
     ]
+
+
+def figure_diseases(figure: str, experiment: Experiment) -> tuple[str, ...]:
+    """The diseases that a figure is of: all of the protocol's for ``joint``.
+
+    Raises:
+        RetinalabError: the protocol does not have it.
+    """
+    target = figure.partition("/")[0]
+    if target == "joint":
+        return tuple(experiment.protocol.diseases)
+    if target not in experiment.protocol.diseases:
+        raise unknown(
+            "disease",
+            target,
+            [*experiment.protocol.diseases, "joint"],
+            f"Correct the board's figure {figure}.",
+        )
+    return (target,)
 
 
 def _tested(experiment: Experiment) -> DataConfig:

@@ -13,7 +13,7 @@ import yaml
 
 from retinalab.errors import RetinalabError
 from retinalab.experiment import experiment_id, resolve
-from retinalab.leaderboard.board import Board, Candidate
+from retinalab.leaderboard.board import Board, Candidate, figure_diseases
 from retinalab.leaderboard.spent import megapixels
 from retinalab.metrics.baselines import BASELINES, figure_beside
 from retinalab.metrics.comparable import check_fingerprints
@@ -197,13 +197,13 @@ def _differences(
 ) -> dict[str, Difference]:
     if board.reference not in runs:
         return {}
-    reference = _tested(runs[board.reference])
-    disease = board.figure.partition("/")[0]
-    scales = {disease: experiments[board.reference].protocol.scales[disease]}
+    reference, experiment = _tested(runs[board.reference]), experiments[board.reference]
+    diseases = figure_diseases(board.figure, experiment)
+    scales = {disease: experiment.protocol.scales[disease] for disease in diseases}
     out = {}
     for key, run in runs.items():
         if key != board.reference:
-            sides = [_of(table, disease) for table in (_tested(run), reference)]
+            sides = [_of(table, diseases) for table in (_tested(run), reference)]
             found = compare(sides[0], sides[1], scales, resamples=resamples)
             out[key] = found[f"test/{board.figure}"]
     return out
@@ -215,9 +215,9 @@ def _tested(run: RunFolder) -> pd.DataFrame:
     return run.predictions[run.predictions["part"] == "test"]
 
 
-def _of(table: pd.DataFrame, disease: str) -> pd.DataFrame:
-    """Without the other diseases, which only some methods grade."""
-    others = [other for other in diseases_of(table) if other != disease]
+def _of(table: pd.DataFrame, diseases: Sequence[str]) -> pd.DataFrame:
+    """Without other diseases, which only some methods grade."""
+    others = [other for other in diseases_of(table) if other not in diseases]
     columns = map(str, table.columns)
     return table.drop(columns=[c for c in columns if any(c == x or c.startswith(f"{x}_") for x in others)])
 
