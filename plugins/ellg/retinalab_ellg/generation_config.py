@@ -12,6 +12,9 @@ __all__ = ["GenerationConfig"]
 
 Range = tuple[float, float]
 
+_IN_SMOKE = {"stage4": "stage3", "stage5": "stage3"}
+"""The o_O network of a smoke run has three blocks."""
+
 
 class GenerationConfig(TaskConfig):
     """How lesions are cut out of some training photographs and blended into others.
@@ -116,6 +119,14 @@ class GenerationConfig(TaskConfig):
             if without and given != usual:
                 raise ValueError(f"{name}={given} has no effect: {reason}, or leave {name} out")
         return self
+
+    def smoke(self) -> GenerationConfig:
+        """The same options; blocks that the smaller o_O network of such a run lacks become its last."""
+        if self.layers is None:
+            return self
+        return self.model_copy(
+            update={"layers": tuple(dict.fromkeys(_IN_SMOKE.get(name, name) for name in self.layers))}
+        )
 
     @property
     def ratios(self) -> Range:

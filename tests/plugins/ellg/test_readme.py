@@ -68,8 +68,19 @@ def test_aptos_without_generation_is_what_the_readme_says() -> None:
     load_experiment("ellg", "aptos", ["generate.task.shift=false"])
 
 
-def test_a_single_layer_is_found_by_the_network_that_it_is_named_for() -> None:
-    check_tasks(smoke(load_experiment("ellg", "synthetic", ["round.generate.task.layers=[layer4]"])))
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("synthetic", "[layer4]"),
+        ("deepdrid", "[layer2, layer4]"),
+        ("eyepacs", "[stage4]"),
+        ("eyepacs", "[stage3, stage5]"),
+    ],
+)
+def test_layers_are_found_in_a_smoke_run_by_the_network_that_they_are_named_for(
+    name: str, layers: str
+) -> None:
+    check_tasks(smoke(load_experiment("ellg", name, [f"round.generate.task.layers={layers}"])))
 
 
 def test_any_timm_network_takes_the_place_of_the_default() -> None:
