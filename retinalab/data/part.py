@@ -13,7 +13,7 @@ from retinalab.data.cache import Prepared
 from retinalab.data.splits import Split
 from retinalab.records import Records
 
-__all__ = ["OVERLAP_COLUMNS", "Part", "Parts", "identity"]
+__all__ = ["OVERLAP_COLUMNS", "Part", "Parts", "described", "identity"]
 
 _TAKEN = re.compile(r"(dr|dme|lesion)(_|$)|(part|fold|seed|group|reason|label|p\d+)$")
 
@@ -62,6 +62,7 @@ class Parts:
         notes: what was left out, repaired or leaks, for the report.
         fingerprints: data set -> digest of names, sizes and labels.
         overlaps: photographs that stand in two parts; columns ``OVERLAP_COLUMNS``.
+        ungradable: tested photographs that the protocol leaves out as ungradable, with their references.
     """
 
     train: Part
@@ -71,14 +72,21 @@ class Parts:
     notes: tuple[str, ...]
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     overlaps: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(OVERLAP_COLUMNS)))
+    ungradable: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def identity(part: Part) -> pd.DataFrame:
     """The columns of the predictions table that say which photograph a row is."""
-    table = part.records.table
-    frame = table[["image", "set", "patient", "eye", "view", "quality", *_further(part.records)]].copy()
-    frame["part"] = part.name
-    frame["group"] = part.records.groups
+    return described(part.records, part.name)
+
+
+def described(records: Records, part: str) -> pd.DataFrame:
+    """As :func:`identity`, of records; ``gradable`` only where some of them are not."""
+    table = records.table
+    marked = [] if table["gradable"].all() else ["gradable"]
+    frame = table[["image", "set", "patient", "eye", "view", "quality", *marked, *_further(records)]].copy()
+    frame["part"] = part
+    frame["group"] = records.groups
     return frame
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.cache import Cache
@@ -17,6 +18,7 @@ from retinalab.data.prepare import prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
+from retinalab.data.ungradable import tested_ungradable
 from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import Protocol
 from retinalab.records import Records
@@ -36,6 +38,7 @@ class _Trained:
     parts: Mapping[str, Part]
     notes: Sequence[str]
     fingerprint: str
+    ungradable: pd.DataFrame
 
 
 def load_parts(
@@ -66,9 +69,11 @@ def load_parts(
     notes += [f"{one.name}: {note}" if mixed else note for one in trained for note in one.notes]
     tests = {one.name: one.parts["test"] for one in trained}
     fingerprints = {one.name: one.fingerprint for one in trained}
+    ungradable = [one.ungradable for one in trained]
     for name in extra.sets:
         options = extra.options.get(name, {})
-        tests[name], fingerprints[name], found = _tested(name, options, data, protocol, roots, called)
+        tests[name], fingerprints[name], found, out = _tested(name, options, data, protocol, roots, called)
+        ungradable.append(out)
         notes += [f"{name}: {note}" for note in found]
     parts = Parts(
         pooled_part([one.parts["train"] for one in trained]),
@@ -77,6 +82,7 @@ def load_parts(
         pooled_split([(one.name, one.split) for one in trained]),
         tuple(dict.fromkeys(notes)),
         fingerprints,
+        ungradable=pd.concat([out for out in ungradable if len(out)] or [pd.DataFrame()], ignore_index=True),
     )
     return settle(parts, data.overlap, protocol.split == "as-published")
 
@@ -85,16 +91,24 @@ def read_records(
     data: DataConfig, protocol: Protocol, roots: Mapping[str, Path]
 ) -> tuple[PhotographSet, Records, list[str]]:
     """The data set's records on the protocol's scale, without those that the protocol excludes as ungradable."""
+    source, records, notes, _ = _divided(data, protocol, roots)
+    return source, records, notes
+
+
+def _divided(
+    data: DataConfig, protocol: Protocol, roots: Mapping[str, Path]
+) -> tuple[PhotographSet, Records, list[str], Records]:
+    """As :func:`read_records`, and the excluded ones; none of them where the photographs are limited in number."""
     source = open_set(data.set, data.root or roots.get(data.set), data.options, strict=data.strict)
     records = source.records()
     notes = list(records.notes)
     records = apply_scales(records, protocol.diseases)
-    if protocol.ungradable == "exclude":
-        keep = records.table["gradable"].to_numpy(dtype=bool)
-        if not keep.all():
-            notes.append(f"{(~keep).sum()} ungradable photographs of {data.set} left out")
-            records = records.take(np.flatnonzero(keep))
-    return source, records, notes
+    keep = records.table["gradable"].to_numpy(dtype=bool) | (protocol.ungradable != "exclude")
+    left_out = records.take(np.flatnonzero(~keep & (data.limit is None)))
+    if not keep.all():
+        notes.append(f"{(~keep).sum()} ungradable photographs of {data.set} left out")
+        records = records.take(np.flatnonzero(keep))
+    return source, records, notes, left_out
 
 
 def _sections(data: DataConfig, protocol: Protocol, test: TestConfig) -> dict[str, DataConfig]:
@@ -126,7 +140,7 @@ def _trained(
     folds: int,
     called: dict[str, str],
 ) -> _Trained:
-    source, records, notes = read_records(data, protocol, roots)
+    source, records, notes, left_out = _divided(data, protocol, roots)
     for disease in protocol.diseases:
         if disease not in records.table:
             raise unknown("disease", disease, ["dr", "dme"], f"Data set {name!r} has no column of that name.")
@@ -140,8 +154,13 @@ def _trained(
                 f"Data set {name!r} has no photograph in part {part} ({assignment.origin}). "
                 "Give more photographs, or another protocol.split."
             )
+    official = (
+        protocol.split != "folds" and protocol.lists is None and bool((records.table["part"] != "").any())
+    )
+    ungradable, lost = tested_ungradable(left_out, records, assignment.test, official)
+    notes.extend(filter(None, [lost]))
     parts = _prepared(source, records, chosen, data, notes)
-    return _Trained(name, assignment, parts, notes, source.digest(records))
+    return _Trained(name, assignment, parts, notes, source.digest(records), ungradable)
 
 
 def _tested(
@@ -151,20 +170,23 @@ def _tested(
     protocol: Protocol,
     roots: Mapping[str, Path],
     called: dict[str, str],
-) -> tuple[Part, str, list[str]]:
-    """A further set's official test part, else all of it; its fingerprint; its notes."""
+) -> tuple[Part, str, list[str], pd.DataFrame]:
+    """A further set's official test part, else all of it; its fingerprint; its notes; its ungradable photographs."""
     own = {key: value for key, value in options.items() if key != "set"}
     adapter = str(options.get("set", name))
     root = roots.get(name, roots.get(adapter))
     section = data.model_copy(update={"set": adapter, "root": root, "options": own})
-    source, records, notes = read_records(section, protocol, roots)
+    source, records, notes, left_out = _divided(section, protocol, roots)
     if "set" in options:
-        records = records.named(name)
+        records, left_out = records.named(name), left_out.named(name)
     _call(name, records, called, "test.sets")
     official = np.flatnonzero((records.table["part"] == "test").to_numpy())
     rows = official if len(official) else np.arange(len(records))
     part = _prepared(source, records, {"test": rows}, section, notes)["test"]
-    return part, source.digest(records), notes
+    if not len(official):
+        left_out = replace(left_out, table=left_out.table.assign(part="test"))
+    ungradable, _ = tested_ungradable(left_out, records, rows, official=True)
+    return part, source.digest(records), notes, ungradable
 
 
 def _call(name: str, records: Records, called: dict[str, str], where: str) -> None:

@@ -17,6 +17,7 @@ from retinalab.metrics.evaluate import evaluate, majority
 from retinalab.metrics.tables import diseases_of, lesions_of, read_table, write_table
 from retinalab.runner.baselines import baseline_figures, baseline_predictions
 from retinalab.runner.lesion_baseline import threshold_figures
+from retinalab.runner.ungradable import ungradable_photographs
 
 __all__ = ["joined", "summarise"]
 
@@ -93,7 +94,8 @@ def summarise(
 
     Beside it stand the majority grade of the training part, the baselines of
     :mod:`retinalab.runner.baselines`, whose predictions go to ``baselines.parquet``, and beside lesions' pixel F1 a
-    threshold on colour (:mod:`retinalab.runner.lesion_baseline`).
+    threshold on colour (:mod:`retinalab.runner.lesion_baseline`). Tested photographs that the protocol leaves out as
+    ungradable are listed in ``ungradable.parquet``.
 
     Args:
         experiment: what was run.
@@ -119,6 +121,9 @@ def summarise(
         metrics.update(baseline_figures(baselines, notes, tested, scales, primary))
         if len(baselines):
             write_table(baselines, folder / "baselines.parquet", "predictions")
+        left_out = ungradable_photographs(experiment, parts)
+        if len(left_out):
+            write_table(left_out, folder / "ungradable.parquet", "predictions")
     if "lesions" in tables:
         metrics.update(threshold_figures(experiment, parts, tables["lesions"], primary))
     return {key: metrics[key] for key in sorted(metrics, key=_order)}

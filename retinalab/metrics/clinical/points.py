@@ -119,5 +119,5 @@ def _point(rate: Rate, text: str, chosen: Chosen, share: float) -> Point:
             "photographs": chosen.photographs, "positive": chosen.positive,
             "sensitivity": chosen.sensitivity, "specificity": chosen.specificity,
         },
-        note=f"validation cannot tell {share:g} from 1 with {counted}" if few else "",
+        note=f"with {counted}, {share:g} cannot be told from 1" if few else "",
     )  # fmt: skip

@@ -1,0 +1,281 @@
+"""The clinical reading on a run's page: operating points, calibration, patients, ungradable, lesions, subgroups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from retinalab.metrics.clinical import ClinicalReading, Options, read_clinically
+from retinalab.metrics.clinical.result import Bin, Calibration, DiseaseReading, Point, Rules, TargetReading
+from retinalab.report.chart import Chart, Curve, Dot, chart, unit_axis
+from retinalab.report.folder import RunFolder
+from retinalab.report.numbers import interval, known
+from retinalab.report.results import Grid
+
+__all__ = ["Clinical", "clinical_section", "reliability_diagram"]
+
+_CALIBRATION = {
+    "intercept": "intercept (calibrated: 0)",
+    "slope": "slope (calibrated: 1)",
+    "brier": "Brier score",
+    "ece": "adaptive calibration error",
+}
+_POLICY = {
+    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV",
+    "referrals": "referred per 1,000",
+}  # fmt: skip
+_SUBGROUP = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "referrals": "referred per 1,000",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target as drawn."""
+
+    title: str
+    lead: str
+    points: Grid
+    doubts: list[str]
+    calibration: Grid | None
+    calibration_note: str
+    chart: Chart | None
+
+
+@dataclass(frozen=True)
+class Disease:
+    """One disease of one test set as drawn; ``lists`` are photographs to review."""
+
+    title: str
+    patients: str
+    targets: list[Target]
+    ungradable: list[tuple[str, Grid]]
+    ungradable_note: str
+    rules: Grid | None
+    rules_note: str
+    lists: list[tuple[str, Grid]]
+    subgroups: list[Grid] = field(default_factory=list)
+    subgroup_names: list[str] = field(default_factory=list)
+    subgroup_note: str = ""
+
+
+@dataclass(frozen=True)
+class Clinical:
+    """The section: what it supposes, and every test set's diseases."""
+
+    lead: str
+    notes: list[str]
+    sets: list[tuple[str, list[Disease]]]
+
+
+def clinical_section(run: RunFolder, options: Options | None = None) -> Clinical | None:
+    """The section of a run; None where it graded no test photograph."""
+    rows = run.predictions
+    if rows is None or not run.diseases or not run.tested[:1] or not (rows["part"] == "test").any():
+        return None
+    primary = run.set_of("test") if "test" in run.tested else None
+    reading = read_clinically(rows, run.scales, options, run.lesions, run.ungradable, primary)
+    if not any(one.diseases for one in reading.sets):
+        return None
+    prevalence = reading.options["prevalence"]
+    lead = (
+        f"Predictive values and referrals at the set’s own prevalence, and at {prevalence:g} "
+        f"({reading.options['prevalence_source']}). Thresholds and temperatures are fixed on validation; the intervals "
+        "are those of another sample of test patients under them. An interval of a single value says that all "
+        "resamples agreed, not that it is certain."
+    )
+    sets = [
+        (f"{one.prefix}: {one.set}", [_disease(d, reading) for d in one.diseases]) for one in reading.sets
+    ]
+    return Clinical(lead, [_sentence(note) for note in reading.notes], sets)
+
+
+def _disease(one: DiseaseReading, reading: ClinicalReading) -> Disease:
+    eye = one.worse_eye
+    words = [f"quadratic kappa {interval(eye.figures['kappa'])}"] if "kappa" in eye.figures else []
+    words += [f"accuracy {interval(eye.figures['accuracy'])}"] if "accuracy" in eye.figures else []
+    patients = (
+        _sentence(eye.missing)
+        if eye.missing
+        else f"Worse eye of {eye.patients} patients: {', '.join(words)}."
+    )
+    if eye.left_out and not eye.missing:
+        patients += f" {eye.left_out} photographs of unknown patients are left out of it."
+    ungradable = [
+        (
+            name,
+            Grid(
+                list(_POLICY.values()),
+                [(policy, _cells(figures, _POLICY)) for policy, figures in each.items()],
+            ),
+        )
+        for name, each in one.ungradable.policies.items()
+    ]
+    columns = list(dict.fromkeys(group.column for group in one.subgroups))
+    return Disease(
+        one.disease.upper(), patients,
+        [_target(target, one, reading.options["prevalence"]) for target in one.targets],
+        ungradable, _ungradable_note(one), _rules(one.rules), _sentence(one.rules_missing),
+        [listed for rules in one.rules if (listed := _listed(rules)) is not None],
+        [_subgroups(one, column) for column in columns], columns,
+        f"{one.targets[0].name.capitalize()}, at {one.point}." if columns else "",
+    )  # fmt: skip
+
+
+def _target(one: TargetReading, disease: DiseaseReading, prevalence: float) -> Target:
+    auc = f"; AUC {interval(one.auc)}" if one.auc else ""
+    eyes = disease.worse_eye.points.get(one.name, ())
+    chosen = [*(("", point) for point in one.points), *(("Worse eye: ", point) for point in eyes)]
+    rows = [(f"{where}{point.text}", _point(point)) for where, point in chosen if not point.missing]
+    stated = f"at {prevalence:g}"
+    columns = [
+        "sensitivity / specificity on validation", "sensitivity", "specificity", "PPV", "NPV", "referred per 1,000",
+        f"PPV {stated}", f"NPV {stated}", f"referred per 1,000 {stated}",
+    ]  # fmt: skip
+    doubts = [(where, p.text, p.missing or p.note) for where, p in chosen]
+    return Target(
+        f"{disease.disease.upper()}: {one.name} (grade ≥ {one.lowest})",
+        f"{one.positive} of {one.photographs} photographs{auc}.",
+        Grid(columns, rows),
+        [_sentence(f"{where}{text}: {why}") for where, text, why in doubts if why],
+        _calibration(one.calibration),
+        _calibration_note(one.calibration),
+        reliability_diagram(one),
+    )
+
+
+def _point(point: Point) -> list[str]:
+    told = point.validation
+    cell = f"{told['sensitivity']:.3f} / {told['specificity']:.3f}" if told else "–"
+    names = (
+        "sensitivity",
+        "specificity",
+        "ppv",
+        "npv",
+        "referrals",
+        "ppv_stated",
+        "npv_stated",
+        "referrals_stated",
+    )
+    return [cell, *_cells(point.figures, dict.fromkeys(names, ""))]
+
+
+def reliability_diagram(one: TargetReading) -> Chart | None:
+    """Observed share against predicted probability in bins of equal mass, before and after temperature scaling."""
+    before, after = (_dots(bins) for bins in (one.calibration.bins_before, one.calibration.bins_after))
+    if len(before) < 2:
+        return None
+    curves = [
+        Curve(np.array([d.x for d in dots]), np.array([d.y for d in dots]), k)
+        for k, dots in enumerate((before, after))
+        if dots
+    ]
+    plain = [Dot(d.x, d.y, 1) for d in after]
+    size = one.calibration.bins_before[0].photographs
+    return chart(
+        f"{one.name.capitalize()}: reliability",
+        unit_axis("predicted probability"), unit_axis("observed share"), curves, [*before, *plain], square=True,
+        legend=[(0, "as predicted"), *([(1, "after temperature scaling")] if after else [])],
+        caption=f"{len(before)} bins of about {size:.0f} photographs; whiskers: 95 % intervals over patients.",
+    )  # fmt: skip
+
+
+def _dots(bins: Sequence[Bin]) -> list[Dot]:
+    out = []
+    for one in bins:
+        told = one.observed
+        if one.predicted is not None and told["value"] is not None:
+            out.append(Dot(one.predicted, told["value"], 0, told["low"], told["high"]))
+    return out
+
+
+def _calibration(one: Calibration) -> Grid | None:
+    if one.missing:
+        return None
+    rows = [("as predicted", _cells(one.before, _CALIBRATION))]
+    if one.after:
+        rows.append(("after temperature scaling", _cells(one.after, _CALIBRATION)))
+    return Grid(list(_CALIBRATION.values()), rows)
+
+
+def _calibration_note(one: Calibration) -> str:
+    if one.missing:
+        return _sentence(f"calibration is {one.missing}")
+    if one.missing_after:
+        return _sentence(f"no temperature: {one.missing_after}")
+    hot = ", ".join(f"{value:.2f}" for value in one.temperatures)
+    more = f"; {one.note}" if one.note else ""
+    return f"Temperature {hot}, fitted on validation; above 1 the probabilities were too extreme{more}."
+
+
+def _ungradable_note(one: DiseaseReading) -> str:
+    told = one.ungradable
+    if told.missing:
+        return _sentence(told.missing)
+    without = told.marked - told.known
+    rest = f" {without} of them have no reference grade and count for referrals alone." if without else ""
+    return f"{told.marked} of {told.photographs} photographs are ungradable.{rest} The others: {told.point}."
+
+
+def _rules(found: Sequence[Rules]) -> Grid | None:
+    if not found:
+        return None
+    rows = []
+    for one in found:
+        who = "the network’s grade" if one.judged == "network" else "the reference"
+        name = f"{who}, lesions {one.lesions}"
+        rows.append((name, [f"{len(one.listed)} of {one.photographs}", *_cells(one.share, _SHARES)]))
+    return Grid(["contradicted", *_SHARES.values()], rows)
+
+
+_SHARES = {"contradicted": "share", "below": "grade too low", "above": "grade too high"}
+
+
+def _listed(one: Rules) -> tuple[str, Grid] | None:
+    if not one.listed:
+        return None
+    who = "the network’s grade" if one.judged == "network" else "the reference"
+    rows = [
+        (
+            listed.image,
+            [
+                str(listed.grade),
+                str(listed.low) if listed.low == listed.high else f"{listed.low}–{listed.high}",
+                str(listed.reference) if listed.reference >= 0 else "unknown",
+                " ".join(listed.lesions) or "none",
+            ],
+        )
+        for listed in one.listed
+    ]
+    lesions = "annotated lesions" if one.lesions == "annotated" else f"lesions {one.lesions}"
+    title = f"{len(rows)} photographs in which {lesions} contradict {who}"
+    return title, Grid(["grade", "lesions allow", "reference", "lesions"], rows)
+
+
+def _subgroups(one: DiseaseReading, column: str) -> Grid:
+    rows = []
+    for group in (group for group in one.subgroups if group.column == column):
+        counted = f"{group.photographs} photographs, {group.units} units, {group.positive} positive"
+        rows.append((group.value, [counted, *_cells(group.figures, _SUBGROUP), group.warning]))
+    return Grid(["counted on", *_SUBGROUP.values(), "too small to say anything"], rows)
+
+
+def _cells(figures: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
+    return [_cell(figures[name], name) if name in figures else "–" for name in names]
+
+
+def _cell(metric: Mapping[str, Any], name: str) -> str:
+    if not name.startswith("referrals") or not known(metric["value"]):
+        return interval(metric)
+    text = f"{metric['value']:.0f}"
+    return f"{text} [{metric['low']:.0f}, {metric['high']:.0f}]" if known(metric["low"]) else text
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
