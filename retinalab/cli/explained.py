@@ -105,11 +105,14 @@ def _page(
     records = models[0].card.photographs.part.records
     known = bool((records.table["patient"] != "").all())
     banners = [("Research use only", "not a medical device; nothing here supports the care of a patient.")]
-    if any(one.synthetic for one in records.info.values()):
+    drawn = any(one.synthetic for one in records.info.values())
+    if drawn:
         banners.append(
             ("Drawn (synthetic) photographs", "no photographs of people; nothing here is about patients.")
         )
-    banners += [(label, "of the run that is explained.") for run in runs for label in run.run.labels if label]
+    for word, _, meaning in (label.partition(":") for run in runs for label in run.run.labels if label):
+        if not (drawn and word == "synthetic"):
+            banners.append((f"{word.capitalize()}, as the explained run", f"{meaning.strip() or word}."))
     return ScorecardPage(
         " against ".join(run.name for run in runs),
         about,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from retinalab.metrics.tables import complete_predictions
 from retinalab.report.chart import Chart
 from retinalab.report.figures import reliability, roc
 from retinalab.report.folder import RunFolder
+from retinalab.report.operating import OperatingPoint, chosen_points
 from retinalab.report.readers import (
     READERS,
     ReadersTable,
@@ -66,16 +68,27 @@ def curves(
             ]
             if target != default and not here:
                 continue
-            curve = roc(rows, disease, scale, area if target == default else None, here, target)
+            points, lacking = _chosen(run, rows, disease, targets(scale)[target])
+            curve = roc(rows, disease, scale, area if target == default else None, here, target, points)
             if curve is None:
                 what = f"the references lie on one side of {target}"
                 out.missing.append(f"{disease.upper()}: no ROC, since {what}.")
                 continue
             out.charts.append(curve)
+            out.missing += [f"{disease.upper()}, {target}: {why}." for why in lacking]
             if here:
                 out.readers.append(readers_table(rows, disease, targets(scale)[target], target, here))
         _add_reliability(out, rows, disease, run)
     return out
+
+
+def _chosen(
+    run: RunFolder, rows: pd.DataFrame, disease: str, lowest: int
+) -> tuple[list[OperatingPoint], list[str]]:
+    """The points that validation fixed; the validation photographs of all sets choose."""
+    table = rows.head(0) if run.predictions is None else run.predictions
+    validation = table[table["part"] == "val"]
+    return chosen_points(complete_predictions(rows), complete_predictions(validation), disease, lowest)
 
 
 def _add_reliability(out: Curves, rows: pd.DataFrame, disease: str, run: RunFolder) -> None:

@@ -16,6 +16,7 @@ from retinalab.protocol import Scale
 from retinalab.report.chart import Axis, Chart, Curve, Dot, Mark, chart, unit_axis
 from retinalab.report.folder import History
 from retinalab.report.numbers import interval
+from retinalab.report.operating import OperatingPoint
 from retinalab.report.readers import Reading, targets
 
 __all__ = ["StageCurves", "learning_curves", "reliability", "roc"]
@@ -23,6 +24,7 @@ __all__ = ["StageCurves", "learning_curves", "reliability", "roc"]
 _BINS, _FEWEST = 10, 10
 _FIRST = ("loss", "kappa", "accuracy", "auc_referable", "auc", "f1")
 _SHOWN = 4
+_COLOURS = 6
 
 
 def roc(
@@ -32,6 +34,7 @@ def roc(
     metric: Mapping[str, Any] | None,
     readings: Sequence[Reading] = (),
     target: str | None = None,
+    points: Sequence[OperatingPoint] = (),
 ) -> Chart | None:
     """ROC for referable disease, a line per seed; the dots are the operating points of the predicted grades.
 
@@ -42,6 +45,7 @@ def roc(
         metric: the area with its interval, as ``metrics.json`` holds it; None where it does not.
         readings: readers' operating points for this disease, target and test set.
         target: what counts as positive, of :func:`retinalab.report.readers.targets`; None: its first.
+        points: whose thresholds validation chose, for the same target.
 
     Returns:
         None where the references lie on one side only.
@@ -66,11 +70,14 @@ def roc(
     area = f"AUC {interval(metric)}. " if metric else ""
     lines = "One line per seed. " if len(curves) > 1 else ""
     names = list(dict.fromkeys(one.reader for one in readings))
-    marks = [Mark(1 - one.specificity, one.sensitivity, names.index(one.reader)) for one in readings]
+    marks = [Mark(*place, k) for k, point in enumerate(points) for place in point.places]
+    marks += [
+        Mark(1 - one.specificity, one.sensitivity, len(points) + names.index(one.reader)) for one in readings
+    ]
     return chart(
         f"{disease.upper()}: {target} (grade ≥ {lowest})",
         unit_axis("1 − specificity"), unit_axis("sensitivity"), curves, dots, square=True,
-        marks=marks, mark_legend=list(enumerate(names)),
+        marks=marks, mark_legend=list(enumerate([*(point.text for point in points), *names])),
         caption=f"{area}{lines}The dot is where the predicted grades lie.",
     )  # fmt: skip
 
@@ -124,10 +131,22 @@ def learning_curves(history: Sequence[History]) -> list[StageCurves]:
         logged = [c for c in columns if c not in ("epoch", "step") and any(_numeric(t, c) for t in runs)]
         names = dict.fromkeys(_figure(column) for column in logged)
         ordered = sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-        charts = [_history_chart(name, [c for c in logged if _figure(c) == name], runs) for name in ordered]
+        charts = [
+            _history_chart(title, columns, runs)
+            for name in ordered
+            for title, columns in _told_apart(name, [c for c in logged if _figure(c) == name])
+        ]
         if charts:
             out.append(StageCurves(stage, len(runs), charts[:_SHOWN], charts[_SHOWN:]))
     return out
+
+
+def _told_apart(name: str, columns: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Titles and columns of the charts of one figure, none with more lines than there are colours."""
+    count = -(-len(columns) // _COLOURS)
+    size = -(-len(columns) // count)
+    pieces = [list(columns[k : k + size]) for k in range(0, len(columns), size)]
+    return [(f"{name}, {k + 1} of {count}" if count > 1 else name, one) for k, one in enumerate(pieces)]
 
 
 def _history_chart(name: str, columns: Sequence[str], runs: Sequence[pd.DataFrame]) -> Chart:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,19 @@ from PIL import Image
 from retinalab.metrics.tables import probabilities_of
 from retinalab.protocol import Scale
 
-__all__ = ["Gallery", "Picture", "Tile", "data_uri", "gallery", "small", "thumbnail"]
+__all__ = ["Gallery", "Picture", "Tile", "WithLesions", "data_uri", "gallery", "small", "thumbnail"]
 
 Picture = Callable[[str, str], "npt.NDArray[np.uint8] | None"]
+"""Working image of (set, image), ``(S, S, 3)`` uint8 RGB; None where it cannot be had."""
+
+
+@runtime_checkable
+class WithLesions(Protocol):
+    """A source of pictures that also knows the lesions which a reader marked in them."""
+
+    def lesions(self, name: str, image: str) -> Mapping[str, npt.NDArray[np.bool_]] | None:
+        """Lesion -> ``(S, S)`` bool in the working image of (set, image), those present; None where none was marked."""
+
 
 _SIDE, _QUALITY, _COUNT = 160, 82, 8
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,13 @@ import pandas as pd
 
 from retinalab.metrics.tables import diseases_of
 from retinalab.protocol import Scale
-from retinalab.report.gallery import Gallery, Picture, data_uri, small, thumbnail
+from retinalab.report.gallery import Gallery, Picture, WithLesions, data_uri, small, thumbnail
 
-__all__ = ["MapGroup", "MapRow", "MapSection", "Overlay", "map_section"]
+__all__ = ["Drawing", "Key", "MapGroup", "MapRow", "MapSection", "Overlay", "drawing", "map_section"]
 
-_Key = tuple[str, str, int]
+Key = tuple[str, str, int]
 """Set, image and fold: one prediction of the shown seed."""
+
 
 _KEYS = ["set", "image", "fold"]
 _SIDE, _GREY = 160, 96
@@ -33,7 +34,11 @@ class Overlay:
 
 @dataclass(frozen=True)
 class MapRow:
-    """One photograph with its maps; ``source`` is a data URI, "" where no picture could be had."""
+    """One photograph with its maps; ``source`` is a data URI, "" where no picture could be had.
+
+    ``truth`` is the same under the lesions that a reader marked, "" where none is known; ``marked`` their names
+    and colours.
+    """
 
     image: str
     set: str
@@ -41,6 +46,8 @@ class MapRow:
     verdicts: list[str]
     strongest: str
     overlays: list[Overlay]
+    truth: str = ""
+    marked: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -62,31 +69,44 @@ class MapSection:
     groups: list[MapGroup]
 
 
-def map_section(
+def drawing(
     maps: pd.DataFrame | None,
     predictions: pd.DataFrame,
-    galleries: Sequence[Gallery],
     scales: Mapping[str, Scale],
     picture: Picture | None,
-) -> MapSection | None:
-    """The maps of the galleries' photographs, and of those where one is strongest; each photograph stands once.
+) -> Drawing:
+    """What draws photographs of one test set with their lesions and maps, of the first seed.
 
     Args:
         maps: of one test set, all seeds; None where there are none.
         predictions: of the same photographs, whose reference may be unknown.
-        galleries: of the first seed, which is the one shown.
         scales: of the diseases.
         picture: RGB working image of (set, image), or None where it cannot be had.
     """
-    if maps is None:
-        return None
-    shown = maps[maps["seed"] == maps["seed"].min()]
+    shown = None if maps is None else maps[maps["seed"] == maps["seed"].min()]
     rows = predictions[predictions["seed"] == predictions["seed"].min()]
-    strongest = _strongest(shown)
+    return Drawing(shown, rows, scales, picture)
+
+
+def map_section(
+    draw: Drawing, galleries: Sequence[Gallery], above: Collection[Key] = ()
+) -> MapSection | None:
+    """The maps of the galleries' photographs, and of those where one is strongest; each photograph stands once.
+
+    Args:
+        draw: from :func:`drawing`.
+        galleries: of the first seed, which is the one shown.
+        above: photographs that stand with their maps in an earlier section.
+
+    Returns:
+        None where the run kept no map.
+    """
+    shown = draw.maps
+    if shown is None:
+        return None
     chosen = [(title, keys) for one in galleries for title, keys in _of_gallery(one)]
-    chosen.append(("where a map is strongest", list(strongest)))
-    draw = _Drawing(shown, rows, scales, strongest, picture)
-    groups, done = [], set[_Key]()
+    chosen.append(("where a map is strongest", list(draw.strongest)))
+    groups, done = [], set(above)
     for title, keys in chosen:
         here = [key for key in dict.fromkeys(keys) if key in draw.places]
         left = [key for key in here if key not in done]
@@ -101,48 +121,52 @@ def map_section(
     )
 
 
-def _of_gallery(one: Gallery) -> Iterable[tuple[str, list[_Key]]]:
+def _of_gallery(one: Gallery) -> Iterable[tuple[str, list[Key]]]:
     for title, tiles in (("wrong", one.wrong), ("right", one.right)):
         keys = [(tile.set, tile.image, tile.fold) for tile in tiles]
         yield f"{one.disease.upper()}: most certain and {title}", keys
 
 
-def _strongest(maps: pd.DataFrame) -> dict[_Key, list[str]]:
+def _strongest(maps: pd.DataFrame) -> dict[Key, list[str]]:
     """Photograph -> names of the maps whose largest value of all lies on it."""
     first = maps.dropna(subset=["peak"]).sort_values(
         ["peak", "set", "image"], ascending=[False, True, True], kind="stable"
     )
-    found: dict[_Key, list[str]] = {}
+    found: dict[Key, list[str]] = {}
     for _, row in first.drop_duplicates("map").iterrows():
         found.setdefault((str(row["set"]), str(row["image"]), int(row["fold"])), []).append(str(row["map"]))
     return found
 
 
-class _Drawing:
-    """Draws one row of the section after the other."""
+class Drawing:
+    """Draws one photograph after the other; made by :func:`drawing`."""
 
     def __init__(
         self,
-        maps: pd.DataFrame,
+        maps: pd.DataFrame | None,
         predictions: pd.DataFrame,
         scales: Mapping[str, Scale],
-        strongest: Mapping[_Key, list[str]],
         picture: Picture | None,
     ) -> None:
         self.maps = maps
-        self.places: Mapping[_Key, npt.NDArray[np.intp]] = maps.groupby(_KEYS, sort=False).indices  # type: ignore[assignment]
+        self.places: Mapping[Key, npt.NDArray[np.intp]] = (
+            {} if maps is None else maps.groupby(_KEYS, sort=False).indices  # type: ignore[assignment]
+        )
+        self.strongest = {} if maps is None else _strongest(maps)
         self.predictions = predictions
         self.answers = predictions.groupby(_KEYS).indices if "fold" in predictions else {}
         self.scales = scales
-        self.strongest = strongest
         self.picture = picture
 
-    def row(self, key: _Key) -> MapRow:
-        """One photograph with all its maps."""
+    def row(self, key: Key) -> MapRow:
+        """One photograph with its marked lesions and all its maps, as far as they can be had."""
         found = None if self.picture is None else self.picture(key[0], key[1])
         size = _SIDE if found is None else found.shape[0]
         under = np.full((_SIDE, _SIDE, 3), _GREY, np.uint8) if found is None else small(found)
-        mine = self.maps.iloc[self.places[key]]
+        mine = (
+            [] if self.maps is None or key not in self.places else self.maps.iloc[self.places[key]].iterrows()
+        )
+        truth, marked = ("", []) if found is None else self._marked(key, found)
         return MapRow(
             image=key[1],
             set=key[0],
@@ -155,11 +179,23 @@ class _Drawing:
                     data_uri(_laid_over(one, under, size), sharp_colours=True),
                     "undefined" if np.isnan(one["peak"]) else f"{one['peak']:.2f}",
                 )
-                for _, one in mine.iterrows()
+                for _, one in mine
             ],
+            truth=truth,
+            marked=marked,
         )
 
-    def _verdicts(self, key: _Key) -> list[str]:
+    def _marked(self, key: Key, found: npt.NDArray[np.uint8]) -> tuple[str, list[tuple[str, str]]]:
+        """The photograph under its marked lesions, and the colour of each; nothing where none is marked."""
+        masks = self.picture.lesions(key[0], key[1]) if isinstance(self.picture, WithLesions) else None
+        if not masks:
+            return "", []
+        from retinalab.explain import LESION_COLOURS, with_lesions
+
+        colours = [(lesion, "#" + bytes(LESION_COLOURS[lesion]).hex()) for lesion in masks]
+        return data_uri(small(with_lesions(found, masks)), sharp_colours=True), colours
+
+    def _verdicts(self, key: Key) -> list[str]:
         if key not in self.answers:
             return []
         answer = self.predictions.iloc[self.answers[key][0]]

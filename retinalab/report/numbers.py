@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["duration", "interval", "known", "number", "plain"]
+__all__ = ["duration", "interval", "known", "number", "plain", "probability"]
 
 
 def known(value: Any) -> bool:
@@ -15,13 +15,25 @@ def known(value: Any) -> bool:
 
 
 def number(value: Any) -> str:
-    """Three decimals and a true minus sign.
+    """Three decimals and a true minus sign; what rounds to zero has none.
 
     Example:
-        >>> number(-0.12345), number(None)
-        ('−0.123', 'undefined')
+        >>> number(-0.12345), number(-0.0002), number(None)
+        ('−0.123', '0.000', 'undefined')
     """
-    return f"{value:.3f}".replace("-", "−") if known(value) else "undefined"
+    return f"{value:z.3f}".replace("-", "−") if known(value) else "undefined"
+
+
+def probability(value: Any) -> str:
+    """A p-value, with as many decimals as can be told apart.
+
+    Example:
+        >>> probability(0.04321), probability(0.2), probability(0.0002), probability(None)
+        ('0.043', '0.200', '< 0.001', '–')
+    """
+    if not known(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def interval(metric: Mapping[str, Any]) -> str:

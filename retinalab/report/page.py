@@ -11,14 +11,14 @@ import pandas as pd
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
-from retinalab.report.clinical import clinical_section
 from retinalab.report.curves import curves, readings_of
+from retinalab.report.errors import errors_of, keys_of
 from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.froc import froc
 from retinalab.report.gallery import Picture, gallery
 from retinalab.report.made import made_sections
-from retinalab.report.maps import map_section
+from retinalab.report.maps import drawing, map_section
 from retinalab.report.numbers import plain
 from retinalab.report.patches import patch_confusion, patch_grid
 from retinalab.report.readers import Reading
@@ -63,7 +63,6 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "baseline_names": BASELINES,
         "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
-        "clinical": clinical_section(run),
         "stages": learning_curves(run.history),
         "made": made_sections(run),
         "notes": notes(run),
@@ -81,7 +80,10 @@ def _results(
     graded = {disease: run.rows(prefix, disease) for disease in run.diseases}
     graded = {disease: rows for disease, rows in graded.items() if len(rows)}
     drawn = curves(run, prefix, graded, readings)
-    galleries = [gallery(_first_seed(rows), d, run.scales[d], picture) for d, rows in graded.items()]
+    first = {disease: _first_seed(rows) for disease, rows in graded.items()}
+    galleries = [gallery(rows, d, run.scales[d], picture) for d, rows in first.items()]
+    draw = drawing(run.maps_of(prefix), run.rows(prefix), run.scales, picture)
+    errors = [errors_of(rows, d, run.scales[d], draw) for d, rows in first.items()]
     return {
         "prefix": prefix,
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
@@ -96,9 +98,10 @@ def _results(
         "readers": drawn.readers,
         "missing": drawn.missing,
         "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
-        "repeated": any(_first_seed(rows).duplicated(["set", "image"]).any() for rows in graded.values()),
+        "repeated": any(rows.duplicated(["set", "image"]).any() for rows in first.values()),
+        "errors": errors,
         "galleries": galleries,
-        "maps": map_section(run.maps_of(prefix), run.rows(prefix), galleries, run.scales, picture),
+        "maps": map_section(draw, galleries, keys_of(errors)),
     }
 
 

@@ -157,9 +157,16 @@ def _comparison(title: str, found: Mapping[str, Difference]) -> dict[str, Any]:
         if name not in words or name == "deletion_random":
             continue
         difference = interval({"value": one["difference"], "low": one["low"], "high": one["high"]})
-        apart = known(one["low"]) and known(one["high"]) and not (one["low"] or 0) <= 0 <= (one["high"] or 0)
-        rows.append((words[name], number(one["a"]), number(one["b"]), difference, apart))
+        rows.append((words[name], number(one["a"]), number(one["b"]), difference, _leaves_out_zero(one)))
     return {"title": title, "rows": rows}
+
+
+def _leaves_out_zero(one: Difference) -> bool:
+    """Whether the interval does, as it is printed."""
+    if not (known(one["low"]) and known(one["high"])):
+        return False
+    low, high = round(float(one["low"] or 0), 3), round(float(one["high"] or 0), 3)
+    return low > 0 or high < 0
 
 
 def _curves(table: pd.DataFrame, removed: Sequence[float]) -> list[Chart]:

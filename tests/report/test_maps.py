@@ -20,7 +20,7 @@ from retinalab.metrics.tables import read_table
 from retinalab.protocol import SCALES
 from retinalab.report import write_report
 from retinalab.report.gallery import gallery
-from retinalab.report.maps import MapSection, map_section
+from retinalab.report.maps import MapSection, drawing, map_section
 
 MakeRun = Callable[..., Path]
 SCALE = SCALES["referable"]
@@ -55,7 +55,7 @@ def section(
     rows: list[dict[str, Any]], table: pd.DataFrame, count: int = 8, picture: Any = grey
 ) -> MapSection:
     shown = [gallery(table[table["dr"] >= 0], "dr", SCALE, None, count)]
-    found = map_section(pd.DataFrame(rows), table, shown, {"dr": SCALE}, picture)
+    found = map_section(drawing(pd.DataFrame(rows), table, {"dr": SCALE}, picture), shown)
     assert found is not None
     return found
 
