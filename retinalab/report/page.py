@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
+from retinalab.report.clinical import clinical_section
 from retinalab.report.curves import curves, readings_of
 from retinalab.report.errors import errors_of, keys_of
 from retinalab.report.figures import learning_curves
@@ -63,6 +64,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "baseline_names": BASELINES,
         "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
+        "clinical": clinical_section(run),
         "stages": learning_curves(run.history),
         "made": made_sections(run),
         "notes": notes(run),
