@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retinalab.cli.compared_page import check_writable, write_compared_page
 from retinalab.cli.matrix import compare_matrix, fingerprints
 from retinalab.errors import RetinalabError
 
@@ -48,10 +49,14 @@ def add_compare_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead, what any number of runs reach on each test set: dr/kappa, ...; may be repeated",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the comparison as JSON too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the comparison as a page too")
 
 
 def compare(known: argparse.Namespace) -> int:
     """Print figures and differences of runs, beside what is reached without looking at the retina."""
+    check_writable(known.html)
+    if known.matrix and known.html is not None:
+        raise RetinalabError("--matrix has no page. Leave out --html, or compare without --matrix.")
     if known.matrix:
         return compare_matrix(known)
     if len(known.run) < 2:
@@ -84,6 +89,8 @@ def compare(known: argparse.Namespace) -> int:
             content |= {"a": names[0], "b": names[1], "differences": first}
             content["beside"] = beside(first, runs[0].metrics, runs[1].metrics)
         known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if known.html is not None:
+        print(f"\nPage: {write_compared_page(comparison, runs, known.html)}")
     return 0
 
 
