@@ -11,6 +11,7 @@ import pandas as pd
 
 from retinalab.metrics.froc import counts_at, froc_names, operating_points, photograph_shares, sensitivity_at
 from retinalab.metrics.grading import Array, Ranking, mean_defined, ratio, referable_score, summary
+from retinalab.metrics.ranking import ClusterRanking
 from retinalab.metrics.statistics import Clusters, Panel
 from retinalab.metrics.tables import probabilities_of
 from retinalab.protocol import Scale
@@ -200,10 +201,12 @@ def _graded(
     scale: Scale,
 ) -> Figures:
     cells = _cells(reference, predicted, scale.size, index, groups)
-    referable = Ranking(reference >= scale.referable, score)
+    referable = ClusterRanking(reference >= scale.referable, score, index, groups)
     graded = scale.size > 2
     rest = (
-        [] if probabilities is None else [Ranking(reference == k, p) for k, p in enumerate(probabilities.T)]
+        []
+        if probabilities is None
+        else [ClusterRanking(reference == k, p, index, groups) for k, p in enumerate(probabilities.T)]
     )
     names = (
         *summary(np.zeros((scale.size, scale.size)), scale),
@@ -213,11 +216,10 @@ def _graded(
 
     def panel(counts: Array) -> Array:
         figures = list(summary((counts @ cells).reshape(-1, scale.size, scale.size), scale).values())
-        weights = counts[:, index]
         if graded:
-            separate = [ranking(weights) for ranking in rest] or [np.full(len(counts), np.nan)]
+            separate = [ranking(counts) for ranking in rest] or [np.full(len(counts), np.nan)]
             figures.append(mean_defined(np.stack(separate, axis=1)))
-        figures.append(referable(weights))
+        figures.append(referable(counts))
         return np.stack(figures, axis=1)
 
     return Figures(names, panel)

@@ -91,9 +91,10 @@ def kappa(confusion: Array, weights: Literal["none", "linear", "quadratic"] = "q
     if weights not in powers:
         raise unknown("kappa weighting", weights, powers)
     cost = (distance > 0).astype(np.float64) if weights == "none" else distance ** powers[weights]
-    total = confusion.sum(axis=(-2, -1))
-    expected = confusion.sum(axis=-1)[..., :, None] * confusion.sum(axis=-2)[..., None, :]
-    return 1.0 - ratio((confusion * cost).sum(axis=(-2, -1)) * total, (expected * cost).sum(axis=(-2, -1)))
+    reference, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    observed = confusion.reshape(*confusion.shape[:-2], size * size) @ cost.ravel()
+    expected = ((reference @ cost) * predicted).sum(axis=-1)
+    return 1.0 - ratio(observed * reference.sum(axis=-1), expected)
 
 
 def sensitivity(confusion: Array) -> Array:
