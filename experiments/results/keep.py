@@ -3,7 +3,8 @@
 python experiments/results/keep.py runs/canet/dr600/latest canet-dr600
 python experiments/results/keep.py --tables
 
-Each kept file holds the run's figures with their intervals, the command, the code's commit, and the data's fingerprint.
+Each kept file holds the run's figures with their intervals, the command, every setting, commit and digests of the code,
+and the data's fingerprint: what tells whether the figures are stale.
 """
 
 from __future__ import annotations
@@ -13,8 +14,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 HERE = Path(__file__).parent
-FACTS = ("command", "commit", "seeds", "folds", "device", "precision", "data", "labels", "seconds")
+FACTS = (
+    "command",
+    "commit",
+    "code",
+    "finished",
+    "seeds",
+    "folds",
+    "device",
+    "precision",
+    "data",
+    "labels",
+    "seconds",
+)
 LESION = ("f1", "f1_threshold", "ap", "image_f1", "image_auc")
 WANTED = ("kappa", "auc_referable", "auc", "accuracy", "unacceptable")
 
@@ -26,9 +41,30 @@ def keep(run: Path, name: str) -> Path:
     figures = {key: value for key, value in metrics.items() if key.startswith("test") and _shown(key)}
     content = {"name": name, **{key: provenance.get(key) for key in FACTS}, "metrics": figures}
     content["command"] = portable(provenance["command"])
-    path = HERE / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    settings = yaml.safe_load((run / "experiment.yaml").read_text(encoding="utf-8"))
+    return write(content | {"experiment": without_places(settings)}, HERE / f"{name}.json")
+
+
+def write(content: dict[str, Any], path: Path) -> Path:
+    """Write a kept file, every setting on one line of it."""
+    settings = json.dumps(content["experiment"], ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({**content, "experiment": None}, indent=1, ensure_ascii=False)
+    path.write_text(text.replace('"experiment": null', f'"experiment": {settings}') + "\n", encoding="utf-8")
     return path
+
+
+def without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Every setting but folders, loggers and loader processes, which are those of a machine."""
+    kept = {key: value for key, value in settings.items() if key not in ("data", "logger", "output", "roots")}
+    kept["test"] = {key: value for key, value in settings["test"].items() if key != "readers"}
+    kept["stages"] = {
+        name: {
+            **stage,
+            "data": {k: v for k, v in stage["data"].items() if k not in ("cache", "root", "workers")},
+        }
+        for name, stage in settings["stages"].items()
+    }
+    return kept
 
 
 def table(name: str) -> str:

@@ -143,8 +143,13 @@ def _tables(
     for folder in known.runs or ():
         if not folder.is_dir() and not known.run:
             raise RetinalabError(f"No folder {folder}. Give a folder that runs were written to.")
-    runs, faults = runs_below(folders, known.paper)
-    kept, more = kept_runs(known.kept or (beside if beside.is_dir() else None), known.paper)
+    roots = {
+        key.removeprefix("roots."): Path(folder)
+        for key, _, folder in (word.partition("=") for word in given)
+        if key.startswith("roots.")
+    }
+    runs, faults = runs_below(folders, known.paper, roots)
+    kept, more = kept_runs(known.kept or (beside if beside.is_dir() else None), known.paper, roots)
     for fault in (*faults, *more):
         print(f"retinalab: {fault}", file=sys.stderr)
     return filled(claims, [*runs, *kept])

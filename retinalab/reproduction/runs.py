@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import yaml
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment, resolve
+from retinalab.reproduction.stale import changed_since, stale_label
 
 __all__ = ["MeasuredRun", "kept_runs", "runs_below"]
 
@@ -25,7 +26,7 @@ class MeasuredRun:
 
     Attributes:
         name: its folder, or the file that its figures are kept in.
-        experiment: resolved; of kept figures by the experiment files as they are, from the command.
+        experiment: as it was run; of figures kept without it by the experiment files as they are, from the command.
         metrics: ``part[@set]/target/name`` -> value, low, high, n, n_groups, sd_seeds.
         command: that began it.
         commit: of the code that it ran with.
@@ -33,6 +34,7 @@ class MeasuredRun:
         kept: whether only its figures are at hand.
         finished: when, as ISO text; "" where not known.
         seeds: how many were trained.
+        changed: what has changed since, so far as is known; it is among the labels.
     """
 
     name: str
@@ -44,6 +46,7 @@ class MeasuredRun:
     kept: bool = False
     finished: str = ""
     seeds: int = 1
+    changed: tuple[str, ...] = ()
 
     def measures(self, metric: str) -> bool:
         """Whether the figure is there and defined."""
@@ -56,12 +59,15 @@ class MeasuredRun:
         return bool(values) and all(self.metrics.get(key, {}).get("value") == v for key, v in values.items())
 
 
-def runs_below(folders: Iterable[Path], paper: str) -> tuple[list[MeasuredRun], list[str]]:
+def runs_below(
+    folders: Iterable[Path], paper: str, roots: Mapping[str, Path] | None = None
+) -> tuple[list[MeasuredRun], list[str]]:
     """Finished runs of a paper below folders of runs, and what could not be read, each with its cause.
 
     Args:
         folders: such as ``runs``; a folder that does not exist holds none.
         paper: whose runs.
+        roots: data set -> its folder, to tell whether its photographs or labels have changed since.
     """
     runs: list[MeasuredRun] = []
     faults: list[str] = []
@@ -73,18 +79,21 @@ def runs_below(folders: Iterable[Path], paper: str) -> tuple[list[MeasuredRun], 
                 continue
             seen.add(place)
             try:
-                runs.append(_run_of(file.parent.parent / place.name, place))
+                runs.append(_run_of(file.parent.parent / place.name, place, roots))
             except (RetinalabError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
                 faults.append(f"{file.parent} is left out: {str(error).splitlines()[0]}")
     return runs, faults
 
 
-def kept_runs(folder: Path | None, paper: str) -> tuple[list[MeasuredRun], list[str]]:
+def kept_runs(
+    folder: Path | None, paper: str, roots: Mapping[str, Path] | None = None
+) -> tuple[list[MeasuredRun], list[str]]:
     """Kept figures of a paper's runs: files with the command that made them, its figures and the code's commit.
 
     Args:
         folder: of ``*.json``; None: there are none.
         paper: whose runs.
+        roots: data set -> its folder, to tell whether its photographs or labels have changed since.
     """
     runs: list[MeasuredRun] = []
     faults: list[str] = []
@@ -93,41 +102,51 @@ def kept_runs(folder: Path | None, paper: str) -> tuple[list[MeasuredRun], list[
             kept = json.loads(file.read_text(encoding="utf-8"))
             words = shlex.split(kept["command"])
             if words[1:3] == ["exp", paper]:
-                runs.append(_kept(file, kept, words[3:]))
+                runs.append(_kept(file, kept, words[3:], roots))
         except (RetinalabError, OSError, ValueError, KeyError, TypeError) as error:
             faults.append(f"{file} is left out: {str(error).splitlines()[0]}")
     return runs, faults
 
 
-def _run_of(shown: Path, place: Path) -> MeasuredRun:
+def _run_of(shown: Path, place: Path, roots: Mapping[str, Path] | None) -> MeasuredRun:
     experiment = resolve(yaml.safe_load((place / "experiment.yaml").read_text(encoding="utf-8")))
     provenance: Mapping[str, Any] = {}
     if (place / "provenance.json").is_file():
         provenance = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
-    return MeasuredRun(
-        name=str(shown),
-        experiment=experiment,
-        metrics=json.loads((place / "metrics.json").read_text(encoding="utf-8")),
-        command=str(provenance.get("command") or ""),
-        commit=str(provenance.get("commit") or ""),
-        labels=tuple(map(str, provenance.get("labels") or ())),
-        finished=str(provenance.get("finished") or ""),
-        seeds=experiment.seeds,
-    )
+    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+    changed = changed_since(experiment, provenance, roots)
+    return _measured(str(shown), experiment, metrics, provenance, changed, experiment.seeds)
 
 
-def _kept(file: Path, kept: Mapping[str, Any], words: Sequence[str]) -> MeasuredRun:
+def _kept(
+    file: Path, kept: Mapping[str, Any], words: Sequence[str], roots: Mapping[str, Path] | None
+) -> MeasuredRun:
     overrides = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word and not word.startswith("-")]
+    name, paper = f"{file.parent.name}/{file.name}", shlex.split(kept["command"])[2]
+    today = load_experiment(paper, names[0] if names else "synthetic", overrides)
+    experiment = resolve(kept["experiment"]) if kept.get("experiment") else today
+    changed = changed_since(experiment, kept, roots, today)
+    run = _measured(name, experiment, kept["metrics"], kept, changed, len(kept.get("seeds") or [0]))
+    return replace(run, kept=True)
+
+
+def _measured(
+    name: str,
+    experiment: Experiment,
+    metrics: Mapping[str, Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    changed: tuple[str, ...],
+    seeds: int,
+) -> MeasuredRun:
     return MeasuredRun(
-        name=f"{file.parent.name}/{file.name}",
-        experiment=load_experiment(
-            shlex.split(kept["command"])[2], names[0] if names else "synthetic", overrides
-        ),
-        metrics=kept["metrics"],
-        command=str(kept["command"]),
-        commit=str(kept.get("commit") or ""),
-        labels=tuple(map(str, kept.get("labels") or ())),
-        kept=True,
-        seeds=len(kept.get("seeds") or [0]),
+        name=name,
+        experiment=experiment,
+        metrics=metrics,
+        command=str(facts.get("command") or ""),
+        commit=str(facts.get("commit") or ""),
+        labels=(*map(str, facts.get("labels") or ()), *[stale_label(changed)] * bool(changed)),
+        finished=str(facts.get("finished") or ""),
+        seeds=seeds,
+        changed=changed,
     )
