@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,11 +38,10 @@ class Explained:
     scores: Tensor
     size: tuple[int, int]
 
-    def layers(self) -> list[Layer]:
-        """All layers, in the order asked for."""
-        return [
-            Layer(self.activations[name], self.gradients[name], self.grids[name]) for name in self.activations
-        ]
+    def layers(self, names: Iterable[str] | None = None) -> list[Layer]:
+        """These layers, in this order; all where None."""
+        chosen = self.activations if names is None else names
+        return [Layer(self.activations[name], self.gradients[name], self.grids[name]) for name in chosen]
 
 
 def explained(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
-from retinalab.explain.activations import explained, undisturbed
+from retinalab.explain.activations import Explained, explained, undisturbed
 from retinalab.explain.cam import check_cam, class_activation_cells
 from retinalab.explain.gradient_maps import (
     Layer,
@@ -27,19 +27,38 @@ from retinalab.tasks.base import Outputs, Task
 __all__ = [
     "METHODS",
     "Method",
+    "Recipe",
     "SaliencyMaps",
     "default_layers",
     "gate",
     "gated_multi_layer",
     "grad_cam",
     "grad_cam_plus_plus",
+    "maps_of",
     "normalised",
     "saliency_maps",
-    "saliency_with_cells",
 ]
 
 Method = Literal["cam", "grad-cam", "grad-cam++", "gmsm"]
 METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a map is made.
+
+    Attributes:
+        method: ``cam``, ``grad-cam``, ``grad-cam++`` or ``gmsm``.
+        layers: names out of :meth:`~retinalab.tasks.base.Task.feature_maps`; where None, :func:`default_layers` for
+            ``gmsm`` and the higher of them for the other two. ``cam`` has no choice of layers.
+        t: floor of ``gmsm``, absolute, in units of the score (:func:`gate`); the other methods have none.
+        exponential: as in :func:`grad_cam_plus_plus`, for ``grad-cam++`` and ``gmsm``.
+    """
+
+    method: Method = "gmsm"
+    layers: Sequence[str] | None = None
+    t: float = 1.0
+    exponential: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,36 +112,37 @@ def saliency_maps(
         RetinalabError: unknown method, disease, layer or grade, a floor below 0, layers for ``cam``, or a network that
             has no such map.
     """
-    return saliency_with_cells(task, images, disease, method, layers, t, grades, exponential).values
+    recipe = Recipe(method, layers, t, exponential)
+    return maps_of(task, images, disease, [recipe], grades)[0].values
 
 
-def saliency_with_cells(
-    task: Task,
-    images: Tensor,
-    disease: str,
-    method: Method = "gmsm",
-    layers: Sequence[str] | None = None,
-    t: float = 1.0,
-    grades: Tensor | None = None,
-    exponential: bool = False,
-) -> SaliencyMaps:
-    """The maps of :func:`saliency_maps`, and how coarse they are."""
-    if method not in METHODS:
-        raise unknown("saliency method", method, METHODS)
+def maps_of(
+    task: Task, images: Tensor, disease: str, recipes: Sequence[Recipe], grades: Tensor | None = None
+) -> list[SaliencyMaps]:
+    """The maps of several recipes, by one forward and one backward pass for all that need gradients.
+
+    Shape:
+        - ``images``: ``(B, 3, H, W)``. ``grades``: ``(B,)`` int64.
+
+    Raises:
+        RetinalabError: as :func:`saliency_maps`.
+    """
+    for recipe in recipes:
+        if recipe.method not in METHODS:
+            raise unknown("saliency method", recipe.method, METHODS)
     if disease not in task.scales:
         raise unknown("disease", disease, task.scales)
-    if method == "cam":
-        return _cam(task, images, disease, layers, grades)
-    names = _chosen(task.feature_maps(), layers, method)
-    given = explained(task, images, disease, names, grades)
-    scores = given.scores if exponential else None
-    made = given.layers()
-    if method == "gmsm":
-        maps = gated_multi_layer(made, given.size, t, scores)
-    else:
-        maps = averaged(_single(made, method, scores), [layer.grid for layer in made], given.size)
-    rows, columns = (max(layer.activations.shape[axis] for layer in made) for axis in (2, 3))
-    return SaliencyMaps(maps.float(), (rows, columns))
+    features = task.feature_maps() if any(recipe.method != "cam" for recipe in recipes) else {}
+    names = [() if one.method == "cam" else _chosen(features, one.layers, one.method) for one in recipes]
+    union = list(dict.fromkeys(name for each in names for name in each))
+    given = explained(task, images, disease, union, grades) if union else None
+    made = []
+    for recipe, chosen in zip(recipes, names, strict=True):
+        if recipe.method == "cam":
+            made.append(_cam(task, images, disease, recipe.layers, grades))
+        elif given is not None:
+            made.append(_of_layers(recipe, given.layers(chosen), given))
+    return made
 
 
 def default_layers(feature_maps: Mapping[str, nn.Module]) -> tuple[str, str]:
@@ -149,6 +169,17 @@ def default_layers(feature_maps: Mapping[str, nn.Module]) -> tuple[str, str]:
             "the layers, or use a network with several stages, such as resnet18."
         )
     return names[max(0, len(names) - 3)], names[-1]
+
+
+def _of_layers(recipe: Recipe, layers: Sequence[Layer], given: Explained) -> SaliencyMaps:
+    scores = given.scores if recipe.exponential else None
+    if recipe.method == "gmsm":
+        maps = gated_multi_layer(layers, given.size, recipe.t, scores)
+    else:
+        grids = [layer.grid for layer in layers]
+        maps = averaged(_single(layers, recipe.method, scores), grids, given.size)
+    rows, columns = (max(layer.activations.shape[axis] for layer in layers) for axis in (2, 3))
+    return SaliencyMaps(maps.float(), (rows, columns))
 
 
 def _single(layers: Sequence[Layer], method: Method, scores: Tensor | None) -> list[Tensor]:

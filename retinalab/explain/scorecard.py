@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,14 @@ from retinalab.errors import RetinalabError
 from retinalab.explain.deletion import REMOVED, area_under, deletion_curve, random_maps, removal_order
 from retinalab.explain.photographs import Given, Photographs
 from retinalab.explain.randomisation import DEPTHS, cascade, rank_correlation
-from retinalab.explain.saliency import METHODS, Method, SaliencyMaps, saliency_maps, saliency_with_cells
+from retinalab.explain.saliency import METHODS, Method, Recipe, SaliencyMaps, maps_of
 from retinalab.metrics.saliency import map_figures
 from retinalab.tasks.base import Task
 
 __all__ = ["Scorecard", "Settings", "usable_methods"]
 
-Maps = Callable[[Task, Tensor, Tensor, str], SaliencyMaps]
-"""Task, normalised photographs, grades and method -> maps over the photographs' pixels."""
+Maps = Callable[[Task, Tensor, Tensor, Sequence[Method]], Sequence[SaliencyMaps]]
+"""Task, normalised photographs, grades and methods -> each method's maps over the photographs' pixels."""
 
 _PLACES = 64
 """Rows and columns of places at which maps are correlated."""
@@ -63,7 +63,7 @@ class Scorecard:
         task: in evaluation mode, on its device.
         photographs: prepared for it.
         settings: what is asked.
-        maps: makes maps; :func:`~retinalab.explain.saliency.saliency_maps` where None.
+        maps: makes maps; :func:`~retinalab.explain.saliency.maps_of` where None.
     """
 
     def __init__(
@@ -119,15 +119,15 @@ class Scorecard:
             )
         return given.predicted(disease, self.task.scales[disease].size), disease not in given.grades
 
-    def maps(self, batch: Batch, method: str, grades: Tensor) -> np.ndarray:
+    def maps(self, batch: Batch, method: Method, grades: Tensor) -> np.ndarray:
         """``(B, S, S)`` float32: maps of one method over the input's pixels."""
-        return self._maps(self.task, batch["image"], grades, method).values.cpu().numpy()
+        return self._maps(self.task, batch["image"], grades, [method])[0].values.cpu().numpy()
 
-    def _saliency(self, task: Task, images: Tensor, grades: Tensor, method: str) -> SaliencyMaps:
-        settings = self.settings
-        return saliency_with_cells(
-            task, images, settings.disease, cast(Method, method), t=settings.t, grades=grades
-        )
+    def _saliency(
+        self, task: Task, images: Tensor, grades: Tensor, methods: Sequence[Method]
+    ) -> list[SaliencyMaps]:
+        recipes = [Recipe(method, t=self.settings.t) for method in methods]
+        return maps_of(task, images, self.settings.disease, recipes, grades)
 
     def _scored(
         self, given: Given, grades: Tensor, kept: dict[tuple[int, str], np.ndarray]
@@ -141,8 +141,8 @@ class Scorecard:
         answer = self._answer(given.batch, grades)
         beside: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         rows = []
-        for method in settings.methods:
-            given_maps = self._maps(self.task, images, grades, method)
+        made = self._maps(self.task, images, grades, settings.methods)
+        for method, given_maps in zip(settings.methods, made, strict=True):
             maps, cells = given_maps.values, given_maps.cells
             if cells not in beside:
                 ties = random_maps(keys, cells, side, images.device)
@@ -176,8 +176,9 @@ class Scorecard:
             for given in self.photographs.batches(self.settings.size):
                 images = given.batch["image"]
                 wanted = torch.tensor([grades[row] for row in given.index.tolist()], device=images.device)
-                for method in self.settings.methods:
-                    after = _at_places(self._maps(changed, images, wanted, method).values)
+                made = self._maps(changed, images, wanted, self.settings.methods)
+                for method, maps in zip(self.settings.methods, made, strict=True):
+                    after = _at_places(maps.values)
                     before = np.stack([kept[row, method] for row in given.index.tolist()])
                     fields = _at_places(torch.from_numpy(given.fields).float()) >= 0.5
                     found = zip(given.index.tolist(), *rank_correlation(before, after, fields), strict=True)
@@ -217,7 +218,7 @@ def usable_methods(
     images = photographs.given(np.array([0])).batch["image"]
     for method in methods:
         try:
-            saliency_maps(task, images, disease, method, t=t)
+            maps_of(task, images, disease, [Recipe(method, t=t)])
         except RetinalabError as error:
             reasons[method] = str(error)
         else:

@@ -19,7 +19,7 @@ from retinalab.explain.activations import captured, explained, undisturbed
 from retinalab.explain.cam import class_activation_cells
 from retinalab.explain.gradient_maps import gated_multi_layer, grad_cam
 from retinalab.explain.grid import in_frame
-from retinalab.explain.saliency import saliency_with_cells
+from retinalab.explain.saliency import Recipe, maps_of
 from retinalab.registry import task_class, task_config
 from retinalab.tasks import Outputs, Task
 
@@ -365,6 +365,19 @@ def test_layers_by_default() -> None:
         names("one")
 
 
+def test_maps_made_together_are_those_made_alone() -> None:
+    task, images = made(), noise()
+    recipes = [Recipe(method, t=1e-4) for method in METHODS] + [
+        Recipe("grad-cam++", ["layer3"], exponential=True)
+    ]
+    together = maps_of(task, images, "dr", recipes)
+    for recipe, found in zip(recipes, together, strict=True):
+        alone = saliency_maps(
+            task, images, "dr", recipe.method, recipe.layers, recipe.t, exponential=recipe.exponential
+        )
+        torch.testing.assert_close(found.values, alone, rtol=0, atol=1e-6)
+
+
 def test_named_layers() -> None:
     task, images = made(), noise()
     for method, layers, cells in (
@@ -373,7 +386,7 @@ def test_named_layers() -> None:
         ("grad-cam", None, (2, 2)),
         ("cam", None, (2, 2)),
     ):
-        given = saliency_with_cells(task, images, "dr", method, layers)  # type: ignore[arg-type]
+        given = maps_of(task, images, "dr", [Recipe(method, layers)])[0]  # type: ignore[arg-type]
         assert given.values.shape == images[:, 0].shape
         assert given.cells == cells
     one = [saliency_maps(task, images, "dr", "grad-cam++", [name]) for name in ("layer2", "layer3")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -47,11 +48,12 @@ class Brightness(Task):
         return Outputs(torch.zeros(()), grades={"dr": self(batch["image"])["dr"].softmax(1)})
 
 
-def maps(task: Task, images: Tensor, grades: Tensor, method: str) -> SaliencyMaps:
+def maps(task: Task, images: Tensor, grades: Tensor, methods: Sequence[str]) -> list[SaliencyMaps]:
     """``cam``: how red each of 8 × 8 cells is; ``gmsm``: empty. Neither asks the network."""
     red = F.adaptive_avg_pool2d(images[:, :1], 8)[:, 0]
-    red = red - red.amin((1, 2), keepdim=True) if method == "cam" else torch.zeros_like(red)
-    return SaliencyMaps(in_frame(red, Grid.even((48, 48), (8, 8)), (48, 48)), (8, 8))
+    red = red - red.amin((1, 2), keepdim=True)
+    each = [red if method == "cam" else torch.zeros_like(red) for method in methods]
+    return [SaliencyMaps(in_frame(one, Grid.even((48, 48), (8, 8)), (48, 48)), (8, 8)) for one in each]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_rows_hold_what_each_map_finds(photographs: Photographs, tmp_path: Path)
     assert (rows["lesions"] > 0).any()
     given = photographs.given(np.arange(6))
     images = given.batch["image"]
-    found = maps(task, images, torch.zeros(6), "cam").values.numpy()
+    found = maps(task, images, torch.zeros(6), ["cam"])[0].values.numpy()
     answers = task.outputs(given.batch).grades["dr"].detach()
     names = photographs.part.records.table["image"].tolist()
     for _, row in rows.iterrows():
@@ -125,7 +127,7 @@ def test_a_map_that_is_no_number_names_its_photograph(photographs: Photographs) 
     task = Brightness(_Config(), {"dr": "icdr5"}).eval()
     card = Scorecard(
         task, photographs, Settings("dr", ("cam",), removed=REMOVED, depths=(1.0,)),
-        lambda task, images, grades, method: SaliencyMaps(torch.full((len(images), 48, 48), torch.nan), (4, 4)),
+        lambda task, images, grades, methods: [SaliencyMaps(torch.full((len(images), 48, 48), torch.nan), (4, 4))],
     )  # fmt: skip
     with pytest.raises(
         RetinalabError, match=r"synthetic/.*, cam: A saliency map is negative or not a number"
