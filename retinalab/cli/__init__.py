@@ -89,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="CSV of readers' operating points for the ROC: disease, reader, sensitivity, specificity [, set, target]",
     )
+    text = "write TRIPOD+AI, CLAIM and STARD-AI as Markdown too, filled as far as the run proves"
+    report_parser.add_argument("--checklist", type=Path, metavar="FILE", help=text)
     return parser
 
 

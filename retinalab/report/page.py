@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
+from retinalab.report.checklist import checklist_sections
 from retinalab.report.clinical import clinical_section
 from retinalab.report.curves import curves, readings_of
 from retinalab.report.errors import errors_of, keys_of
@@ -68,6 +69,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "stages": learning_curves(run.history),
         "made": made_sections(run),
         "notes": notes(run),
+        "checklists": checklist_sections(run),
         "command": plain(provenance.get("command")),
         "versions": dict(provenance.get("versions") or {}),
         "further": further(run),
