@@ -24,8 +24,8 @@ def equal_mass_bins(probability: npt.ArrayLike) -> npt.NDArray[np.int64]:
     Equal probabilities share a bin, so that the order of the rows does not matter.
 
     Example:
-        >>> equal_mass_bins(np.arange(25) / 25).tolist()
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+        >>> equal_mass_bins([0.1] * 6 + [0.4] * 6 + [0.9] * 9).tolist()
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     """
     probability = np.asarray(probability, dtype=np.float64)
     bins = _count(probability.size)

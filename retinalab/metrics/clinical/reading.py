@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from retinalab.errors import RetinalabError
+from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.clinical.disease import Photographs, planned, read_disease
 from retinalab.metrics.clinical.options import Options
 from retinalab.metrics.clinical.result import ClinicalReading, DiseaseReading, SetReading, Subgroup
@@ -50,6 +50,7 @@ def read_clinically(
             column that is not there.
     """
     options = options or Options()
+    _need(predictions, "image")
     table = _with_ungradable(complete_predictions(predictions).reset_index(drop=True), ungradable)
     diseases = [disease for disease in diseases_of(table) if disease in scales]
     if not diseases or not (table["part"] == "test").any():
@@ -77,11 +78,18 @@ def read_clinically(
             else:
                 notes.append(f"{prefix}: no photograph with a known and a predicted grade of {disease}")
         sets.append(_set(prefix, name, table[here], readings))
+    if "set" in options.subgroups and len(sets) < 2:
+        notes.append("no table by set: one set was tested")
     by_set = _by_set(table, tested, marked, diseases, scales, options) if len(sets) > 1 else {}
     return ClinicalReading(
         {**asdict(options), "prevalence_source": options.prevalence_source},
         int(table.loc[tested, "seed"].nunique()), notes, sets, by_set,
     )  # fmt: skip
+
+
+def _need(table: pd.DataFrame, column: str) -> None:
+    if column not in table:
+        raise unknown("column", column, map(str, table.columns), "Each row needs the photograph's name.")
 
 
 def _with_ungradable(table: pd.DataFrame, ungradable: pd.DataFrame | None) -> pd.DataFrame:
@@ -129,9 +137,7 @@ def _notes(table: pd.DataFrame, tested: np.ndarray, marked: np.ndarray) -> list[
     validation = (table["part"] == "val").to_numpy()
     notes = []
     if not validation.any():
-        notes.append(
-            "no validation part: thresholds and temperatures cannot be fixed on other photographs"
-        )
+        notes.append("no validation part: thresholds and temperatures cannot be fixed on other photographs")
     photograph = pd.MultiIndex.from_frame(table[["set", "image"]].astype(str))
     for fold in table.loc[tested, "fold"].unique():
         mine = (table["fold"] == fold).to_numpy()

@@ -30,10 +30,9 @@ class Recalibration:
     Reference: Cox, Biometrika 1958; Van Calster et al., BMC Medicine 17, 2019.
 
     Example:
-        >>> y, p = [True, False, False, True, False, False], [0.5] * 2 + [1 / 3] * 3 + [0.5]
-        >>> intercept, _ = Recalibration(y, p)(np.ones((1, 6)))[0]
-        >>> round(float(intercept), 3)
-        -0.344
+        >>> recalibration = Recalibration([True, False, False, False], [0.5] * 4)
+        >>> round(float(recalibration(np.ones((1, 4)))[0, 0]), 3)
+        -1.099
     """
 
     def __init__(self, positive: npt.ArrayLike, probability: npt.ArrayLike) -> None:

@@ -19,8 +19,7 @@ _NO = {"0", "0.0", "false", "no"}
 def ungradable_rows(table: pd.DataFrame, chosen: tuple[str, str] | None = None) -> npt.NDArray[np.bool_]:
     """``(n,)`` bool: which photographs are marked ungradable.
 
-    Marked is what ``chosen`` names, else a photograph with ``gradable`` false or with a ``reason`` why it was not
-    graded.
+    Marked is a photograph with ``gradable`` false, with a ``reason`` why it was not graded, or that ``chosen`` names.
 
     Args:
         table: predictions, completed.
@@ -33,21 +32,21 @@ def ungradable_rows(table: pd.DataFrame, chosen: tuple[str, str] | None = None) 
         >>> ungradable_rows(pd.DataFrame({"gradable": [True, False, None]})).tolist()
         [False, True, False]
     """
-    if chosen is not None:
-        column, value = chosen
-        if column not in table:
-            raise unknown(
-                "column", column, map(str, table.columns), "Name the column that marks ungradable ones."
-            )
-        cells = table[column].astype(str)
-        if not (cells == value).any():
-            raise unknown(
-                f"value of {column}", value, set(cells), "Name the one that marks ungradable photographs."
-            )
-        return (cells == value).to_numpy(dtype=bool)
     marked = np.zeros(len(table), dtype=bool)
     if "gradable" in table:
         marked |= table["gradable"].astype(str).str.strip().str.lower().isin(_NO).to_numpy(dtype=bool)
     if "reason" in table:
         marked |= (table["reason"].fillna("").astype(str) != "").to_numpy(dtype=bool)
-    return marked
+    if chosen is None:
+        return marked
+    column, value = chosen
+    if column not in table:
+        raise unknown(
+            "column", column, map(str, table.columns), "Name the column that marks ungradable photographs."
+        )
+    cells = table[column].astype(str)
+    if not (cells == value).any():
+        raise unknown(
+            f"value of {column}", value, set(cells), "Name the one that marks ungradable photographs."
+        )
+    return marked | (cells == value).to_numpy(dtype=bool)

@@ -1,0 +1,165 @@
+"""``evaluate``: a run's folder or a table made elsewhere; the clinical reading in 80 columns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score, precision_score, recall_score
+
+from retinalab.cli import main
+from retinalab.metrics import write_table
+from retinalab.records import LESIONS
+
+
+def predictions(
+    count: int = 60, seeds: tuple[int, ...] = (0,), sets: tuple[str, ...] = ("made",)
+) -> pd.DataFrame:
+    frames = []
+    for name in sets:
+        for part in ("val", "test"):
+            for seed in seeds:
+                truth, draw = (
+                    np.random.default_rng([len(name), len(part)]),
+                    np.random.default_rng([seed, len(part)]),
+                )
+                grade = truth.integers(0, 5, count)
+                logits = -((grade[:, None] + draw.normal(0, 0.9, count)[:, None] - np.arange(5)) ** 2)
+                shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+                table = pd.DataFrame(shares, columns=[f"dr_p{k}" for k in range(5)])
+                table = table.assign(dr=grade, dr_grade=shares.argmax(axis=1), part=part, seed=seed, set=name)
+                table["image"] = [f"{part}/photograph-{k}.png" for k in range(count)]
+                table["patient"] = [f"{part}{k // 2}" for k in range(count)]
+                table["eye"] = ["left", "right"] * (count // 2)
+                table["camera"] = np.where(
+                    np.arange(count) < count - 6, "a camera of a very long name", "van"
+                )
+                for lesion in LESIONS:
+                    table[f"lesion_{lesion}"] = int(lesion == "MA")
+                    table[f"lesion_{lesion}_p"] = truth.uniform(size=count)
+                frames.append(table)
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of two seeds on two sets, with ungradable photographs that its protocol left out."""
+    folder = tmp_path / "run-1"
+    folder.mkdir()
+    table = predictions(seeds=(0, 1), sets=("made", "other"))
+    write_table(table, folder / "predictions.parquet", "predictions")
+    rows = [{"image": f"dark-{k}.png", "set": "made", "patient": f"dark{k}", "dr": -1} for k in range(3)]
+    dark = pd.DataFrame(
+        [{**row, "seed": seed, "part": "test", "gradable": False} for row in rows for seed in (0, 1)]
+    )
+    write_table(dark, folder / "ungradable.parquet", "predictions")
+    protocol = {"diseases": {"dr": "icdr5"}, "split": "held-out"}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump({"name": "x", "paper": "y", "protocol": protocol}))
+    (folder / "provenance.json").write_text("{}")
+    metric = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 60, "n_groups": 30}
+    (folder / "metrics.json").write_text(json.dumps({"test/dr/kappa": metric, "test@other/dr/kappa": metric}))
+    return folder
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table made elsewhere: no validation, no patients, no probabilities."""
+    one = predictions()
+    path = tmp_path / "answers.csv"
+    one[one["part"] == "test"][["image", "dr", "dr_grade"]].rename(columns={"dr": "truth"}).to_csv(
+        path, index=False
+    )
+    return path
+
+
+def test_a_runs_figures_are_those_of_its_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    told = capsys.readouterr().out
+    one = predictions(seeds=(0, 1))
+    tested = one[one["part"] == "test"]
+    right = np.mean([accuracy_score(rows["dr"], rows["dr_grade"]) for _, rows in tested.groupby("seed")])
+    (line,) = (line for line in told.splitlines() if line.startswith("test/dr/accuracy "))
+    assert float(line.split()[1]) == pytest.approx(right, abs=5e-4)
+    assert "test@other/dr/kappa" in told
+
+
+def test_the_clinical_reading_of_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clinical.json"
+    asked = ["--prevalence", "0.05", "--specificity", "0.8", "--subgroup", "camera", "--subgroup", "set"]
+    assert main(["evaluate", str(run), "--clinical", *asked, "--json", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
+    for words in (
+        "Stated prevalence 0.05 (as given)", "Means over 2", "Referable (grade 2 and above)",
+        "Vision-threatening (grade 3 and above)", "specificity 0.8 val.", "sensitivity 0.95 val.",
+        "worse eye, 30 patients",
+        "after temperature scaling", "Ungradable: 3 of 63 photographs; 3 without a reference grade",
+        "Lesions against grades", "of the first seed", "by camera", "DR by test set", "fewer than 20 patients",
+    ):  # fmt: skip
+        assert words in told, words
+    content = json.loads(out.read_text(encoding="utf-8"))
+    point = content["sets"][0]["diseases"][0]["targets"][0]["points"][0]["figures"]
+    one = predictions(seeds=(0, 1))
+    tested = one[one["part"] == "test"]
+    for name, figure in (("sensitivity", recall_score), ("ppv", precision_score)):
+        each = [figure(rows["dr"] >= 2, rows["dr_grade"] >= 2) for _, rows in tested.groupby("seed")]
+        assert point[name]["value"] == pytest.approx(np.mean(each))
+    assert [one["prefix"] for one in content["sets"]] == ["test", "test@other"]
+
+
+def test_predictions_made_elsewhere_without_validation(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(table), "--map", "dr=truth", "--clinical"]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
+    joined = " ".join(told.split())
+    assert "! no validation part: thresholds and temperatures cannot be fixed" in joined
+    assert "specificity 0.9 on validation: no validation photograph with a known grade" in joined
+    assert "Calibration not applicable" in joined
+    assert "the patients are unknown" in joined
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prevalence", "0.1"], "--prevalence belongs to the clinical reading. Add --clinical"),
+        (["--clinical", "--prevalence", "10"], "prevalence is 10, not a share between 0 and 1"),
+        (["--clinical", "--ungradable", "quality"], "not of the form COLUMN=VALUE"),
+        (["--clinical", "--subgroup", "camra"], "Did you mean 'camera'?"),
+        (["--clinical", "--json", "nowhere/at/all.json"], "Name a file in a folder that exists"),
+        (["--scale", "dr=icdr5"], "--scale is for tables made elsewhere"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    run: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path / "none.csv")]) == 2
+    assert "Give a CSV or Parquet table of predictions, or a run's folder" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "Give the folder of a finished run" in capsys.readouterr().err
+
+
+def test_it_needs_no_torch(table: Path) -> None:
+    code = (
+        "import sys; from retinalab.cli import main; import retinalab.report.folder; "
+        f"assert main(['evaluate', {str(table)!r}, '--map', 'dr=truth', '--clinical']) == 0; "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
