@@ -81,7 +81,8 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
         experiment = Experiment.model_validate(complete)
     except ValidationError as error:
         known = {fault.partition("=")[0].partition(":")[0] for fault in faults}
-        lines = (_line(e, Experiment, ()) for e in error.errors() if "task" not in e["loc"][2:3])
+        named = [*stages, *(raw.get("stages") or {})] if isinstance(given, Mapping) else []
+        lines = (_line(e, Experiment, (), named) for e in error.errors() if "task" not in e["loc"][2:3])
         faults.extend(line for line in lines if line.partition("=")[0].partition(":")[0] not in known)
     if faults:
         raise RetinalabError(*(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
@@ -236,22 +237,24 @@ def _task(given: Any, where: str, faults: list[str]) -> TaskConfig | None:
     return None
 
 
-def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...]) -> str:
+def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...], stages: Iterable[str] = ()) -> str:
     location = tuple(str(part) for part in error["loc"])
     shown = ".".join((*prefix, *location))
     if error["type"] == "extra_forbidden":
-        names = _fields(root, location[:-1])
+        names = [*_fields(root, location[:-1]), *(() if location[:-1] else dict.fromkeys(stages))]
         near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
         hint = f"; did you mean {'.'.join((*prefix, *location[:-1], near[0]))}?" if near else ";"
         return f"{shown}={error['input']!r}: unknown option{hint} Choices: {', '.join(sorted(names))}"
     if error["type"] == "missing":
         return f"{shown}: required and not given"
     message = error["msg"].removeprefix("Value error, ")
+    if not location:  # of several options together
+        return f"{shown}: {message}" if shown and not message.startswith(shown) else message
     near = difflib.get_close_matches(str(error["input"]), _expected(error), n=1, cutoff=0.5)
     if error["input"] == "none" and not near:
         near = ["null"]
     guess = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{shown}={error['input']!r}: {message}{guess}" if location else message
+    return f"{shown}={error['input']!r}: {message}{guess}"
 
 
 def _expected(error: Any) -> list[str]:

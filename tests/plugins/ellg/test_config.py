@@ -6,6 +6,9 @@ import pytest
 from pydantic import ValidationError
 from retinalab_ellg.config import EllgConfig
 
+from retinalab.errors import RetinalabError
+from retinalab.experiment import load_experiment
+
 
 def test_the_defaults_are_the_o_o_solutions() -> None:
     config = EllgConfig()
@@ -37,3 +40,10 @@ def test_a_smoke_run_takes_the_sides_that_such_photographs_have() -> None:
     assert [EllgConfig(side=side).smoke().side for side in (112, 224, 448)] == [112, 64, 64]
     assert EllgConfig(backbone="resnet50", weights="timm").smoke().backbone == "resnet18"
     assert EllgConfig().smoke().backbone is None
+
+
+def test_options_that_do_not_fit_each_other_are_named_with_their_place() -> None:
+    with pytest.raises(
+        RetinalabError, match=r"stages\.round-1\.generate\.task: threshold must be \(low, high\)"
+    ):
+        load_experiment("ellg", "synthetic", ["round.generate.task.threshold=[0.9, 0.1]"])
