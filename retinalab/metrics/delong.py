@@ -145,6 +145,6 @@ def _check(positive: npt.NDArray[np.bool_], scores: Array, groups: npt.ArrayLike
     names, counts = np.unique(np.asarray(groups, dtype=str), return_counts=True)
     if counts.size and counts.max() > 1:
         raise RetinalabError(
-            f"DeLong's variance holds for independent units only: {names[counts.argmax()]!r} has {counts.max()} "
+            f"DeLong's variance holds for independent units only: {str(names[counts.argmax()])!r} has {counts.max()} "
             "photographs. Use the bootstrap over patients (retinalab.metrics.statistics.bootstrap)."
         )

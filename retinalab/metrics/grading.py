@@ -91,8 +91,9 @@ def kappa(confusion: Array, weights: Literal["none", "linear", "quadratic"] = "q
     if weights not in powers:
         raise unknown("kappa weighting", weights, powers)
     cost = (distance > 0).astype(np.float64) if weights == "none" else distance ** powers[weights]
-    reference, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
-    observed = confusion.reshape(*confusion.shape[:-2], size * size) @ cost.ravel()
+    flat, one = confusion.reshape(*confusion.shape[:-2], size * size), np.eye(size)
+    reference, predicted = flat @ one.repeat(size, axis=0), flat @ np.tile(one, (size, 1))
+    observed = flat @ cost.ravel()
     expected = ((reference @ cost) * predicted).sum(axis=-1)
     return 1.0 - ratio(observed * reference.sum(axis=-1), expected)
 

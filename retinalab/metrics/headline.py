@@ -54,7 +54,13 @@ def seed_pairs(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def kappa_p(
-    a: pd.DataFrame, b: pd.DataFrame, clusters: Clusters, disease: str, size: int, seed: int
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    clusters: Clusters,
+    disease: str,
+    size: int,
+    seed: int,
+    permutations: int = 9999,
 ) -> float:
     """P-value of the difference of two quadratic weighted kappas, each the mean over its seeds.
 
@@ -62,7 +68,7 @@ def kappa_p(
         a, b: predictions of the same photographs, references known.
         clusters: their patients.
         disease, size: what is graded, into how many grades.
-        seed: of the permutations.
+        seed, permutations: as for :func:`~retinalab.metrics.paired.exchange_test`.
     """
     pairs = seed_pairs(*([int(s) for s in sorted(side["seed"].unique())] for side in (a, b)))
 
@@ -74,7 +80,7 @@ def kappa_p(
     def statistic(sums: Array) -> Array:
         return kappa(sums.reshape(*sums.shape[:-1], size, size))
 
-    return exchange_test(by_pair(a, 0), by_pair(b, 1), statistic, seed=seed)
+    return exchange_test(by_pair(a, 0), by_pair(b, 1), statistic, permutations, seed)
 
 
 def share_p(

@@ -66,6 +66,8 @@ def sign_flip_test(differences: npt.ArrayLike, mid_p: bool = True) -> float:
         - ``differences``: ``(G,)`` integers, one for each patient.
     """
     d = np.asarray(differences, dtype=np.int64)
+    if not d.any():
+        return 1.0
     sizes, counts = np.unique(np.abs(d[d != 0]), return_counts=True)
     law = np.ones(1)  # of sum(d) from -reach to reach
     for size, n in zip(sizes.tolist(), counts.tolist(), strict=True):
