@@ -15,6 +15,8 @@ import yaml
 from retinalab.metrics import evaluate, majority, write_table
 from retinalab.protocol import SCALES
 
+from .browser import chromium
+
 MakeRun = Callable[..., Path]
 PHOTOGRAPHS = 60
 
@@ -23,6 +25,15 @@ PHOTOGRAPHS = 60
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes the folder of a made-up run and returns it; options as of :func:`write_run`."""
     return lambda place="made-1", **options: write_run(tmp_path / place, **options)
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Headless Chromium; the test is skipped where none is installed."""
+    found = chromium()
+    if found is None:
+        pytest.skip("no Chromium on this machine to open a page; install one with: apt-get install chromium")
+    return found
 
 
 def write_run(

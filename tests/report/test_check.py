@@ -16,8 +16,8 @@ from retinalab.data.check.findings import KINDS, Check, Finding
 from retinalab.errors import RetinalabError
 from retinalab.report.check import write_check_page
 
+from .browser import contrast, look
 from .test_page import Page
-from .test_rendered import browser, luminance, probe  # noqa: F401
 
 SCRIPT = '<script>alert("1")</script> & co.jpg'
 LONG = "a_very_long_file_name_without_any_break_" * 6 + ".jpg"
@@ -247,7 +247,7 @@ def test_a_name_that_is_no_text_and_a_folder_that_is_none(tmp_path: Path) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_it_fits_a_telephone_and_a_desk_in_light_and_dark(browser: str, tmp_path: Path) -> None:  # noqa: F811
+def test_it_fits_a_telephone_and_a_desk_in_light_and_dark(browser: str, tmp_path: Path) -> None:
     findings = [Finding(kind, (LONG, f"{kind}.jpg", SCRIPT), "told_without_break_" * 9) for kind in KINDS]
     findings += [Finding("duplicate", tuple(f"{k}_{j}.jpg" for j in range(k)), "told") for k in range(1, 9)]
     thumbnails = {name: flat(90) for one in findings[::2] + findings[-8:] for name in one.images}
@@ -271,13 +271,10 @@ def test_it_fits_a_telephone_and_a_desk_in_light_and_dark(browser: str, tmp_path
         ],
     )
     page = write_check_page(check, tmp_path, thumbnails)
-    for width, dark in ((400, True), (1400, False), (760, False)):
-        found = probe(browser, page, tmp_path, width, dark)
-        assert found["width"] == width
-        assert found["wide"] == []
-        assert found["scroll"] <= width
-        assert found["fetched"] == []
-        assert found["pictures"] > 20
-        ink, paper = luminance(found["ink"]), luminance(found["paper"])
-        assert (ink > paper) == dark
-        assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7
+    found = look(browser, {"check": page}, tmp_path / "look", (400, 760, 1400), dark=True)
+    for (_, width), one in found.seen.items():
+        assert one.wide == []
+        assert one.scroll <= width
+        assert one.fetched == found.requests == []
+        assert one.pictures > 20
+        assert all(contrast(ink, under) >= 4.5 for ink, under, _ in one.texts)
