@@ -23,6 +23,9 @@ from typing import Any
 
 import yaml
 
+from retinalab.errors import RetinalabError
+from retinalab.sweeps import check_sweep
+
 _ROOT = Path(__file__).resolve().parents[2]
 _SWEEP = "sweep1"
 
@@ -149,6 +152,11 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="each run prints its experiment and stops")
     parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/wandb_agent.json")
     known = parser.parse_args()
+    try:
+        check_sweep(known.sweep)
+    except RetinalabError as error:
+        print(error, file=sys.stderr)
+        return 2
     server = SweepServer(known.runs)
     Thread(target=server.serve_forever, daemon=True).start()
     began = time.perf_counter()

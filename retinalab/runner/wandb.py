@@ -21,6 +21,7 @@ from retinalab.protocol import Scale
 
 __all__ = ["log_result", "require_wandb", "stage_logger", "wandb_run"]
 
+_FILES = ("experiment.yaml", "metrics.json", "provenance.json")
 _HOST = "https://api.wandb.ai"
 _log = logging.getLogger(__name__)
 
@@ -99,12 +100,13 @@ def stage_logger(prefix: str) -> Any:
 def log_result(
     metrics: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], report: Path, scales: Mapping[str, Scale]
 ) -> None:
-    """Log the result to the open run: figures of merit, confusion matrices, the predictions table, the report page.
+    """Log the result to the open run: figures of merit with their intervals, confusion matrices, the predictions table,
+    the report page, and all of it as files of one artifact.
 
     Args:
         metrics: as ``metrics.json``.
         tables: kind -> table that the run left.
-        report: the page.
+        report: the page, in the run's folder.
         scales: disease -> its grade scale, whose words label the matrices.
     """
     import wandb
@@ -112,14 +114,29 @@ def log_result(
     run = wandb.run
     if run is None:
         return
-    run.summary.update(
-        {key: metric["value"] for key, metric in metrics.items() if metric["value"] is not None}
-    )
+    run.summary.update(_summary(metrics))
     if "predictions" in tables:
         predictions = tables["predictions"]
         run.log(_confusions(predictions, scales))
         run.log({"predictions": wandb.Table(dataframe=predictions.drop(columns=["reason"], errors="ignore"))})
     run.log({"report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)})
+    result = wandb.Artifact(f"{run.name}-result", type="result")
+    for file in sorted(report.parent.iterdir()):
+        if file == report or file.suffix == ".parquet" or file.name in _FILES:
+            result.add_file(str(file))
+    run.log_artifact(result)
+
+
+def _summary(metrics: Mapping[str, Any]) -> dict[str, float | int]:
+    """Each defined figure under its key; its interval and photographs beside it, as ``_low``, ``_high`` and ``_n``."""
+    found: dict[str, float | int] = {}
+    for key, metric in metrics.items():
+        if metric["value"] is not None:
+            beside = {end: metric.get(end) for end in ("low", "high", "n")}
+            found |= {key: metric["value"]} | {
+                f"{key}_{end}": v for end, v in beside.items() if v is not None
+            }
+    return found
 
 
 def _confusions(predictions: pd.DataFrame, scales: Mapping[str, Scale]) -> dict[str, Any]:
