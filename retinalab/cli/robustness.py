@@ -69,7 +69,7 @@ def robustness(known: argparse.Namespace) -> int:
     other = _other_set(known)
     if not known.run.is_dir():
         raise RetinalabError(f"No run folder {known.run}. Give the folder of a finished run, below runs/.")
-    out = (known.out or known.run).resolve()
+    out = known.out or known.run
     _check_out(out)
 
     import torch
@@ -147,7 +147,7 @@ def _other_set(known: argparse.Namespace) -> OtherSet | None:
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise RetinalabError(f"--out {out} is a file. Name a folder.")
-    nearest = out if out.is_dir() else out.parent
+    nearest = out if out.is_dir() else out.absolute().parent
     if not nearest.is_dir():
         raise RetinalabError(f"--out {out}: there is no folder {nearest}. Make it, or name another.")
     if not os.access(nearest, os.W_OK | os.X_OK):

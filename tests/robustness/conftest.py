@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from retinalab.robustness.field import Field
 
@@ -38,11 +42,32 @@ def retina(request: pytest.FixtureRequest) -> tuple[np.ndarray, Field]:
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a finished run of two seeds on drawn photographs (dr and dme)."""
+    """Folder of a finished run on drawn photographs (dr and dme)."""
     from retinalab.cli import main
 
     folder = tmp_path_factory.mktemp("home")
     words = ["exp", "baseline", "synthetic", "--smoke", f"output={folder / 'runs'}"]
     words += [f"data.cache={folder / 'cache'}", "data.size=64", "stages.train.trainer.accelerator=cpu"]
-    assert main([*words, "train.task.backbone=test_resnet", "seeds=2"]) == 0
+    assert main([*words, "train.task.backbone=test_resnet"]) == 0
     return folder / "runs/baseline/synthetic-smoke/latest"
+
+
+@pytest.fixture(scope="session")
+def two_seeds(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run as one of two seeds, whose second grades the other way round."""
+    run = tmp_path_factory.mktemp("two") / "latest"
+    for child in ("seed-0", "seed-1"):
+        shutil.copytree(home / "checkpoints", run / child / "checkpoints")
+        shutil.copy(home / "split-train.csv", run / child)
+    for name in ("provenance.json", "metrics.json"):
+        shutil.copy(home / name, run)
+    experiment = yaml.safe_load((home / "experiment.yaml").read_text())
+    (run / "experiment.yaml").write_text(yaml.safe_dump({**experiment, "seeds": 2}, sort_keys=False))
+    state = json.loads((home / "state.json").read_text())
+    (run / "state.json").write_text(json.dumps({**state, "stages": ["seed-0/train", "seed-1/train"]}))
+    checkpoint = run / "seed-1/checkpoints/train/best.ckpt"
+    stored = torch.load(checkpoint, weights_only=True)
+    head = next(name for name in stored["state_dict"] if name.endswith("heads.dr.weight"))
+    stored["state_dict"][head] = stored["state_dict"][head].flip(0)
+    torch.save(stored, checkpoint)
+    return run
