@@ -39,7 +39,7 @@ def tested_ungradable(
     frame = described(chosen, "test").assign(**{d: chosen.table[d] for d in ("dr", "dme")})
     name = ", ".join(left_out.info)
     note = (
-        f"{lost} ungradable photographs of {name} are of patients in no part, and counted nowhere"
+        f"ungradable photographs of {name} whose patient is in no part, counted nowhere: {lost}"
         if lost
         else ""
     )
