@@ -70,7 +70,12 @@ def differing(
         for label, table in tables.items()
     }
     means = pd.DataFrame({label: table.groupby(_KEYS)["_place"].mean() for label, table in places.items()})
-    apart = (means.max(axis=1) - means.min(axis=1)).sort_index().sort_values(ascending=False, kind="stable")
+    apart = (
+        (means.max(axis=1) - means.min(axis=1))
+        .round(9)
+        .sort_index()
+        .sort_values(ascending=False, kind="stable")
+    )
     grouped = {label: table.groupby(_KEYS) for label, table in places.items()}
     out = []
     for key in apart[apart > 0].index[:count]:
