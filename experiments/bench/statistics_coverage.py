@@ -247,7 +247,7 @@ def delong(samples: int, patients: int) -> dict[str, float]:
     score = population.scores[0]
     first = population.start[:-1]
     area = float(Ranking(population.grade[first] >= SCALE.referable, score[first])(np.ones(first.size)))
-    found, held = 0, 0
+    found, held, plain = 0, 0, 0
     for k in range(samples):
         tables = population.draw(np.random.default_rng((3, k)), patients, fixed=False, views=1)
         ill = (tables[0]["dr"] >= SCALE.referable).to_numpy()
@@ -255,7 +255,13 @@ def delong(samples: int, patients: int) -> dict[str, float]:
         found += delong_test(ill, scores[0], scores[1]).p < 0.05
         interval = delong_interval(ill, scores[0])
         held += interval.low <= area <= interval.high
-    return {"auc_referable, DeLong": found / samples, "auc_referable, DeLong, interval holds": held / samples}
+        wald = delong_interval(ill, scores[0], scale="area")
+        plain += wald.low <= area <= wald.high
+    return {
+        "auc_referable, DeLong": found / samples,
+        "auc_referable, DeLong, logit interval holds": held / samples,
+        "auc_referable, DeLong, plain interval holds": plain / samples,
+    }
 
 
 def folds(samples: int, cases: int = 200, number: int = 10) -> dict[str, float]:

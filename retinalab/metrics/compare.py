@@ -12,7 +12,7 @@ from retinalab.metrics.comparable import check_same_photographs
 from retinalab.metrics.difference import Difference, SeedValues, difference_of, finite
 from retinalab.metrics.evaluate import evaluate
 from retinalab.metrics.figures import Figures, mean_figures
-from retinalab.metrics.folds import fold_differences, tested_to_trained
+from retinalab.metrics.folds import fold_differences, fold_ratio
 from retinalab.metrics.grading import Array
 from retinalab.metrics.headline import TESTS, headline_figures
 from retinalab.metrics.measure import Measure, Metric
@@ -96,7 +96,7 @@ def compare(
             prefix = f"{prefix_of(str(part), str(name), primary_set)}/{target.name}"
             values = [_values(prefix, *each) for each in zip(known, target.builds, found, strict=True)]
             differences = _differences(target, known, values, prefix, tests, resamples, seed)
-            ratio = tested_to_trained(known[0], held_out[0])
+            ratio = fold_ratio(known[0], held_out[0])
             if ratio is not None:
                 for figure, folds in fold_differences(known, target, list(differences), ratio).items():
                     differences[figure]["folds"] = folds

@@ -14,10 +14,10 @@ from retinalab.metrics.paired import resampled_t
 from retinalab.metrics.statistics import Clusters
 from retinalab.metrics.targets import Sides, Target
 
-__all__ = ["fold_differences", "tested_to_trained"]
+__all__ = ["fold_differences", "fold_ratio"]
 
 
-def tested_to_trained(tested: pd.DataFrame, validation: pd.DataFrame | None) -> float | None:
+def fold_ratio(tested: pd.DataFrame, validation: pd.DataFrame | None) -> float | None:
     """Photographs tested over photographs trained on in a fold; None where the tested ones are no folds of a whole.
 
     Trained on is what a fold neither tests nor validates on.
@@ -45,7 +45,7 @@ def fold_differences(sides: Sides, target: Target, names: Sequence[str], ratio: 
         sides: two methods' predictions of one test set, references known.
         target: the figures.
         names: their names in order.
-        ratio: from :func:`tested_to_trained`.
+        ratio: from :func:`fold_ratio`.
     """
     numbers = [int(fold) for fold in sorted(sides[0]["fold"].unique())]
     values = np.array([[_values(side, target, k, fold) for k, side in enumerate(sides)] for fold in numbers])

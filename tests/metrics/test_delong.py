@@ -41,7 +41,7 @@ def brute(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
     ],
 )
 def test_areas_of_the_published_example(score: np.ndarray, published: tuple[float, ...]) -> None:
-    found = delong_interval(BENEFIT, score)
+    found = delong_interval(BENEFIT, score, scale="area")
     assert (found.value, found.error, found.low, found.high) == pytest.approx(published, abs=6e-5)
 
 
@@ -56,6 +56,13 @@ def test_contrasts_of_the_published_example() -> None:
             (difference, error), abs=6e-5
         )
         assert (found.z**2, found.p) == pytest.approx((chi, p), abs=6e-5)
+
+
+def test_limits_lie_as_far_from_the_area_on_the_logit_scale() -> None:
+    found = delong_interval(BENEFIT, ALBUMIN)
+    odds = [np.log(v / (1 - v)) for v in (found.low, found.value, found.high)]
+    reach = 1.959964 * 0.0926944 / (0.7365591 * 0.2634409)
+    assert np.diff(odds) == pytest.approx([reach, reach], rel=1e-5)
 
 
 @pytest.mark.parametrize("levels", [4, 1000])
