@@ -135,7 +135,7 @@ def test_a_command_runs(line: str, at_work: Callable[[list[str]], int]) -> None:
     words = as_words(line)
     if words[0] in ("compare", "report", "predict"):
         assert at_work(["exp", "canet", "synthetic"]) == 0
-    if words[0] in ("compare", "explain"):
+    if words[0] in ("compare", "explain", "robustness"):
         assert at_work(["exp", "baseline", "synthetic"]) == 0
     found_faults = {1} if words[:2] == ["data", "check"] or words[0] == "audit" else set()
     assert at_work(words) in {0} | found_faults
