@@ -117,7 +117,18 @@ def test_an_offline_run_holds_metrics_figures_predictions_and_report(
     for key, metric in result.metrics.items():
         if metric["value"] is not None:
             assert summary[key] == pytest.approx(metric["value"])
+            for end in ("low", "high", "n"):
+                assert summary.get(f"{key}_{end}") == (
+                    None if metric.get(end) is None else pytest.approx(metric[end])
+                )
     assert history["report"]["_type"] == "html-file"
+    files = [
+        {entry.path for entry in record.artifact.manifest.contents}
+        for record in records
+        if record.WhichOneof("record_type") == "artifact" and record.artifact.type == "result"
+    ]
+    wanted = {"metrics.json", "provenance.json", "experiment.yaml", "report.html", "predictions.parquet"}
+    assert [wanted <= one for one in files] == [True]
     assert history["predictions"]["_type"] == "table-file"
     media = next(result.folder.glob("wandb/offline-run-*/files"))
     assert "<html" in (media / history["report"]["path"]).read_text(encoding="utf-8")
@@ -236,3 +247,45 @@ def test_without_wandb_everything_runs_and_asking_for_it_is_one_line(
     assert [path.name for path in (tmp_path / "runs/canet/synthetic-smoke").glob("*-*")] == [
         path.parent.name for path in tmp_path.glob("runs/canet/synthetic-smoke/*-*/metrics.json")
     ]
+
+
+def test_intervals_are_in_the_summary_and_the_files_in_an_artifact(
+    tmp_path: Path, places: list[str], offline: None
+) -> None:
+    from retinalab.runner.wandb import log_result, wandb_run
+
+    names = (
+        "metrics.json",
+        "provenance.json",
+        "experiment.yaml",
+        "report.html",
+        "lesions.parquet",
+        "state.json",
+    )
+    for name in names:
+        (tmp_path / name).write_text(f"<html>{name}</html>", encoding="utf-8")
+    metrics = {
+        "test/dr/kappa": {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8},
+        "test/dr/auc": {"value": None, "low": None, "high": None, "n": 8},
+    }
+    with wandb_run(experiment(places), tmp_path, ["fold-1"]):
+        assert wandb.run.name.endswith("-fold-1")
+        log_result(metrics, {}, tmp_path / "report.html", {})
+    records = logged(tmp_path)
+    summary: dict[str, Any] = {}
+    for record in records:
+        if record.WhichOneof("record_type") == "summary":
+            summary |= values(record.summary.update)
+    found = {key: value for key, value in summary.items() if key.startswith("test/")}
+    assert found == {
+        "test/dr/kappa": 0.5,
+        "test/dr/kappa_low": 0.25,
+        "test/dr/kappa_high": 0.75,
+        "test/dr/kappa_n": 8,
+    }
+    (result,) = (
+        r.artifact
+        for r in records
+        if r.WhichOneof("record_type") == "artifact" and r.artifact.type == "result"
+    )
+    assert {entry.path for entry in result.manifest.contents} == set(names) - {"state.json"}
