@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,8 +22,8 @@ from retinalab.predict.network import Network
 from retinalab.predict.prepare import Batches
 from retinalab.protocol import Scale
 from retinalab.robustness.conditions import COLOURS, Condition, Shown
-from retinalab.robustness.field import Field
-from retinalab.robustness.recording import Tones, tones_of
+from retinalab.robustness.donors import donors_of, photograph_key
+from retinalab.robustness.recording import Tones
 from retinalab.tasks.severity import severity_grades
 from retinalab.transforms.draw import generator
 
@@ -178,7 +177,7 @@ class Trial:
         )
         part = Part("test", found.records.take(rows), cache, rows)
         wanted = max((one.draw + 1 for one in self.settings.conditions if one.name == COLOURS), default=0)
-        donors = _donors(part, wanted, self.settings.seed) if wanted else tuple(() for _ in rows)
+        donors = donors_of(part, wanted, self.settings.seed) if wanted else tuple(() for _ in rows)
         return _Share(tuple(networks), part, donors)
 
     def _note(self, *notes: str) -> None:
@@ -246,35 +245,7 @@ def _columns(disease: str, values: np.ndarray, scale: Scale, regressed: bool) ->
 def _shown(share: _Share, row: int) -> Shown:
     part = share.part
     image = part.cache.images(part.rows[[row]])[0]
-    return Shown(_name(part, row), image, share.donors[row])
-
-
-def _name(part: Part, row: int) -> str:
-    table = part.records.table
-    return f"{table['set'].iloc[row]}/{table['image'].iloc[row]}"
-
-
-def _donors(part: Part, count: int, seed: int) -> tuple[tuple[Tones, ...], ...]:
-    """For each photograph the colours of others, each of another patient."""
-    groups = part.records.groups
-    if len(np.unique(groups)) < 2:
-        raise RetinalabError(
-            f"All {len(part)} photographs are of one patient, so that none can lend another its colours. Give more "
-            "photographs, or leave out colours with --only."
-        )
-
-    def tones(row: int) -> Tones:
-        image = part.cache.images(part.rows[[row]])[0]
-        return tones_of(image, Field.seen(image))
-
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        known = list(pool.map(tones, range(len(part))))
-    chosen = []
-    for row, group in enumerate(groups):
-        others = np.flatnonzero(groups != group)
-        drawn = generator(seed, zlib.crc32(_name(part, row).encode()), zlib.crc32(COLOURS.encode()))
-        chosen.append(tuple(known[other] for other in drawn.choice(others, count, len(others) < count)))
-    return tuple(chosen)
+    return Shown(photograph_key(part, row), image, share.donors[row])
 
 
 def _limited(found: Annotated, limit: int | None) -> Annotated:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from retinalab.metrics.measure import Metric
 from retinalab.protocol import Scale
 from retinalab.report.chart import Axis, Chart, Curve, Dot, chart
-from retinalab.report.gallery import data_uri
 from retinalab.report.numbers import interval, known
 from retinalab.report.render import write_page
-from retinalab.robustness.conditions import COLOURS, FLIP, ORIGINAL, VIEWS, Condition, Shown
+from retinalab.robustness.conditions import COLOURS, FLIP, ORIGINAL, VIEWS, Shown
 from retinalab.robustness.corruptions import CORRUPTIONS, SEVERITIES
+from retinalab.robustness.sheet import contact_sheet
 
 __all__ = ["WORDS", "RobustnessPage", "severities_of", "write_robustness_page"]
 
@@ -28,7 +27,6 @@ WORDS: Mapping[str, str] = {
 }
 """What is held against the photograph as it is, in words."""
 
-_THUMBNAIL = 200
 _SERIES = ((0, "kappa"), (1, "AUC, referable"))
 
 
@@ -61,6 +59,7 @@ class RobustnessPage:
 
 def write_robustness_page(page: RobustnessPage, target: Path) -> Path:
     """Write the page: one file, no script, no request to any network."""
+    tested = {fault for disease in page.scales for fault in severities_of(page.metrics, disease)}
     context = {
         "title": page.title,
         "about": list(page.about),
@@ -68,7 +67,7 @@ def write_robustness_page(page: RobustnessPage, target: Path) -> Path:
         "unit": page.unit,
         "diseases": [_disease(page, disease, scale) for disease, scale in page.scales.items()],
         "sheet_of": page.sheet.name,
-        "sheet": _sheet(page),
+        "sheet": contact_sheet(page.sheet, tested, page.seed),
     }
     return write_page("robustness.html", context, target)
 
@@ -122,12 +121,9 @@ def _self_table(page: RobustnessPage, disease: str) -> dict[str, Any]:
         ]
         if found[0] is not None:
             counted = f"{found[0]['n']} {'pairs' if name == VIEWS else 'photographs'}"
-            rows.append((words, [_cell(one) for one in found] + [f"{counted}, {_units(found[0])}"]))
+            units = "patients" if page.unit == "patients" else "units"
+            rows.append((words, [*map(_cell, found), f"{counted}, {found[0]['n_groups']} {units}"]))
     return {"columns": columns, "rows": rows}
-
-
-def _units(metric: Metric) -> str:
-    return f"{metric['n_groups']} units"
 
 
 def _cell(metric: Metric | None) -> str:
@@ -174,7 +170,7 @@ def _by_severity(
         for level in levels:
             cells.append(_cell(metrics.get(f"{disease}/{fault}/{level}/{name}")) if level in several else "")
         rows.append((fault, cells))
-    columns = [*(["0, as it is"] if whole else []), *(str(level) for level in levels)]
+    columns = [*(["as it is"] if whole else []), *(f"severity {level}" for level in levels)]
     return {"title": title, "columns": columns, "rows": rows}
 
 
@@ -223,36 +219,3 @@ def _curves(
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], np.float64)
-
-
-def _sheet(page: RobustnessPage) -> list[dict[str, Any]]:
-    """Each fault at all severities on one photograph; what is seen in details only, in the middle third of it."""
-    tested = {fault for disease in page.scales for fault in severities_of(page.metrics, disease)}
-    rows = []
-    for name, kind in CORRUPTIONS.items():
-        if name not in tested:
-            continue
-        shown = page.sheet.under([Condition(ORIGINAL), *(Condition(name, s) for s in SEVERITIES)], page.seed)
-        levels = ["", *(f"{level:g}" for level in kind.levels)]
-        rows.append(
-            {
-                "name": name,
-                "imitates": kind.imitates,
-                "parameter": kind.parameter,
-                "part": "middle third of the photograph" if kind.fine else "",
-                "pictures": [
-                    (severity, level, _picture(image, kind.fine))
-                    for severity, (level, image) in enumerate(zip(levels, shown, strict=True))
-                ],
-            }
-        )
-    return rows
-
-
-def _picture(image: np.ndarray, fine: bool) -> str:
-    if fine:
-        third = len(image) // 3
-        image = image[third : 2 * third, third : 2 * third]
-    how = cv2.INTER_AREA if len(image) > _THUMBNAIL else cv2.INTER_CUBIC
-    small = cv2.resize(np.ascontiguousarray(image), (_THUMBNAIL, _THUMBNAIL), interpolation=how)
-    return data_uri(np.asarray(small, np.uint8), sharp_colours=fine)

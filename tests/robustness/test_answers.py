@@ -19,6 +19,7 @@ from retinalab.robustness import answers
 from retinalab.robustness.agreement import evaluate_robustness
 from retinalab.robustness.answers import Settings, Trial
 from retinalab.robustness.conditions import NAMES, Condition, conditions
+from retinalab.robustness.donors import donors_of
 
 CPU = torch.device("cpu")
 SOME = conditions(["flip", "colours", "jpeg", "lash"], (1, 5))
@@ -144,4 +145,4 @@ def test_colours_need_another_patient() -> None:
     part = SimpleNamespace(records=SimpleNamespace(groups=np.array(["toy/1", "toy/1"])))
     part = type("One", (), {"__len__": lambda self: 2, "records": part.records})()
     with pytest.raises(RetinalabError, match="All 2 photographs are of one patient"):
-        answers._donors(part, 3, 0)
+        donors_of(part, 3, 0)
