@@ -109,8 +109,8 @@ def _point(rate: Rate, text: str, chosen: Chosen, share: float) -> Point:
     side = chosen.photographs - chosen.positive if rate == "specificity" else chosen.positive
     few = side / len(chosen.thresholds) * (1 - share) < 1
     which = "negative" if rate == "specificity" else "positive"
-    counted = f"{side} {which} ones" + (
-        f" of {len(chosen.thresholds)} networks" * (len(chosen.thresholds) > 1)
+    counted = f"{side} {which} there" + (
+        f", over {len(chosen.thresholds)} networks" * (len(chosen.thresholds) > 1)
     )
     return Point(
         rate, text,
