@@ -32,7 +32,7 @@ def about_lines(trial: Trial, table: pd.DataFrame) -> list[tuple[str, str]]:
         ("Networks", ", ".join(member.child for member in run.members if member.child) or "one"),
         ("Photographs",
          f"{len(photographs)} test photographs of {', '.join(photographs['set'].unique())}, {units} "
-         f"{'patients' if trial.unit == 'patients' else 'units'}"),
+         f"{'patient' if trial.unit == 'patients' else 'unit'}{'s' * (units != 1)}"),
         ("Shown", f"in {shown} ways each, drawn with seed {trial.settings.seed}"
          + (f"; faults: {', '.join(faults)}" if faults else "")),
     ]  # fmt: skip
@@ -98,7 +98,8 @@ def _severities(
         places = [f"{disease}/original/0", *(f"{disease}/{fault}/{level}" for level in levels)]
         cells = [metrics.get(f"{place}/{name}") for place in places]
         yield (f"{fault:{_FIRST}s}" + "".join(f"{_value(one):{_COLUMN}s}" for one in cells)).rstrip()
-        yield (" " * _FIRST + "".join(f"{_interval(one):{_COLUMN}s}" for one in cells)).rstrip()
+        if any(_interval(one) for one in cells):
+            yield (" " * _FIRST + "".join(f"{_interval(one):{_COLUMN}s}" for one in cells)).rstrip()
 
 
 def _value(metric: Metric | None) -> str:
