@@ -95,8 +95,10 @@ def _run(known: argparse.Namespace) -> _Judged:
     if run.predictions is None and run.lesions is None and run.windows is None:
         raise RetinalabError(f"{known.file} has no table of predictions. Give the folder of a finished run.")
     predictions = pd.DataFrame(columns=["image"]) if run.predictions is None else run.predictions
-    prefix = next(iter(run.tested), "test")
-    primary = run.set_of(prefix) if "@" not in prefix else None
+    named = {key.split("/")[0].partition("@")[2] for key in run.metrics}
+    tables = [table for table in (run.predictions, run.lesions, run.windows) if table is not None]
+    sets = [str(name) for table in tables for name in table["set"].unique()]
+    primary = next((name for name in sets if name not in named), None)
     return _Judged(predictions, run.scales, run.lesions, run.windows, run.ungradable, primary)
 
 

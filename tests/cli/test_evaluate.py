@@ -89,6 +89,19 @@ def test_a_runs_figures_are_those_of_its_table(run: Path, capsys: pytest.Capture
     assert "test@other/dr/kappa" in told
 
 
+def test_a_run_that_maps_lesions_alone_keeps_its_keys(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "predictions.parquet").unlink()
+    counts = dict.fromkeys(("tp", "fp", "fn", "hits", "misses", "false_components"), 2)
+    row = {"image": "a.png", "set": "made", "part": "test", "group": "made/a", "lesion": "MA", **counts}
+    histograms = {"hist_in": [[0] * 255 + [4]], "hist_out": [[4] + [0] * 255]}
+    write_table(pd.DataFrame([row]).assign(**histograms), run / "lesions.parquet", "lesions")
+    assert main(["evaluate", str(run)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("test/lesion/MA/f1"))
+    assert float(line.split()[1]) == 0.5
+    assert main(["evaluate", str(run), "--clinical"]) == 2
+    assert "hold no graded disease" in capsys.readouterr().err
+
+
 def test_the_clinical_reading_of_a_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "clinical.json"
     asked = ["--prevalence", "0.05", "--specificity", "0.8", "--subgroup", "camera", "--subgroup", "set"]
