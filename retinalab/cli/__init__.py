@@ -16,6 +16,7 @@ from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
 from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
+from retinalab.cli.leaderboard import add_leaderboard_arguments, leaderboard
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import report
@@ -81,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add_table_arguments(_add(commands, "table", table, text))
     text = "are printed numbers possible: k of n, kappa of a matrix, means, parameter counts, sizes"
     add_audit_arguments(_add(commands, "audit", audit, text))
+    text = "methods side by side on one data set under one protocol and budget"
+    add_leaderboard_arguments(_add(commands, "leaderboard", leaderboard, text))
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
     report_parser.add_argument(
