@@ -23,6 +23,7 @@ __all__ = [
     "confusion_matrix",
     "grade_error",
     "kappa",
+    "kappa_gradient",
     "mean_defined",
     "one_vs_rest_auc",
     "precision_recall_f1",
@@ -96,6 +97,26 @@ def kappa(confusion: Array, weights: Literal["none", "linear", "quadratic"] = "q
     observed = flat @ cost.ravel()
     expected = ((reference @ cost) * predicted).sum(axis=-1)
     return 1.0 - ratio(observed * reference.sum(axis=-1), expected)
+
+
+def kappa_gradient(confusion: Array) -> Array:
+    """Derivative of the quadratic weighted :func:`kappa` with respect to each cell of the confusion matrix.
+
+    A patient's cells times it, summed, are how much that patient moves kappa; over all photographs they add up to 0.
+
+    Shape:
+        - ``confusion``: ``(..., K, K)``.
+        - Returns: ``(..., K, K)``; 0 where kappa is undefined.
+    """
+    size = confusion.shape[-1]
+    cost = np.subtract.outer(np.arange(size), np.arange(size)).astype(np.float64) ** 2
+    reference, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    total = reference.sum(axis=-1)[..., None, None]
+    observed = (confusion * cost).sum(axis=(-2, -1))[..., None, None]
+    by_reference, by_prediction = predicted @ cost, reference @ cost
+    expected = (by_reference * reference).sum(axis=-1)[..., None, None]
+    change = by_reference[..., :, None] + by_prediction[..., None, :]
+    return ratio(total * observed * change, expected**2, 0.0) - ratio(observed + total * cost, expected, 0.0)
 
 
 def sensitivity(confusion: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from retinalab.metrics.grading import Array, kappa
+from retinalab.metrics.grading import Array, kappa, kappa_gradient
 from retinalab.metrics.paired import exchange_test, sign_flip_test
 from retinalab.metrics.statistics import Clusters
 
@@ -80,7 +80,10 @@ def kappa_p(
     def statistic(sums: Array) -> Array:
         return kappa(sums.reshape(*sums.shape[:-1], size, size))
 
-    return exchange_test(by_pair(a, 0), by_pair(b, 1), statistic, permutations, seed)
+    def gradient(sums: Array) -> Array:
+        return kappa_gradient(sums.reshape(*sums.shape[:-1], size, size)).reshape(sums.shape)
+
+    return exchange_test(by_pair(a, 0), by_pair(b, 1), statistic, gradient, permutations, seed)
 
 
 def share_p(

@@ -84,6 +84,7 @@ def exchange_test(
     a: Array,
     b: Array,
     statistic: Callable[[Array], Array],
+    gradient: Callable[[Array], Array],
     permutations: int = 9999,
     seed: int = 0,
 ) -> float:
@@ -93,11 +94,19 @@ def exchange_test(
     permutation exchanges them for about half of the patients, for all seeds of training together.
     p = (1 + permutations with a difference as large) / (1 + permutations).
 
+    Differences are compared in units of their own standard errors, by how much each patient moves them (delta
+    method). Without that the test asks whether the methods are alike in every way: two that grade equally well but
+    in other places, or one that gives nearly everybody one grade, make mixtures of far larger spread than either
+    method has, and a plain difference is lost in it.
+
     Reference: Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, section 3.7 (matched
-    pairs); the count of 1: Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 2010.
+    pairs); Chung and Romano, Annals of Statistics 2013 (studentised permutation); the count of 1: Phipson and
+    Smyth, Statistical Applications in Genetics and Molecular Biology 2010.
 
     Args:
-        statistic: sums ``(..., S, C)`` over patients to ``(..., S)`` figures, whose mean over S is compared.
+        statistic: sums ``(..., S, C)`` over patients to ``(..., S)`` figures, whose mean over S is compared; equal
+            for twice as many of everything.
+        gradient: its derivative with respect to the sums, ``(..., S, C)``.
         permutations: number of random permutations.
         seed: of the permutations.
 
@@ -105,21 +114,38 @@ def exchange_test(
         - ``a``, ``b``: ``(G, S, C)`` counts of each patient for each pair of seeds, such as the C cells of a
           confusion matrix.
     """
+    moved = (a != b).any(axis=(1, 2))
+    pairs = a.shape[1]
+    first, second = (side[moved].reshape(int(moved.sum()), a[0].size) for side in (a, b))
+    same = a[~moved].reshape(-1, a[0].size)
+    fixed = same.T @ same
     whole = [side.sum(axis=0) for side in (a, b)]
-    moved = np.flatnonzero((a != b).any(axis=(1, 2)))
-    seen = float(statistic(whole[0]).mean() - statistic(whole[1]).mean())
-    if not np.isfinite(seen):
-        return float("nan")
-    change = (b - a)[moved].reshape(moved.size, a[0].size)
-    generator = np.random.default_rng(seed)
-    as_large = 0
-    for start in range(0, permutations, _BLOCK):
-        rows = min(_BLOCK, permutations - start)
-        exchanged = generator.integers(2, size=(rows, moved.size)).astype(np.float64)
-        shift = (exchanged @ change).reshape(rows, *a.shape[1:])
-        figures = [statistic(whole[0] + shift).mean(axis=-1), statistic(whole[1] - shift).mean(axis=-1)]
-        difference = figures[0] - figures[1]
-        as_large += int((~(np.abs(difference) < abs(seen) - _TIE)).sum())
+
+    def studentised(exchanged: Array) -> Array:
+        """``(P,)`` differences over their standard errors, ``exchanged`` ``(P, patients that differ)`` 0 or 1."""
+        shift = (exchanged @ (second - first)).reshape(len(exchanged), *a.shape[1:])
+        sums = whole[0] + shift, whole[1] - shift
+        difference = statistic(sums[0]).mean(axis=-1) - statistic(sums[1]).mean(axis=-1)
+        slopes = [gradient(one).reshape(len(exchanged), a[0].size) / pairs for one in sums]
+        apart = slopes[0] - slopes[1]
+        kept = slopes[0] @ first.T - slopes[1] @ second.T
+        swapped = slopes[0] @ second.T - slopes[1] @ first.T
+        influence = np.where(exchanged > 0, swapped, kept)
+        variance = (influence**2).sum(axis=1) + ((apart @ fixed) * apart).sum(axis=1)
+        error = np.sqrt(np.maximum(variance, 0.0))
+        out: Array = np.divide(difference, error, out=np.sign(difference) * np.inf, where=error > _TIE)
+        return np.where(np.abs(difference) <= _TIE, 0.0, out)
+
+    with np.errstate(invalid="ignore"):
+        seen = float(studentised(np.zeros((1, first.shape[0])))[0])
+        if np.isnan(seen):
+            return float("nan")
+        generator = np.random.default_rng(seed)
+        as_large = 0
+        for start in range(0, permutations, _BLOCK):
+            rows = min(_BLOCK, permutations - start)
+            exchanged = generator.integers(2, size=(rows, first.shape[0])).astype(np.float64)
+            as_large += int((~(np.abs(studentised(exchanged)) < abs(seen) - _TIE)).sum())
     return (1 + as_large) / (1 + permutations)
 
 

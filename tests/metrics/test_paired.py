@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_oracle
 
 from retinalab.errors import RetinalabError
-from retinalab.metrics.grading import Array, kappa
+from retinalab.metrics.grading import Array, kappa, kappa_gradient
 from retinalab.metrics.paired import (
     exchange_test,
     holm,
@@ -74,35 +74,78 @@ def cells(reference: np.ndarray, predicted: np.ndarray, owner: np.ndarray, size:
     return out
 
 
+def _square(sums: Array) -> Array:
+    size = round(sums.shape[-1] ** 0.5)
+    return sums.reshape(*sums.shape[:-1], size, size)
+
+
 def kappas(sums: Array) -> Array:
-    return kappa(sums.reshape(*sums.shape[:-1], 3, 3))
+    return kappa(_square(sums))
+
+
+def slopes(sums: Array) -> Array:
+    return kappa_gradient(_square(sums)).reshape(sums.shape)
 
 
 def test_exchanging_patients_agrees_with_every_exchange() -> None:
+    """Kappas from photographs, standard errors by giving each patient a little more weight and a little less."""
     generator = np.random.default_rng(3)
     owner = np.repeat(np.arange(8), 3)
     reference = generator.integers(3, size=24)
     first = np.where(generator.random(24) < 0.8, reference, generator.integers(3, size=24))
     second = np.where(generator.random(24) < 0.3, reference, generator.integers(3, size=24))
-    p = exchange_test(cells(reference, first, owner, 3), cells(reference, second, owner, 3), kappas, 20_000)
+    second[owner == 2] = first[owner == 2]  # a patient whom both grade alike
+    tables = [cells(reference, side, owner, 3) for side in (first, second)]
+    p = exchange_test(*tables, kappas, slopes, 20_000)
 
-    def difference(exchanged: np.ndarray) -> float:
-        sides = np.where(exchanged, second, first), np.where(exchanged, first, second)
-        chance = [np.mean(np.subtract.outer(reference, side) ** 2) for side in sides]
-        one, other = (1 - np.mean((reference - s) ** 2) / c for s, c in zip(sides, chance, strict=True))
-        return float(one - other)
+    def kappa_of(side: np.ndarray, weights: np.ndarray) -> float:
+        w = weights[owner]
+        chance = np.average(np.subtract.outer(reference, side) ** 2, weights=np.outer(w, w))
+        return float(1 - np.average((reference - side) ** 2, weights=w) / chance)
 
-    seen = abs(difference(np.zeros(24, dtype=bool)))
-    every = [difference(np.array(swap)[owner]) for swap in product((False, True), repeat=8)]
-    exact = np.mean(np.abs(every) >= seen - 1e-9)
+    def studentised(swap: np.ndarray) -> float:
+        sides = np.where(swap[owner], second, first), np.where(swap[owner], first, second)
+
+        def difference(weights: np.ndarray) -> float:
+            return kappa_of(sides[0], weights) - kappa_of(sides[1], weights)
+
+        step = 1e-4 * np.eye(8)
+        influence = [(difference(1 + h) - difference(1 - h)) / 2e-4 for h in step]
+        return difference(np.ones(8)) / float(np.sqrt(np.square(influence).sum()))
+
+    every = np.abs([studentised(np.array(swap)) for swap in product((False, True), repeat=8)])
+    exact = np.mean(every >= every[0] - 1e-6)
     assert 0.02 < exact < 0.9
     assert p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
+
+
+def test_a_method_that_gives_one_grade_is_told_from_one_that_grades() -> None:
+    """Plain differences are lost here: exchanging makes mixtures that are by turns excellent and worthless."""
+    generator = np.random.default_rng(8)
+    owner = np.repeat(np.arange(20), 4)
+    reference = np.repeat(np.arange(20) % 5, 4)
+    good = np.clip(reference + generator.integers(-1, 2, size=80), 0, 4)
+    constant = np.where(generator.random(80) < 0.1, reference, 0)
+    tables = [cells(reference, side, owner, 5) for side in (good, constant)]
+    assert exchange_test(*tables, kappas, slopes, 1999) < 0.01
+
+
+def test_the_slope_of_kappa_is_its_derivative() -> None:
+    table = np.random.default_rng(9).integers(1, 9, size=(2, 4, 4)).astype(float)
+    step = 1e-5
+    for row in range(4):
+        for column in range(4):
+            moved = np.zeros((4, 4))
+            moved[row, column] = step
+            found = (kappa(table + moved) - kappa(table - moved)) / (2 * step)
+            np.testing.assert_allclose(kappa_gradient(table)[:, row, column], found, rtol=1e-6)
+    np.testing.assert_allclose((kappa_gradient(table) * table).sum((1, 2)), 0, atol=1e-12)
 
 
 def test_exchanging_shares_agrees_with_sign_flips() -> None:
     generator = np.random.default_rng(4)
     right = generator.integers(0, 4, size=(2, 30, 1, 1)).astype(float)
-    p = exchange_test(right[0], right[1], lambda sums: sums[..., 0], 20_000)
+    p = exchange_test(right[0], right[1], lambda sums: sums[..., 0], np.ones_like, 20_000)
     exact = sign_flip_test((right[0] - right[1]).ravel().astype(int), mid_p=False)
     assert p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20_000))
 
@@ -110,19 +153,19 @@ def test_exchanging_shares_agrees_with_sign_flips() -> None:
 def test_all_seeds_of_a_patient_are_exchanged_together() -> None:
     """Three equal seeds are the same evidence as one."""
     one, other = np.random.default_rng(5).integers(0, 4, size=(2, 12, 1, 9)).astype(float)
-    alone = exchange_test(one, other, kappas, 2000)
-    assert exchange_test(one.repeat(3, axis=1), other.repeat(3, axis=1), kappas, 2000) == alone
-    assert exchange_test(other, one, kappas, 2000) == pytest.approx(alone, abs=0.05)
+    alone = exchange_test(one, other, kappas, slopes, 2000)
+    assert exchange_test(one.repeat(3, axis=1), other.repeat(3, axis=1), kappas, slopes, 2000) == alone
+    assert exchange_test(other, one, kappas, slopes, 2000) == pytest.approx(alone, abs=0.05)
 
 
 def test_exchange_of_equal_or_undefined_methods() -> None:
     same = np.ones((5, 1, 9))
-    assert exchange_test(same, same, kappas, 99) == 1
+    assert exchange_test(same, same, kappas, slopes, 99) == 1
     undefined = np.zeros((5, 1, 9))
     undefined[..., 0] = 1
-    assert np.isnan(exchange_test(undefined, undefined, kappas, 99))
+    assert np.isnan(exchange_test(undefined, undefined, kappas, slopes, 99))
     far = np.zeros((40, 1, 1))
-    assert exchange_test(far + 1, far, lambda sums: sums[..., 0], 99) == 1 / 100
+    assert exchange_test(far + 1, far, lambda sums: sums[..., 0], np.ones_like, 99) == 1 / 100
 
 
 def test_holm_rejects_what_the_step_down_procedure_rejects() -> None:
