@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import yaml
 from tqdm import tqdm
 
 from retinalab.cli.explained import Scored, written
 from retinalab.cli.explained_summary import WIDTH, print_differences, print_summary
+from retinalab.cli.other_set import add_other_set_arguments, other_set
 from retinalab.errors import RetinalabError, unknown
 
 if TYPE_CHECKING:
@@ -55,16 +55,8 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
         help="another run, explained on the same photographs; its stage is "
         "--against-stage, or else named as RUN's",
     )
-    parser.add_argument(
-        "--set", metavar="NAME", help="a data set with lesion masks in the place of the run's own"
-    )
-    parser.add_argument("--root", type=Path, metavar="PATH", help="folder of that data set")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of that data set, such as task=segmentation",
+    add_other_set_arguments(
+        parser, "a data set with lesion masks in the place of the run's own", "task=segmentation"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most N photographs, chosen by lot")
 
@@ -72,7 +64,7 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
 def explain(known: argparse.Namespace) -> int:
     """Make maps, hold them against lesions, and write table, figures and page."""
     methods = _methods(known.methods)
-    other = _other_set(known)
+    other = other_set(known)
     if known.limit is not None and known.limit < 1:
         raise RetinalabError(f"--limit {known.limit} leaves no photograph. Give at least 1.")
     if not (math.isfinite(known.gate) and known.gate >= 0):
@@ -158,24 +150,6 @@ def _methods(given: str | None) -> tuple[Method, ...] | None:
     if not names:
         raise RetinalabError(f"--methods names none. Choose of: {', '.join(METHODS)}.")
     return cast("tuple[Method, ...]", names)
-
-
-def _other_set(known: argparse.Namespace) -> OtherSet | None:
-    from retinalab.predict.explained import OtherSet
-
-    if known.set is None:
-        if known.root is not None or known.option:
-            raise RetinalabError("--root and --option are of a data set. Name it with --set.")
-        return None
-    options: dict[str, Any] = {}
-    for pair in known.option:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise RetinalabError(
-                f"--option {pair!r} is not of the form KEY=VALUE, such as task=segmentation."
-            )
-        options[key] = yaml.safe_load(value)
-    return OtherSet(known.set.replace("-", "_"), known.root, options)
 
 
 def _check_out(out: Path) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from tqdm import tqdm
 
+from retinalab.cli.other_set import add_other_set_arguments, other_set
 from retinalab.cli.robustness_summary import WIDTH, about_lines, print_robustness
 from retinalab.errors import RetinalabError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from retinalab.metrics.measure import Metric
-    from retinalab.predict.explained import OtherSet
     from retinalab.robustness.answers import Settings, Trial
 
 __all__ = ["add_robustness_arguments", "robustness"]
@@ -52,21 +51,13 @@ def add_robustness_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N photographs, those of a patient together, chosen by lot",
     )
-    parser.add_argument("--set", metavar="NAME", help="a data set in the place of the run's own")
-    parser.add_argument("--root", type=Path, metavar="PATH", help="folder of that data set")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of that data set, such as task=grading",
-    )
+    add_other_set_arguments(parser, "a data set in the place of the run's own", "task=grading")
 
 
 def robustness(known: argparse.Namespace) -> int:
     """Grade changed photographs, and write table, figures and page."""
     settings = _settings(known)
-    other = _other_set(known)
+    other = other_set(known)
     if not known.run.is_dir():
         raise RetinalabError(f"No run folder {known.run}. Give the folder of a finished run, below runs/.")
     out = known.out or known.run
@@ -126,22 +117,6 @@ def _settings(known: argparse.Namespace) -> Settings:
     if known.seed < 0:
         raise RetinalabError(f"--seed {known.seed} is below 0. Give a whole number from 0 up.")
     return Settings(conditions(_names(known.only), [int(word) for word in words]), known.seed, known.limit)
-
-
-def _other_set(known: argparse.Namespace) -> OtherSet | None:
-    from retinalab.predict.explained import OtherSet
-
-    if known.set is None:
-        if known.root is not None or known.option:
-            raise RetinalabError("--root and --option are of a data set. Name it with --set.")
-        return None
-    options: dict[str, Any] = {}
-    for pair in known.option:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise RetinalabError(f"--option {pair!r} is not of the form KEY=VALUE, such as task=grading.")
-        options[key] = yaml.safe_load(value)
-    return OtherSet(known.set.replace("-", "_"), known.root, options)
 
 
 def _check_out(out: Path) -> None:

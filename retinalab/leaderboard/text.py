@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retinalab.leaderboard.standings import Row, Standings
+from retinalab.report.markdown import escaped, table_row
 
 __all__ = ["into", "markdown", "standings_lines"]
 
@@ -51,9 +52,9 @@ def standings_lines(found: Standings) -> list[str]:
 def markdown(found: Standings, command: str) -> list[str]:
     """The table for a README, with the command that made it."""
     reference = next(row.title for row in found.rows if row.key == found.board.reference)
-    lines = [f"**{_escaped(found.board.title)}**", ""]
-    lines += [f"- {term}: {_escaped(text)}" for term, text in found.about]
-    lines += [f"- {_escaped(label)}" for label in found.labels]
+    lines = [f"**{escaped(found.board.title)}**", ""]
+    lines += [f"- {term}: {escaped(text)}" for term, text in found.about]
+    lines += [f"- {escaped(label)}" for label in found.labels]
     heads = [f"{figure} [95 %]" for figure in found.figures]
     columns = [
         "",
@@ -65,20 +66,20 @@ def markdown(found: Standings, command: str) -> list[str]:
         *heads[1:],
     ]
     columns += ["megapixels", "minutes"]
-    lines += ["", _line(columns), "|---|---|" + "---|" * (len(columns) - 2)]
+    lines += ["", table_row(columns), "|---|---|" + "---|" * (len(columns) - 2)]
     for row in found.rows:
         if row.run is None:
-            lines.append(_line([row.title, row.learns_from, "not measured", *[""] * (len(columns) - 3)]))
+            lines.append(table_row([row.title, row.learns_from, "not measured", *[""] * (len(columns) - 3)]))
             continue
         figures = row.figures or {}
         cells = [row.title, row.learns_from, _value(figures.get(found.board.figure))]
         cells += [_spread(figures.get(found.board.figure)), _difference(row), _p(row)]
         cells += [_value(figures.get(name)) for name in found.board.beside]
-        lines.append(_line([*cells, _number(row.megapixels), _number(row.minutes)]))
+        lines.append(table_row([*cells, _number(row.megapixels), _number(row.minutes)]))
     for one in found.baselines:
         cells = [f"({one.title})", "", _value(one.figures.get(found.board.figure)), "", "", ""]
         cells += [_value(one.figures.get(name)) for name in found.board.beside]
-        lines.append(_line([*cells, "", ""]))
+        lines.append(table_row([*cells, "", ""]))
     lines += ["", f"Made by `{command}`; code {', '.join(_commits(found.rows)) or 'unknown'}."]
     return lines
 
@@ -128,13 +129,3 @@ def _number(value: float | None) -> str:
 
 def _commits(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row.commit[:12] for row in rows if row.commit))
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    for sign in "\\|*_<":
-        text = text.replace(sign, f"\\{sign}")
-    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from retinalab.report.markdown import escaped, table_row
 from retinalab.reproduction.about import about
 from retinalab.reproduction.filled import Beside, FilledCell, FilledTable, Row
 from retinalab.reproduction.wording import (
@@ -34,9 +35,9 @@ def list_markdown(tables: Sequence[FilledTable]) -> list[str]:
         "measured",
         "other protocol only",
     ]
-    lines = [_line(heads), "|---|---|" + "---:|" * 6]
+    lines = [table_row(heads), "|---|---|" + "---:|" * 6]
     for table in tables:
-        lines.append(_line([table.label, table.title, *map(str, counts(table).values())]))
+        lines.append(table_row([table.label, table.title, *map(str, counts(table).values())]))
     return lines
 
 
@@ -48,11 +49,11 @@ def table_markdown(table: FilledTable, given: Iterable[str] = ()) -> list[str]:
         given: overrides for every command, such as a data set's folder.
     """
     notes = footnotes(table)
-    lines = [f"### {table.label}: {_escaped(table.title)}", ""]
-    lines += [f"- {term}: {_escaped(text)}" for term, text in about(table)]
-    lines += [f"- Doubt: {_escaped(text)}" for text in notes.whole]
+    lines = [f"### {table.label}: {escaped(table.title)}", ""]
+    lines += [f"- {term}: {escaped(text)}" for term, text in about(table)]
+    lines += [f"- Doubt: {escaped(text)}" for text in notes.whole]
     lines += ["", *_grid(table, notes), "", *_runs(table), *_missing(table, tuple(given))]
-    lines += [f"{number}. {_escaped(text)}" for number, text in enumerate(notes.texts, 1)]
+    lines += [f"{number}. {escaped(text)}" for number, text in enumerate(notes.texts, 1)]
     if table.beside:
         lines += ["", "Measured under another protocol, not to be held against the published column:"]
         for one in table.beside:
@@ -64,16 +65,18 @@ def _grid(table: FilledTable, notes: Footnotes) -> list[str]:
     """A line for each row where nothing is measured; one for each figure of a row where something is."""
     measured = any(cell.measure for cell in table.cells)
     if not measured:
-        lines = [_line(["published", *map(_name, table.columns)]), "|---|" + "---|" * len(table.columns)]
-        return lines + [_line([_titled(row, notes), *_published(row, table, notes)]) for row in table.rows]
-    lines = [_line(["", "", "published", "measured [95 % interval]", "photographs", "seeds"])]
+        lines = [table_row(["published", *map(_name, table.columns)]), "|---|" + "---|" * len(table.columns)]
+        return lines + [
+            table_row([_titled(row, notes), *_published(row, table, notes)]) for row in table.rows
+        ]
+    lines = [table_row(["", "", "published", "measured [95 % interval]", "photographs", "seeds"])]
     lines.append("|---|---|---:|---|---|---:|")
     for row in table.rows:
         for number, cell in enumerate(row.cells):
             one = cell.measure
             figures = ["–", "", ""] if one is None else [figure(cell.claim, one), sample(one), str(one.seeds)]
             first = _titled(row, notes) if number == 0 else ""
-            lines.append(_line([first, _name(cell.claim.place.column), _printed(cell, notes), *figures]))
+            lines.append(table_row([first, _name(cell.claim.place.column), _printed(cell, notes), *figures]))
     return lines
 
 
@@ -101,8 +104,8 @@ def _runs(table: FilledTable) -> list[str]:
     }
     lines = []
     for run in runs.values():
-        labels = "".join(f"; {_escaped(label)}" for label in run.labels)
-        lines.append(f"- Measured by {_escaped(run_line(run))}, `{run.command}`{labels}")
+        labels = "".join(f"; {escaped(label)}" for label in run.labels)
+        lines.append(f"- Measured by {escaped(run_line(run))}, `{run.command}`{labels}")
     return [*lines, ""] if lines else []
 
 
@@ -111,25 +114,14 @@ def _missing(table: FilledTable, given: tuple[str, ...]) -> list[str]:
     for row in table.rows:
         for command, columns, why in missing_ways(row, given):
             of = f", {', '.join(columns)}" if columns else ""
-            text = "; ".join(filter(None, [_escaped(why), f"`{command}`" if command else ""]))
-            lines.append(f"- Not measured: {_escaped(row.name + of)}: {text}")
+            text = "; ".join(filter(None, [escaped(why), f"`{command}`" if command else ""]))
+            lines.append(f"- Not measured: {escaped(row.name + of)}: {text}")
     return [*lines, ""] if lines else []
 
 
 def _beside(one: Beside) -> list[str]:
-    lines = [f"- {_escaped(run_line(one.run))}, nearest row {_escaped(one.row)}; `{one.run.command}`"]
-    lines += [f"  - {_escaped(label)}" for label in one.run.labels]
+    lines = [f"- {escaped(run_line(one.run))}, nearest row {escaped(one.row)}; `{one.run.command}`"]
+    lines += [f"  - {escaped(label)}" for label in one.run.labels]
     figures = "; ".join(f"{_name(column)} {value}, n {n}".strip() for column, value, n in beside_figures(one))
     differs = "; ".join(map(str, one.differs))
-    return [*lines, f"  - {_escaped(figures)}", f"  - Differs: {_escaped(differs)}"]
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    """Text whose bars, stars, underscores and brackets are no Markdown."""
-    for sign in "\\|*_<":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return [*lines, f"  - {escaped(figures)}", f"  - Differs: {escaped(differs)}"]
