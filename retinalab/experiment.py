@@ -179,7 +179,8 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
     mapping = as_mapping(experiment)
     for key in ("data", "logger", "output", "roots"):
         mapping.pop(key)
-    mapping["test"].pop("readers")  # drawn beside the result, part of none
+    for key in ("readers", "saliency"):  # drawn beside the result, part of none
+        mapping["test"].pop(key)
     for stage in mapping["stages"].values():
         for key in ("workers", "cache", "root"):
             stage["data"].pop(key)

@@ -82,6 +82,11 @@ class TestConfig(Model):
         description="CSV of readers' operating points for the report's ROC: disease, reader, sensitivity, specificity, "
         "and where wanted set and target (referable or any)",
     )
+    saliency: bool = Field(
+        True,
+        description="Grad-CAM++ of the photographs that the report shows, where a task grades and gives no maps of "
+        "its own; false: none",
+    )
 
 
 class Experiment(Model):

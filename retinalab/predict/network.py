@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from retinalab.config import TaskConfig, TrainerConfig
+from retinalab.config import TrainerConfig
 from retinalab.data.batch import Batch
 from retinalab.data.tiles import JoinedMaps
-from retinalab.errors import RetinalabError
 from retinalab.explain.cam import check_cam, class_activation_map
 from retinalab.predict.finished import FinishedRun, Member
 from retinalab.predict.prepare import Batches
-from retinalab.registry import task_class
+from retinalab.runner.trained import load_task
 from retinalab.runner.trainer import resolved_precision
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Outputs
 
 __all__ = ["Given", "Network", "load_task"]
-
-_BEGINNING: Mapping[str, Any] = {"weights": "none", "checkpoint": None}
-"""Options of tasks that say where training began; the checkpoint of a finished run holds what it came to."""
 
 _DTYPES: Mapping[str, torch.dtype] = {
     "64-true": torch.float64,
@@ -173,43 +167,6 @@ def _some(batch: Batch, rows: slice) -> Batch:
         for key, value in cast("dict[str, Any]", batch).items()
     }
     return cast("Batch", given)
-
-
-def load_task(checkpoint: Path, name: str) -> Task:
-    """A task with the weights and options of a checkpoint, ready to predict.
-
-    Args:
-        checkpoint: a run's; read as plain data, so that nothing in it is executed.
-        name: of the task.
-
-    Raises:
-        RetinalabError: the file holds something else, or the weights do not fit the task.
-    """
-    kind = task_class(name)
-    try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        options = dict(stored["hyper_parameters"])
-        options["config"] = _trained(kind.config_class, options["config"])
-        task: Task = kind(**options)
-        task.load_state_dict(stored["state_dict"])
-    except pickle.UnpicklingError as error:
-        raise RetinalabError(
-            f"{checkpoint} holds more than plain data and is not read, since it could run code. Use the checkpoint "
-            "that the run wrote."
-        ) from error
-    except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RetinalabError(
-            f"{checkpoint} cannot be used by task {name!r} ({reason}). Use the checkpoint that the run wrote, with the "
-            "version of the plugin that wrote it, or run the experiment again."
-        ) from error
-    return task.eval().requires_grad_(False)
-
-
-def _trained(kind: type[TaskConfig], options: Any) -> TaskConfig:
-    """The task's options without the weights that training began with."""
-    config = kind.model_validate(options)
-    return config.model_copy(update={k: v for k, v in _BEGINNING.items() if k in type(config).model_fields})
 
 
 def _precision(recorded: str, device: torch.device) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.tables import diseases_of, read_table
 from retinalab.protocol import SCALES, Scale
 
-__all__ = ["History", "RunFolder", "read_run"]
+__all__ = ["SALIENCY", "History", "RunFolder", "SaliencyNote", "read_run"]
+
+SALIENCY = "saliency.json"
+"""What a run says of the saliency maps that it kept beside those of its tasks."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ class History:
 
 
 @dataclass(frozen=True)
+class SaliencyNote:
+    """What is said of the saliency maps that a run made of the photographs shown.
+
+    Attributes:
+        captions: name of a map -> what it explains. Each map is scaled by its own largest value.
+        missing: a line for each stage that could not be explained, and why.
+    """
+
+    captions: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """The files of a run.
 
@@ -46,6 +62,7 @@ class RunFolder:
         maps: a row per photograph and map; None where the run kept none.
         lesions: a row per photograph and lesion; None where the run mapped none.
         ungradable: tested photographs that its protocol left out as ungradable; None where it left out none.
+        saliency: which of the maps are saliency maps, and why others are missing.
         baselines: predictions of its baselines, told apart by a column ``baseline``; None where it left none.
     """
 
@@ -61,6 +78,7 @@ class RunFolder:
     maps: pd.DataFrame | None = None
     lesions: pd.DataFrame | None = None
     ungradable: pd.DataFrame | None = None
+    saliency: SaliencyNote = SaliencyNote()
 
     @property
     def diseases(self) -> tuple[str, ...]:
@@ -133,6 +151,7 @@ def read_run(folder: Path) -> RunFolder:
         maps=read_table(maps, "maps") if maps.is_file() else None,
         lesions=read_table(lesions, "lesions") if lesions.is_file() else None,
         ungradable=read_table(ungradable, "predictions") if ungradable.is_file() else None,
+        saliency=_saliency(folder / SALIENCY),
     )
     for disease in run.diseases:
         if disease not in run.scales:
@@ -140,6 +159,14 @@ def read_run(folder: Path) -> RunFolder:
                 "disease", disease, run.scales, "The protocol must name the grade scale of each disease."
             )
     return run
+
+
+def _saliency(path: Path) -> SaliencyNote:
+    if not path.is_file():
+        return SaliencyNote()
+    known = _mapping(_parse(path))
+    captions = {str(name): str(said) for name, said in _mapping(known.get("captions")).items()}
+    return SaliencyNote(captions, tuple(map(str, known.get("missing") or ())))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ _SIDE, _GREY = 160, 96
 
 @dataclass(frozen=True)
 class Overlay:
-    """One map over its photograph, with its largest value."""
+    """One map over its photograph, with its largest value; ``peak`` is "" where it was scaled by that."""
 
     name: str
     source: str
@@ -61,12 +61,16 @@ class MapGroup:
 
 @dataclass(frozen=True)
 class MapSection:
-    """The maps of one test set: what they are, the colours' scale, and groups of photographs."""
+    """The maps of one test set: what they are, the colours' scale, and groups of photographs.
+
+    ``captions`` say what saliency maps explain; ``sizes`` what each size of the other maps is drawn from.
+    """
 
     sizes: list[str]
     central: str
     legend: str
     groups: list[MapGroup]
+    captions: list[str] = field(default_factory=list)
 
 
 def drawing(
@@ -74,6 +78,7 @@ def drawing(
     predictions: pd.DataFrame,
     scales: Mapping[str, Scale],
     picture: Picture | None,
+    captions: Mapping[str, str] | None = None,
 ) -> Drawing:
     """What draws photographs of one test set with their lesions and maps, of the first seed.
 
@@ -82,10 +87,11 @@ def drawing(
         predictions: of the same photographs, whose reference may be unknown.
         scales: of the diseases.
         picture: RGB working image of (set, image), or None where it cannot be had.
+        captions: name -> what it explains, of saliency maps: those that were scaled by their own largest value.
     """
     shown = None if maps is None else maps[maps["seed"] == maps["seed"].min()]
     rows = predictions[predictions["seed"] == predictions["seed"].min()]
-    return Drawing(shown, rows, scales, picture)
+    return Drawing(shown, rows, scales, picture, captions or {})
 
 
 def map_section(
@@ -105,7 +111,8 @@ def map_section(
     if shown is None:
         return None
     chosen = [(title, keys) for one in galleries for title, keys in _of_gallery(one)]
-    chosen.append(("where a map is strongest", list(draw.strongest)))
+    if draw.strongest:
+        chosen.append(("where a map is strongest", list(draw.strongest)))
     groups, done = [], set(above)
     for title, keys in chosen:
         here = [key for key in dict.fromkeys(keys) if key in draw.places]
@@ -114,7 +121,8 @@ def map_section(
         done.update(here)
     extent = float(shown["extent"].min())
     return MapSection(
-        sizes=_sizes(shown),
+        sizes=_sizes(shown[~shown["map"].isin(draw.captions)]),
+        captions=[f"{name}: {said}" for name, said in draw.captions.items() if (shown["map"] == name).any()],
         central="" if extent > 0.9995 else f"{100 * extent:.0f} %",
         legend=_legend(),
         groups=groups,
@@ -147,12 +155,14 @@ class Drawing:
         predictions: pd.DataFrame,
         scales: Mapping[str, Scale],
         picture: Picture | None,
+        captions: Mapping[str, str],
     ) -> None:
         self.maps = maps
         self.places: Mapping[Key, npt.NDArray[np.intp]] = (
             {} if maps is None else maps.groupby(_KEYS, sort=False).indices  # type: ignore[assignment]
         )
-        self.strongest = {} if maps is None else _strongest(maps)
+        self.captions = captions
+        self.strongest = {} if maps is None else _strongest(maps[~maps["map"].isin(captions)])
         self.predictions = predictions
         self.answers = predictions.groupby(_KEYS).indices if "fold" in predictions else {}
         self.scales = scales
@@ -177,13 +187,20 @@ class Drawing:
                 Overlay(
                     str(one["map"]),
                     data_uri(_laid_over(one, under, size), sharp_colours=True),
-                    "undefined" if np.isnan(one["peak"]) else f"{one['peak']:.2f}",
+                    self._peak(one),
                 )
                 for _, one in mine
             ],
             truth=truth,
             marked=marked,
         )
+
+    def _peak(self, one: pd.Series) -> str:
+        if np.isnan(one["peak"]):
+            return "undefined"
+        if one["map"] in self.captions:
+            return "" if one["peak"] > 0 else "(empty)"
+        return f"{one['peak']:.2f}"
 
     def _marked(self, key: Key, found: npt.NDArray[np.uint8]) -> tuple[str, list[tuple[str, str]]]:
         """The photograph under its marked lesions, and the colour of each; nothing where none is marked."""

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
 from retinalab.report.checklist import checklist_sections
 from retinalab.report.clinical import clinical_section
 from retinalab.report.curves import curves, readings_of
-from retinalab.report.errors import errors_of, keys_of
+from retinalab.report.errors import keys_of
 from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.froc import froc
-from retinalab.report.gallery import Picture, gallery
+from retinalab.report.gallery import Picture
 from retinalab.report.made import made_sections
-from retinalab.report.maps import drawing, map_section
+from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
 from retinalab.report.patches import patch_confusion, patch_grid
 from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
 from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, side_by_side, unit_of
+from retinalab.report.shown import graded_rows, shown_of
 from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
 __all__ = ["write_report"]
@@ -68,6 +68,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "clinical": clinical_section(run),
         "stages": learning_curves(run.history),
         "made": made_sections(run),
+        "unexplained": run.saliency.missing,
         "notes": notes(run),
         "checklists": checklist_sections(run),
         "command": plain(provenance.get("command")),
@@ -81,13 +82,9 @@ def _results(
     run: RunFolder, prefix: str, picture: Picture | None, readings: Sequence[Reading]
 ) -> Mapping[str, Any]:
     """What is shown of one test set."""
-    graded = {disease: run.rows(prefix, disease) for disease in run.diseases}
-    graded = {disease: rows for disease, rows in graded.items() if len(rows)}
+    graded = graded_rows(run, prefix)
     drawn = curves(run, prefix, graded, readings)
-    first = {disease: _first_seed(rows) for disease, rows in graded.items()}
-    galleries = [gallery(rows, d, run.scales[d], picture) for d, rows in first.items()]
-    draw = drawing(run.maps_of(prefix), run.rows(prefix), run.scales, picture)
-    errors = [errors_of(rows, d, run.scales[d], draw) for d, rows in first.items()]
+    shown = shown_of(run, prefix, picture)
     return {
         "prefix": prefix,
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
@@ -102,13 +99,8 @@ def _results(
         "readers": drawn.readers,
         "missing": drawn.missing,
         "seeds": int(max((rows["seed"].nunique() for rows in graded.values()), default=1)),
-        "repeated": any(rows.duplicated(["set", "image"]).any() for rows in first.values()),
-        "errors": errors,
-        "galleries": galleries,
-        "maps": map_section(draw, galleries, keys_of(errors)),
+        "repeated": any(rows.duplicated(["set", "image"]).any() for rows in shown.rows.values()),
+        "errors": shown.errors,
+        "galleries": shown.galleries,
+        "maps": map_section(shown.draw, shown.galleries, keys_of(shown.errors)),
     }
-
-
-def _first_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    first: pd.DataFrame = rows[rows["seed"] == rows["seed"].min()]
-    return first

@@ -30,6 +30,7 @@ from retinalab.runner.modules import evaluated_parts, stage_modules
 from retinalab.runner.pictures import pictures
 from retinalab.runner.provenance import concluded, fingerprints, provenance, with_leaks, with_training
 from retinalab.runner.reuse import Source, read_sources, take_over, with_reused
+from retinalab.runner.saliency import keep_saliency
 from retinalab.runner.stage import run_stage
 
 __all__ = ["Result", "run"]
@@ -229,6 +230,7 @@ def _conclude(
     evaluated = parts[experiment.evaluated[-1]]
     metrics = summarise(experiment, tables, parts, folder.path)
     write_json(folder.path / "metrics.json", metrics)
+    keep_saliency(experiment, children, folder.path, parts, tables.get("maps"))
     folder.amend(lambda known: concluded(known, seconds))
     report = write_report(folder.path, pictures(evaluated))
     if experiment.logger == "wandb":
