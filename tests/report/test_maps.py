@@ -204,3 +204,27 @@ def test_a_run_without_graded_photographs_still_shows_its_maps(make_run: MakeRun
     page = write_report(folder, grey).read_text()
     assert ("where a map is strongest" in page) == kept
     assert ("Maps over the photographs" in page) == kept
+
+
+def test_a_map_that_is_scaled_by_itself_is_no_stronger_than_another() -> None:
+    rows = [flat(image, "own", value) for image, value in (("a", 0.3), ("c", 0.9))]
+    rows += [flat(image, "scaled", 1.0) for image in "abe"] + [flat("d", "scaled", 0.0)]
+    captions = {"scaled": "what raises it", "absent": "of another set"}
+    table = predictions()
+    shown = [gallery(table, "dr", SCALE, None)]
+    found = map_section(drawing(pd.DataFrame(rows), table, {"dr": SCALE}, grey, captions), shown)
+    assert found is not None
+    assert found.captions == ["scaled: what raises it"]
+    assert found.sizes == ["own: 2 × 2 places, each drawn as its own rectangle."]
+    drawn = {row.image: row for group in found.groups for row in group.rows}
+    assert {image: row.strongest for image, row in drawn.items() if row.strongest} == {"c": "own"}
+    peaks = {(image, one.name): one.peak for image, row in drawn.items() for one in row.overlays}
+    assert peaks == {
+        ("a", "own"): "0.30", ("c", "own"): "0.90", ("a", "scaled"): "", ("b", "scaled"): "", ("e", "scaled"): "",
+        ("d", "scaled"): "(empty)",
+    }  # fmt: skip
+    alone = map_section(drawing(pd.DataFrame(rows[2:]), table, {"dr": SCALE}, grey, captions), shown)
+    assert alone is not None
+    assert [group.title for group in alone.groups] == [
+        "DR: most certain and wrong", "DR: most certain and right",
+    ]  # fmt: skip
