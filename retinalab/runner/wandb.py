@@ -21,7 +21,7 @@ from retinalab.protocol import Scale
 
 __all__ = ["log_result", "require_wandb", "stage_logger", "wandb_run"]
 
-_FILES = ("experiment.yaml", "metrics.json", "provenance.json")
+_FILES = ("experiment.yaml", "metrics.json", "provenance.json", "saliency.json")
 _HOST = "https://api.wandb.ai"
 _log = logging.getLogger(__name__)
 

@@ -81,8 +81,7 @@ def explanations(run: RunFolder) -> str:
     """Kinds of maps that the run kept over its photographs."""
     if run.maps is None or run.maps.empty:
         return ""
-    kinds = ", ".join(dict.fromkeys(run.maps["kind"].astype(str))) if "kind" in run.maps else "maps"
-    return f"{len(run.maps):,} maps over photographs are kept ({kinds})."
+    return f"{len(run.maps):,} maps over photographs are kept ({', '.join(dict.fromkeys(run.maps['map']))})."
 
 
 def internal(run: RunFolder) -> str:
