@@ -63,6 +63,8 @@ def test_the_cores_wheel_carries_its_experiments_templates_and_types(built: Path
     assert tree | {"retinalab/py.typed"} <= names
     for name, content in experiments("baseline").items():
         assert archive.read(f"retinalab/tasks/experiments/{name}") == content
+    for name, content in experiments("leaderboard").items():
+        assert archive.read(f"retinalab/leaderboard/boards/{name}") == content
     assert not [name for name in names if name.startswith(("tests/", "experiments/", "plugins/", "runs/"))]
 
 

@@ -35,7 +35,7 @@ def tasks() -> list[str]:
 
 def experiments() -> list[Path]:
     files = sorted((REPOSITORY / "experiments").glob("*/*.yaml"))
-    return [path for path in files if path.stem not in ("sweep", "claims") and path.parent.name != "bench"]
+    return [path for path in files if path.stem not in ("sweep", "claims") and path.parent.name not in ("bench", "leaderboard")]
 
 
 def built(name: str) -> Task:

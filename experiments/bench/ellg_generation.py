@@ -29,7 +29,6 @@ import torch
 from retinalab_ellg.cut import connected_patches, field_of_view, lesion_masks
 from retinalab_ellg.generate import generate
 from retinalab_ellg.generation_config import GenerationConfig
-from retinalab_ellg.lab import statistics, to_lab
 from retinalab_ellg.select import Candidates, Pair, Selection
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,6 +36,8 @@ from torch.nn import functional as F
 from retinalab.data.fov import crop_mask, crop_to_square
 from retinalab.data.fov import field_of_view as find_field
 from retinalab.synthetic import World, WorldOptions
+from retinalab.transforms.reinhard import statistics, to_lab
+from retinalab.transforms.reinhard import statistics, to_lab
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SALIENCY = 27

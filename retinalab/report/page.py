@@ -63,6 +63,7 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "data_sets": data_sets(run),
         "results": [_results(run, prefix, picture, readings) for prefix in run.tested],
         "baseline_names": BASELINES,
+        "unacceptable": any(run.scales[disease].unacceptable for disease in run.diseases),
         "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
         "clinical": clinical_section(run),

@@ -137,6 +137,6 @@ def test_the_command_tabulates_runs_by_training_and_test_set(
     assert "synthetic: drawn photographs" in shown
 
     assert main(["compare", str(first)]) == 2
-    assert "compare takes two runs, got 1" in capsys.readouterr().err
+    assert "compare takes at least two runs, got 1" in capsys.readouterr().err
     assert main(["compare", str(first), str(tmp_path / "none"), "--matrix", "dr/kappa"]) == 2
     assert "No run folder" in capsys.readouterr().err
