@@ -35,7 +35,8 @@ def tasks() -> list[str]:
 
 def experiments() -> list[Path]:
     files = sorted((REPOSITORY / "experiments").glob("*/*.yaml"))
-    return [path for path in files if path.stem not in ("sweep", "claims") and path.parent.name not in ("bench", "leaderboard")]
+    others = ("bench", "leaderboard")
+    return [path for path in files if path.stem not in ("sweep", "claims") and path.parent.name not in others]
 
 
 def built(name: str) -> Task:

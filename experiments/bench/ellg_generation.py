@@ -37,7 +37,6 @@ from retinalab.data.fov import crop_mask, crop_to_square
 from retinalab.data.fov import field_of_view as find_field
 from retinalab.synthetic import World, WorldOptions
 from retinalab.transforms.reinhard import statistics, to_lab
-from retinalab.transforms.reinhard import statistics, to_lab
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SALIENCY = 27

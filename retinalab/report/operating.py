@@ -57,7 +57,9 @@ def chosen_points(
             continue
         places = _places(tested, target, called(tested, target, chosen.thresholds))
         if not places:
-            missing.append(f"no point at {rate} {share:g}, since no seed was tested on both sides of grade {lowest}")
+            missing.append(
+                f"no point at {rate} {share:g}, since no seed was tested on both sides of grade {lowest}"
+            )
             continue
         false, true = np.mean(places, axis=0)
         reached = f"here {true:.2f} sensitive, {1 - false:.2f} specific"

@@ -48,7 +48,9 @@ def test_a_stage_of_other_options_seed_or_labels_is_computed(
     result = run(make("whole", "marks.task.learning_rate=0.002", output=tmp_path), reuse=[first.folder])
     assert set(provenance(result)["reused"]) == {"patches"}
     assert "marks: not taken over" in caplog.text
-    assert "its options, those of a stage before it, the protocol, folds or test sets are others" in caplog.text
+    assert (
+        "its options, those of a stage before it, the protocol, folds or test sets are others" in caplog.text
+    )
 
 
 def test_another_seed_or_another_run_gives_nothing(
@@ -60,7 +62,9 @@ def test_another_seed_or_another_run_gives_nothing(
 
 
 def test_what_is_no_run_is_refused_before_anything_is_made(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(RetinalabError, match=r"--reuse .*nowhere: no run can be read there .FileNotFoundError."):
+    with pytest.raises(
+        RetinalabError, match=r"--reuse .*nowhere: no run can be read there .FileNotFoundError."
+    ):
         run(make("whole", output=tmp_path / "out"), reuse=[tmp_path / "nowhere"])
     assert not (tmp_path / "out").exists()
 
@@ -72,5 +76,7 @@ def test_a_stage_is_named_by_itself_and_what_is_behind_it(make: Make) -> None:
     earlier = make("whole", "marks.trainer.max_epochs=7")
     assert stage_id(plain, "patches") == stage_id(earlier, "patches")
     assert stage_id(plain, "marks") != stage_id(earlier, "marks")
-    assert stage_id(plain, "severity") != stage_id(earlier, "severity")  # it starts from the encoder of the marks
+    assert stage_id(plain, "severity") != stage_id(
+        earlier, "severity"
+    )  # it starts from the encoder of the marks
     assert stage_id(plain, "marks") != stage_id(make("whole", "protocol.split_seed=3"), "marks")
