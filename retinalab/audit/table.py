@@ -46,6 +46,7 @@ CHECKS = {
     "same": "printed elsewhere as in 'from'",
     "square": "the sides of a printed size are equal",
 }
+_SIZES = 10_000
 _RANGE = re.compile(r"(\d+)(?:\s*[-–]\s*(\d+))?")
 
 
@@ -90,6 +91,10 @@ class Check:
         sizes = range(int(found[1]), int(found[2] or found[1]) + 1)
         if not sizes or sizes[0] < 1:
             raise RetinalabError(f"n = {self.n!r} counts nothing. Write the lower end first, above 0.")
+        if sizes.stop - sizes.start > _SIZES:
+            raise RetinalabError(
+                f"n = {self.n!r} is a range of more than {_SIZES:,} sizes. Narrow it, or leave the row out."
+            )
         return sizes
 
     @property

@@ -84,3 +84,12 @@ def test_statements_are_held_against_each_other(
 ) -> None:
     (one,) = audit(write(tmp_path, HEAD + f'T,r,{name},"{value}",,,{given},,\n'))
     assert one.answer.verdict == verdict
+
+
+@pytest.mark.parametrize("n", ["1-1000000000", "1-99999999999999999999"])
+def test_a_range_that_no_memory_holds_is_refused(tmp_path: Path, n: str) -> None:
+    """One large n is no trouble."""
+    with pytest.raises(RetinalabError, match=r"line 2: n = .* range of more than 10,000 sizes"):
+        audit(write(tmp_path, f"check,value,n\nshare,0.5,{n}\n"))
+    (one,) = audit(write(tmp_path, "check,value,n\nshare,0.5,1000000000000\n"))
+    assert one.answer.verdict == "possible"
