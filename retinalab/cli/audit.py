@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retinalab.errors import RetinalabError, unknown
+from retinalab.cli.written import check_output, write_output
+from retinalab.errors import unknown
 
 if TYPE_CHECKING:
     from retinalab.audit import Finding
@@ -59,13 +60,13 @@ def audit(known: argparse.Namespace) -> int:
     from retinalab.audit import as_json
     from retinalab.audit import audit as findings_of
 
-    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
-    findings = findings_of(_file(known.table))
+    table = _file(known.table)
+    check_output(known.json, table)
+    findings = findings_of(table)
     print("\n".join(_lines(findings, known.all)))
     if known.json is not None:
         text = json.dumps(as_json(findings), indent=1, ensure_ascii=False)
-        known.json.write_text(text + "\n", encoding="utf-8")
+        write_output(known.json, text + "\n")
     return int(any(one.wrong for one in findings))
 
 

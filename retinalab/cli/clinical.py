@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinalab.cli.clinical_text import clinical_lines
+from retinalab.cli.written import check_output, write_output
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Scale
 
@@ -64,8 +65,7 @@ def clinical_options(known: argparse.Namespace) -> Options | None:
         return None
     from retinalab.metrics.clinical import Options
 
-    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
+    check_output(known.json, known.file)
     marked = None
     if known.ungradable is not None:
         column, equal, value = known.ungradable.partition("=")
@@ -95,5 +95,5 @@ def clinical(
     print("\n".join(clinical_lines(reading)))
     if file is not None:
         text = json.dumps(asdict(reading), indent=1, ensure_ascii=False, allow_nan=False)
-        file.write_text(text + "\n", encoding="utf-8")
+        write_output(file, text + "\n")
     return 0

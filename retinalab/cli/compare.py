@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from retinalab.cli.compared_page import check_writable, write_compared_page
 from retinalab.cli.matrix import compare_matrix, fingerprints
+from retinalab.cli.written import check_output, write_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def compare(known: argparse.Namespace) -> int:
     from retinalab.metrics.baselines import above_the_shortcut, beside
     from retinalab.metrics.comparison import compare_runs
 
-    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
+    check_output(known.json, known.html)
     runs = [_graded_run(folder) for folder in known.run]
     names = [str(folder.parent / folder.resolve().name) for folder in known.run]
     protocol, scales = _common(runs, names)
@@ -88,7 +88,7 @@ def compare(known: argparse.Namespace) -> int:
         if len(runs) == 2:
             content |= {"a": names[0], "b": names[1], "differences": first}
             content["beside"] = beside(first, runs[0].metrics, runs[1].metrics)
-        known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_output(known.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if known.html is not None:
         print(f"\nPage: {write_compared_page(comparison, runs, known.html)}")
     return 0

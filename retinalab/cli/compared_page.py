@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.written import check_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def check_writable(target: Path | None) -> None:
     Raises:
         RetinalabError: it is a folder, or its folder does not exist.
     """
-    if target is not None and (target.is_dir() or not target.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {target}. Name a file in a folder that exists.")
+    check_output(target)
 
 
 def write_compared_page(comparison: Comparison, runs: Sequence[RunFolder], target: Path) -> Path:

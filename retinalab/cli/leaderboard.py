@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinalab.cli.table_run import retinalab_process
+from retinalab.cli.written import write_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def leaderboard(known: argparse.Namespace) -> int:
                 f"{known.into} has no marks of the board. Add the lines '<!-- leaderboard {name} -->' and "
                 f"'<!-- end of leaderboard {name} -->' where the table shall stand."
             )
-        known.into.write_text(text, encoding="utf-8")
+        write_output(known.into, text)
         print(known.into)
     else:
         print("\n".join(markdown(filled, command) if known.markdown else standings_lines(filled)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retinalab.cli.written import check_output, write_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ def compare_matrix(known: argparse.Namespace) -> int:
     """Print one table of training by test sets for each figure that was asked for."""
     from retinalab.metrics.transfer import transfer, transfer_lines
 
-    if known.json is not None and (known.json.is_dir() or not known.json.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {known.json}. Name a file in a folder that exists.")
+    check_output(known.json)
     runs = [_tested_run(folder) for folder in known.run]
     tables = [transfer(runs, metric) for metric in dict.fromkeys(known.matrix)]
     labels = dict.fromkeys(label for folder in known.run for label in _labels(folder))
@@ -33,7 +33,7 @@ def compare_matrix(known: argparse.Namespace) -> int:
         print("\n" + "\n".join(transfer_lines(table)))
     if known.json is not None:
         content = {"labels": list(labels), "tables": tables}
-        known.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_output(known.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.written import check_output, write_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def table(known: argparse.Namespace) -> int:
 
 def _style(known: argparse.Namespace) -> str:
     style: str = known.format or _FORMATS.get(known.out.suffix.lower() if known.out else ".txt", "text")
-    if known.out is not None and (known.out.is_dir() or not known.out.parent.is_dir()):
-        raise RetinalabError(f"Cannot write {known.out}. Name a file in a folder that exists.")
+    check_output(known.out, known.claims)
     if style == "html" and known.out is None:
         raise RetinalabError("A page is written to a file. Add --out FILE.html.")
     return style
@@ -184,5 +184,5 @@ def _show(
     if out is None:
         print(text, end="")
     else:
-        out.write_text(text, encoding="utf-8")
+        write_output(out, text)
         print(out)
