@@ -120,7 +120,27 @@ def _file(known: argparse.Namespace) -> _Judged:
         if scale not in SCALES:
             raise unknown("grade scale", scale, SCALES)
         scales[disease] = SCALES[scale]
+    _check_names(table, known.file)
     return _Judged(table, scales)
+
+
+def _check_names(table: pd.DataFrame, path: Path) -> None:
+    """Every row names its photograph, and folds and seeds are whole numbers: rows are counted by them."""
+    import pandas as pd
+
+    if "image" in table and table["image"].isna().any():
+        row = int(table["image"].isna().to_numpy().argmax()) + 1
+        raise RetinalabError(
+            f"{path}: row {row} names no image ({table['image'].isna().sum()} such rows). Name the photograph."
+        )
+    for column in (name for name in ("fold", "seed") if name in table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = table.loc[(numbers.isna() & table[column].notna()) | (numbers % 1 > 0), column]
+        if len(wrong):
+            raise RetinalabError(
+                f"{path}: {column} {str(wrong.iloc[0])!r} is no whole number ({len(wrong)} such rows). Number them, "
+                "from 0."
+            )
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -23,10 +23,11 @@ def report(known: argparse.Namespace) -> int:
     """Write a run's report page again."""
     from retinalab.report import write_report
 
-    if not (known.run / "metrics.json").is_file():
-        raise RetinalabError(
-            f"{known.run} is no finished run: it has no metrics.json. Give a folder below runs/."
-        )
+    for name in ("metrics.json", "experiment.yaml"):
+        if not (known.run / name).is_file():
+            raise RetinalabError(
+                f"{known.run} is no finished run: it has no {name}. Give a folder below runs/."
+            )
     if known.readers is not None:
         _keep_readers(known.run, known.readers)
     if known.checklist is not None:

@@ -176,3 +176,36 @@ def test_it_needs_no_torch(table: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("image", "", "row 2 names no image (1 such rows)"),
+        ("seed", "first", "seed 'first' is no whole number (1 such rows)"),
+        ("fold", "0.5", "fold '0.5' is no whole number (1 such rows)"),
+    ],
+)
+def test_rows_that_cannot_be_counted_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, cell: str, message: str
+) -> None:
+    """Whether figures or a clinical reading are asked for, in one line."""
+    given = pd.DataFrame(
+        {"image": ["a", "b"], "dr": [0, 1], "dr_grade": [0, 1], "seed": [0, 0], "fold": [0, 0]}
+    )
+    given = given.astype(object)
+    given.loc[1, column] = cell
+    path = tmp_path / "table.csv"
+    given.to_csv(path, index=False)
+    for more in ([], ["--clinical"]):
+        assert main(["evaluate", str(path), *more]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1
+
+
+def test_a_report_of_a_run_without_its_experiment(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that was copied by half is named, with what it lacks."""
+    (run / "experiment.yaml").unlink()
+    assert main(["report", str(run)]) == 2
+    assert "is no finished run: it has no experiment.yaml." in capsys.readouterr().err
