@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add_compare_arguments(_add(commands, "compare", compare, text))
     text = "a paper's printed values beside what was measured of them, and how to measure the rest"
     add_table_arguments(_add(commands, "table", table, text))
-    text = "are printed numbers possible: k of n, kappa of a matrix, means, parameter counts, sizes"
+    text = "are printed numbers possible: k of n, kappas, means, parameter counts, sizes"
     add_audit_arguments(_add(commands, "audit", audit, text))
     text = "methods side by side on one data set under one protocol and budget"
     add_leaderboard_arguments(_add(commands, "leaderboard", leaderboard, text))

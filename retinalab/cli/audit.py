@@ -43,7 +43,7 @@ def add_audit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     lines = ["columns (check and value are needed, and what the check takes):", *_explained(COLUMNS)]
     lines += ["", "checks:", *_explained(CHECKS), "", "for example:", *_EXAMPLE]
-    lines += ["", "Exit status: 0 all possible, 1 something is impossible, 2 the file cannot be read."]
+    lines += ["", "Exit status: 0 all possible, 1 something impossible, 2 the file cannot be read."]
     parser.epilog = "\n".join(lines)
 
 
