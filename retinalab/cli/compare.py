@@ -65,6 +65,7 @@ def compare(known: argparse.Namespace) -> int:
             "compare takes at least two runs, got 1. For what a run reaches on every test set add "
             "--matrix METRIC, such as --matrix dr/kappa."
         )
+    _check_different(known.run)
     from retinalab.metrics.baselines import above_the_shortcut, beside
     from retinalab.metrics.comparison import compare_runs
 
@@ -92,6 +93,14 @@ def compare(known: argparse.Namespace) -> int:
     if known.html is not None:
         print(f"\nPage: {write_compared_page(comparison, runs, known.html)}")
     return 0
+
+
+def _check_different(folders: Sequence[Path]) -> None:
+    """A run beside itself differs in nothing, and makes a family of tests larger."""
+    for number, folder in enumerate(folders):
+        for other in folders[:number]:
+            if folder.resolve() == other.resolve():
+                raise RetinalabError(f"{folder} and {other} are one run. Give each run once.")
 
 
 def _graded_run(folder: Path) -> RunFolder:

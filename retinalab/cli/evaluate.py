@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_evaluate_arguments", "evaluate"]
 
+_PARTS = ("train", "val", "test")
+_ROUNDED = 0.01
+"""By how much a probability printed with two decimals may be off."""
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -121,6 +125,10 @@ def _file(known: argparse.Namespace) -> _Judged:
             raise unknown("grade scale", scale, SCALES)
         scales[disease] = SCALES[scale]
     _check_names(table, known.file)
+    _check_parts(table, known.file)
+    _check_once(table, known.file)
+    for disease, one in scales.items():
+        _check_probabilities(table, disease, one.size, known.file)
     return _Judged(table, scales)
 
 
@@ -141,6 +149,45 @@ def _check_names(table: pd.DataFrame, path: Path) -> None:
                 f"{path}: {column} {str(wrong.iloc[0])!r} is no whole number ({len(wrong)} such rows). Number them, "
                 "from 0."
             )
+
+
+def _check_parts(table: pd.DataFrame, path: Path) -> None:
+    """Rows of a part that is none would be figures that nobody looks for."""
+    for part in table["part"].dropna().unique() if "part" in table else ():
+        if part not in _PARTS:
+            raise RetinalabError(f"{path}: {unknown('part', str(part), _PARTS, 'Correct the column part.')}")
+
+
+def _check_once(table: pd.DataFrame, path: Path) -> None:
+    """A photograph counts once for each network: given twice, it would weigh twice."""
+    known = [name for name in ("part", "set", "patient", "eye", "image", "fold", "seed") if name in table]
+    twice = table.duplicated(known)
+    if "image" in table and twice.any():
+        image = table.loc[twice, "image"].iloc[0]
+        raise RetinalabError(
+            f"{path}: {str(image)!r} stands there twice ({int(twice.sum())} such rows). Keep one prediction of it, or "
+            "tell them apart by a column fold or seed."
+        )
+
+
+def _check_probabilities(table: pd.DataFrame, disease: str, size: int, path: Path) -> None:
+    """Probabilities lie from 0 to 1 and add up to 1; anything else is no probability and calibrates nothing."""
+    names = [f"{disease}_p{grade}" for grade in range(size)]
+    if not set(names) <= set(table):
+        return
+    try:
+        given = table[names].astype(float)
+    except ValueError:
+        return  # said with its row where the figures are made
+    wrong = (given < -_ROUNDED).any(axis=1) | ((given.sum(axis=1) - 1).abs() > _ROUNDED * size)
+    wrong &= given.notna().all(axis=1)
+    if wrong.any():
+        row = given[wrong].iloc[0]
+        raise RetinalabError(
+            f"{path}: {names[0]} to {names[-1]} of row {int(wrong.to_numpy().argmax()) + 1} are no probabilities: they "
+            f"begin {row.iloc[0]:g} and add up to {row.sum():g} ({int(wrong.sum())} such rows). Give shares of 1, or a "
+            f"score as {disease}_score."
+        )
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -28,3 +28,9 @@ def test_a_matrix_has_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["compare", "a", "b", "--matrix", "dr/kappa", "--html", str(page)]) == 2
     assert "--matrix has no page" in capsys.readouterr().err
     assert not page.exists()
+
+
+def test_one_run_twice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "latest").symlink_to(tmp_path / "run-1")
+    assert main(["compare", str(tmp_path / "run-1"), str(tmp_path / "latest")]) == 2
+    assert "are one run. Give each run once." in capsys.readouterr().err

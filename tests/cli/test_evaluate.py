@@ -209,3 +209,30 @@ def test_a_report_of_a_run_without_its_experiment(run: Path, capsys: pytest.Capt
     (run / "experiment.yaml").unlink()
     assert main(["report", str(run)]) == 2
     assert "is no finished run: it has no experiment.yaml." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"part": "Test"}, "Unknown part 'Test'. Did you mean 'test'?"),
+        ({"image": "one.png", "patient": "p"}, "'one.png' stands there twice"),
+        ({"dr_p0": -0.3}, "are no probabilities: they begin -0.3"),
+        ({f"dr_p{k}": 5.0 for k in range(5)}, "add up to 25"),
+    ],
+)
+def test_rows_that_would_mislead_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], said: str
+) -> None:
+    given = predictions()
+    given.loc[[3, 5], list(change)] = list(change.values())
+    given.loc[[3, 5], ["eye", "part"]] = ["left", change.get("part", "val")]
+    file = tmp_path / "table.csv"
+    given.to_csv(file, index=False)
+    assert main(["evaluate", str(file)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_probabilities_printed_with_two_decimals_pass(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    predictions().round(2).to_csv(file, index=False)
+    assert main(["evaluate", str(file)]) == 0
