@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_evaluate_arguments", "evaluate"]
 
+_IDENTITY = ("part", "set", "patient", "eye", "image", "fold", "seed")
 _PARTS = ("train", "val", "test")
 _ROUNDED = 0.01
 """By how much a probability printed with two decimals may be off."""
@@ -160,9 +161,10 @@ def _check_parts(table: pd.DataFrame, path: Path) -> None:
 
 def _check_once(table: pd.DataFrame, path: Path) -> None:
     """A photograph counts once for each network: given twice, it would weigh twice."""
-    known = [name for name in ("part", "set", "patient", "eye", "image", "fold", "seed") if name in table]
-    twice = table.duplicated(known)
-    if "image" in table and twice.any():
+    if "image" not in table:
+        return  # said where the figures are made
+    twice = table.duplicated([name for name in _IDENTITY if name in table])
+    if twice.any():
         image = table.loc[twice, "image"].iloc[0]
         raise RetinalabError(
             f"{path}: {str(image)!r} stands there twice ({int(twice.sum())} such rows). Keep one prediction of it, or "
