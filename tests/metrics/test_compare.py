@@ -364,5 +364,6 @@ def test_command_line_refuses_in_one_line(tmp_path: Path, capsys: pytest.Capture
         assert printed.out == ""
         assert words in printed.err
         assert printed.err.count("\n") == 1
-    assert main(["compare", str(good), str(good), "--json", str(tmp_path / "no" / "x.json")]) == 2
+    again = write_run(tmp_path / "again", table)
+    assert main(["compare", str(good), str(again), "--json", str(tmp_path / "no" / "x.json")]) == 2
     assert "Cannot write" in capsys.readouterr().err
