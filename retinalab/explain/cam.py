@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from retinalab.errors import RetinalabError
 from retinalab.explain.grid import Grid, in_frame
 from retinalab.explain.grid_tracking import GridTracking
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
+from retinalab.tasks.outputs import Outputs
 
 __all__ = ["check_cam", "class_activation_cells", "class_activation_map", "weighted_sum"]
 

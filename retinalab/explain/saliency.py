@@ -22,7 +22,8 @@ from retinalab.explain.gradient_maps import (
     normalised,
 )
 from retinalab.explain.grid import in_frame
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
+from retinalab.tasks.outputs import Outputs
 
 __all__ = [
     "METHODS",

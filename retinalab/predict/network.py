@@ -19,7 +19,7 @@ from retinalab.predict.finished import FinishedRun, Member
 from retinalab.predict.prepare import Batches
 from retinalab.runner.trained import load_task
 from retinalab.runner.trainer import resolved_precision
-from retinalab.tasks.base import Outputs
+from retinalab.tasks.outputs import Outputs
 
 __all__ = ["Given", "Network", "load_task"]
 

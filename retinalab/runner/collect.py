@@ -20,7 +20,8 @@ from retinalab.metrics.lesions import LesionCounts, lesion_counts
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
 from retinalab.runner.maps import extent_of, map_frame, reduced
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
+from retinalab.tasks.outputs import Outputs
 
 __all__ = ["Collector", "answers"]
 

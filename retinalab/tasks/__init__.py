@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retinalab.tasks.base import Outputs, Task
+    from retinalab.tasks.base import Task
     from retinalab.tasks.cam import CamLayers
+    from retinalab.tasks.outputs import Outputs
 
 __all__ = ["CamLayers", "Outputs", "Task"]
 

@@ -13,12 +13,13 @@ from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.config import BaselineConfig
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads, timm_feature_maps
 from retinalab.tasks.optim import cosine
+from retinalab.tasks.outputs import Outputs
 
 __all__ = ["BaselineTask"]
 

@@ -11,10 +11,11 @@ from torch import nn
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
 from retinalab.tasks.config import SegmentationConfig
 from retinalab.tasks.lesion_loss import batch_dice, pixel_cross_entropy
 from retinalab.tasks.optim import cosine
+from retinalab.tasks.outputs import Outputs
 from retinalab.tasks.segmenter import LesionMaps
 
 __all__ = ["SegmentationTask"]

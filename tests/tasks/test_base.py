@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from retinalab.config import TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.runner.trainer import quiet
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
+from retinalab.tasks.outputs import Outputs
 
 
 class HalfFixed(nn.Module):

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.network import timm_feature_maps
 from retinalab.tasks.optim import cosine
+from retinalab.tasks.outputs import Outputs
 from retinalab_canet.baselines import JointNetwork
 from retinalab_canet.build import build_network
 from retinalab_canet.config import CanetConfig

@@ -12,11 +12,12 @@ from torch.nn import functional as F
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import timm_feature_maps
 from retinalab.tasks.optim import cosine
+from retinalab.tasks.outputs import Outputs
 from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
 from retinalab_clpi.generator import CLASSES, FIELD, STRIDE, LesionAttentionGenerator
 from retinalab_clpi.network import CLPI, AttentionGrader, Grades, PlainGrader

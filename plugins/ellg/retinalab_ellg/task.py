@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.tasks.base import Outputs, Task
+from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads, timm_feature_maps
 from retinalab.tasks.optim import cosine
+from retinalab.tasks.outputs import Outputs
 from retinalab_ellg.config import EllgConfig
 from retinalab_ellg.loss import severity_loss
 from retinalab_ellg.network import DetectionNetwork

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
-from retinalab.tasks.base import Outputs
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import timm_feature_maps
+from retinalab.tasks.outputs import Outputs
 from retinalab_sian.config import SianConfig
 from retinalab_sian.inception import LEVELS
 from retinalab_sian.loss import dual, image_dice, presence, segmentation_dice

@@ -12,7 +12,7 @@ from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
-from retinalab.tasks.base import Outputs
+from retinalab.tasks.outputs import Outputs
 from retinalab_sian.attention_branch import Classified
 from retinalab_sian.config import LNetConfig
 from retinalab_sian.loss import (
