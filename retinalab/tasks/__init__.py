@@ -15,7 +15,7 @@ __all__ = ["CamLayers", "Outputs", "Task"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a task is asked for: entry points of light modules pass through this package."""
     if name in __all__:
-        from retinalab.tasks import base, cam
+        from retinalab.tasks import base, cam, outputs
 
-        return getattr(cam if name == "CamLayers" else base, name)
+        return getattr({"CamLayers": cam, "Outputs": outputs, "Task": base}[name], name)
     raise AttributeError(name)
