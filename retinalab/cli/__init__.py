@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from retinalab.cli.arguments import Parser, whole
 from retinalab.cli.audit import add_audit_arguments, audit
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.compare import add_compare_arguments, compare
@@ -31,16 +32,16 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a user's error is one line on standard error and exit status 2."""
     parser = _parser()
-    known, rest = parser.parse_known_args(arguments)
-    if not hasattr(known, "command"):
-        parser.print_help()
-        return 0
-    if rest and not getattr(known, "overrides_allowed", False):
-        parser.error(f"unrecognised arguments: {' '.join(rest)}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("httpx", "filelock", "matplotlib", "fsspec", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
+        known, rest = parser.parse_known_args(arguments)
+        if not hasattr(known, "command"):
+            parser.print_help()
+            return 0
+        if rest and not getattr(known, "overrides_allowed", False):
+            raise known.parser.unrecognised(rest)
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        for noisy in ("httpx", "filelock", "matplotlib", "fsspec", "PIL"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         known.rest = rest
         status: int = known.command(known)
     except RetinalabError as error:
@@ -56,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="retinalab",
         description="Published diabetic-retinopathy methods as experiments that anyone can run, compare and "
         "trust. Research use only.",
@@ -97,21 +98,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, command: object, text: str
-) -> argparse.ArgumentParser:
+def _add(commands: argparse._SubParsersAction[Parser], name: str, command: object, text: str) -> Parser:
     parser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, parser=parser)
     return parser
 
 
-def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_data(commands: argparse._SubParsersAction[Parser]) -> None:
     data = commands.add_parser(
         "data", help="data sets: sets, check, index, split, synth", description="Data sets."
     )
-    actions = data.add_subparsers(title="actions", metavar="", required=True)
+    actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add(actions, "sets", data_sets, "data sets that can be read")
     text = "find what is wrong with a copy of a data set: files, labels, copies, masks, shortcuts"
     add_check_arguments(_add(actions, "check", data_check, text))
@@ -138,7 +137,7 @@ def _add_data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             )
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
-    synth.add_argument("--count", type=int, default=100)
-    synth.add_argument("--size", type=int, help="pixels; default: 512, in a sheet 192 each")
-    synth.add_argument("--seed", type=int, default=0)
+    synth.add_argument("--count", type=whole, default=100)
+    synth.add_argument("--size", type=whole, help="pixels; default: 512, in a sheet 192 each")
+    synth.add_argument("--seed", type=whole, default=0)
     synth.add_argument("--sheet", type=Path, help="write a contact sheet (PNG or JPEG) instead")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from retinalab.cli.arguments import whole
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("set", help="as retinalab data sets lists it; its options as options.key=value")
     parser.add_argument("--root", type=Path, help="folder of the data set")
     parser.add_argument("--quick", action="store_true", help="names and labels only: open no file")
-    parser.add_argument("--size", type=int, help="input size in pixels that lesions are judged at")
+    parser.add_argument("--size", type=whole, help="input size in pixels that lesions are judged at")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write check.json and check.html there")
     parser.add_argument(
         "--against",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.arguments import share
 from retinalab.cli.clinical_text import clinical_lines
 from retinalab.cli.written import check_output, write_output
 from retinalab.errors import RetinalabError
@@ -37,7 +38,7 @@ def add_clinical_arguments(parser: argparse.ArgumentParser) -> None:
         "sensitivity": "that validation has to reach, for specificity; default 0.95",
     }
     for name in _SHARES:
-        group.add_argument(f"--{name}", type=float, metavar="SHARE", help=told[name])
+        group.add_argument(f"--{name}", type=share, metavar="SHARE", help=told[name])
     group.add_argument(
         "--subgroup", action="append", default=[], metavar="COLUMN",
         help="column that tells subgroups apart; may be repeated; default: camera, quality, eye, view",

@@ -23,7 +23,11 @@ def add_exp_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(overrides_allowed=True)
     parser.add_argument("paper", help="as retinalab papers lists it")
     parser.add_argument(
-        "rest_words", nargs="*", metavar="experiment key=value", help="default experiment: synthetic"
+        "rest_words",
+        nargs="*",
+        default=[],
+        metavar="experiment key=value",
+        help="default experiment: synthetic",
     )
     parser.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tqdm import tqdm
 
+from retinalab.cli.arguments import number, whole
 from retinalab.cli.explained import Scored, written
 from retinalab.cli.explained_summary import WIDTH, print_differences, print_summary
 from retinalab.cli.other_set import add_other_set_arguments, other_set
@@ -46,7 +47,11 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
         help="cam,grad-cam,grad-cam++,gmsm or some of them; default: all that the network has maps for",
     )
     parser.add_argument(
-        "--gate", type=float, default=1.0, metavar="T", help="floor of gmsm in units of the score; default: 1"
+        "--gate",
+        type=number,
+        default=1.0,
+        metavar="T",
+        help="floor of gmsm in units of the score; default: 1",
     )
     parser.add_argument(
         "--against",
@@ -58,7 +63,7 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_other_set_arguments(
         parser, "a data set with lesion masks in the place of the run's own", "task=segmentation"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N photographs, chosen by lot")
+    parser.add_argument("--limit", type=whole, metavar="N", help="at most N photographs, chosen by lot")
 
 
 def explain(known: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from retinalab.cli.arguments import whole
 from retinalab.cli.other_set import add_other_set_arguments, other_set
 from retinalab.cli.robustness_summary import WIDTH, about_lines, print_robustness
 from retinalab.errors import RetinalabError
@@ -44,10 +45,10 @@ def add_robustness_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--severities", default=_ALL_SEVERITIES, metavar="LIST", help=f"of faults; default: {_ALL_SEVERITIES}"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn; default: 0")
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="of what is drawn; default: 0")
     parser.add_argument(
         "--limit",
-        type=int,
+        type=whole,
         metavar="N",
         help="at most N photographs, those of a patient together, chosen by lot",
     )
