@@ -25,7 +25,11 @@ _EVERYWHERE = 255
 
 
 class Prepared(Protocol):
-    """Prepared photographs by row, of one data set or of several."""
+    """Prepared photographs by row, of one data set or of several.
+
+    Pixels are written into ``out`` where that is given, an array of the shape and type that is returned else. Several
+    threads may read at once.
+    """
 
     @property
     def size(self) -> int:
@@ -39,16 +43,20 @@ class Prepared(Protocol):
     def likeness(self) -> np.ndarray:
         """``(n, 4)`` uint64: perceptual hashes."""
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
 
-    def planes(self, rows: np.ndarray) -> np.ndarray:
+    def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, 2, S, S)`` uint8 lesion planes."""
 
-    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def image_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
 
-    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def plane_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
 
     def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
@@ -84,21 +92,29 @@ class Cache:
     reasons: dict[int, str]
     likeness: np.ndarray
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
-        return read_whole(self.folder, self._image_layout, rows)[:, 0]
+        return read_whole(self.folder, self._image_layout, rows, None if out is None else out[:, None])[:, 0]
 
-    def planes(self, rows: np.ndarray) -> np.ndarray:
+    def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, 2, S, S)`` uint8: bit i of plane 0 is lesion i; of plane 1, that lesion i is not to be judged there."""
-        return read_whole(self.folder, self._plane_layout, rows)[..., 0]
+        return read_whole(self.folder, self._plane_layout, rows, None if out is None else out[..., None])[
+            ..., 0
+        ]
 
-    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def image_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
-        return read_windows(self.folder, self._image_layout, rows, corners, side)[:, 0]
+        into = None if out is None else out[:, None]
+        return read_windows(self.folder, self._image_layout, rows, corners, side, into)[:, 0]
 
-    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def plane_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
-        return read_windows(self.folder, self._plane_layout, rows, corners, side)[..., 0]
+        into = None if out is None else out[..., None]
+        return read_windows(self.folder, self._plane_layout, rows, corners, side, into)[..., 0]
 
     def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
         """Compute what is missing of these photographs' local average colours."""

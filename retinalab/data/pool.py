@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from retinalab.config import BackgroundConfig
 from retinalab.data.cache import Prepared
 from retinalab.data.part import Part
+from retinalab.data.shards import buffer
 from retinalab.data.splits import Split
 from retinalab.records import Records
 
@@ -47,32 +49,40 @@ class PooledCache:
         """First row of each set, and one past the last."""
         return np.cumsum([0, *(len(cache.likeness) for cache in self.caches)])
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
-        out = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        out = buffer(out, (len(rows), self.size, self.size, 3))
         for cache, places, own in self._shares(rows):
-            out[places] = cache.images(own)
+            with _share(out, places) as into:
+                cache.images(own, into)
         return out
 
-    def planes(self, rows: np.ndarray) -> np.ndarray:
+    def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, 2, S, S)`` uint8; a lesion that a set does not annotate is not to be judged in its rows."""
-        out = np.empty((len(rows), 2, self.size, self.size), np.uint8)
+        out = buffer(out, (len(rows), 2, self.size, self.size))
         for cache, places, own in self._shares(rows):
-            out[places] = cache.planes(own)
+            with _share(out, places) as into:
+                cache.planes(own, into)
         return out
 
-    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def image_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
-        out = np.empty((len(rows), side, side, 3), np.uint8)
+        out = buffer(out, (len(rows), side, side, 3))
         for cache, places, own in self._shares(rows):
-            out[places] = cache.image_windows(own, corners[places], side)
+            with _share(out, places) as into:
+                cache.image_windows(own, corners[places], side, into)
         return out
 
-    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
+    def plane_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
-        out = np.empty((len(rows), 2, side, side), np.uint8)
+        out = buffer(out, (len(rows), 2, side, side))
         for cache, places, own in self._shares(rows):
-            out[places] = cache.plane_windows(own, corners[places], side)
+            with _share(out, places) as into:
+                cache.plane_windows(own, corners[places], side, into)
         return out
 
     def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
@@ -97,6 +107,18 @@ class PooledCache:
             for number, cache in enumerate(self.caches)
             if len(places := np.flatnonzero(owner == number))
         ]
+
+
+@contextmanager
+def _share(out: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
+    """One set's share of a batch to write into: the batch itself where its places run on, else a copy put there."""
+    first, last = int(places[0]), int(places[-1])
+    if last - first + 1 == len(places):
+        yield out[first : last + 1]
+        return
+    share = np.empty((len(places), *out.shape[1:]), out.dtype)
+    yield share
+    out[places] = share
 
 
 def pooled_records(several: Sequence[Records]) -> Records:

@@ -11,7 +11,7 @@ import numpy as np
 
 from retinalab.errors import RetinalabError
 
-__all__ = ["Layout", "read_whole", "read_windows", "write_file"]
+__all__ = ["Layout", "buffer", "read_whole", "read_windows", "write_file"]
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,43 @@ class Layout:
         return self.size * self.channels * np.dtype(self.dtype).itemsize
 
 
-def read_whole(folder: Path, layout: Layout, rows: np.ndarray) -> np.ndarray:
+def buffer(out: np.ndarray | None, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> np.ndarray:
+    """The caller's array, if it is fit to be written into; without one, a fresh array.
+
+    Raises:
+        ValueError: it has another shape or type, or is read-only.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    if out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        kind = "" if out.flags.writeable else "read-only "
+        raise ValueError(
+            f"out is a {kind}{out.dtype} array of {out.shape}; a writable {np.dtype(dtype)} one of {shape} is needed"
+        )
+    return out
+
+
+def read_whole(folder: Path, layout: Layout, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Whole photographs.
 
     Shape:
-        - ``rows``: ``(B,)`` int. Returns: ``(B, planes, size, size, channels)``.
+        - ``rows``: ``(B,)`` int. Returns: ``(B, planes, size, size, channels)``, ``out`` if that is given.
     """
     corners = np.zeros((len(rows), 2), np.int64)
-    return read_windows(folder, layout, rows, corners, layout.size)
+    return read_windows(folder, layout, rows, corners, layout.size, out)
 
 
 def read_windows(
-    folder: Path, layout: Layout, rows: np.ndarray, corners: np.ndarray, side: int
+    folder: Path,
+    layout: Layout,
+    rows: np.ndarray,
+    corners: np.ndarray,
+    side: int,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Square windows; of each only the rows that it covers are read.
+
+    Every call opens the files that it reads from, so that several threads may read at once.
 
     Args:
         folder: of the files.
@@ -66,15 +89,17 @@ def read_windows(
         rows: photographs.
         corners: upper left pixels; a window may leave its photograph.
         side: of the windows, pixels.
+        out: written into and returned, if given.
 
     Shape:
         - ``rows``: ``(B,)`` int. ``corners``: ``(B, 2)`` int, x and y.
-        - Returns: ``(B, planes, side, side, channels)``.
+        - ``out`` and what is returned: ``(B, planes, side, side, channels)``.
 
     Raises:
         RetinalabError: a file is shorter than it was written.
+        ValueError: ``out`` has another shape or type.
     """
-    out = np.empty((len(rows), layout.planes, side, side, layout.channels), layout.dtype)
+    out = buffer(out, (len(rows), layout.planes, side, side, layout.channels), layout.dtype)
     size = layout.size
     with ExitStack() as opened:
         files: dict[int, int] = {}

@@ -16,6 +16,7 @@ from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
 from retinalab.data.part import Part
+from retinalab.data.shards import buffer
 from retinalab.data.tiles import Tiles
 from retinalab.data.windows import cut_at
 from retinalab.protocol import Protocol
@@ -66,23 +67,28 @@ class _Held:
     def likeness(self) -> np.ndarray:
         return np.zeros((len(self.pixels), 4), np.uint64)
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(self.pixels[rows])
+    def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        out = buffer(out, (len(rows), *self.pixels.shape[1:]))
+        out[...] = self.pixels[rows]
+        return out
 
-    def planes(self, rows: np.ndarray) -> np.ndarray:
-        planes = np.zeros((len(rows), 2, self.size, self.size), np.uint8)
-        planes[:, 1] = (1 << len(LESIONS)) - 1
-        return planes
+    def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        return self.plane_windows(rows, np.zeros((len(rows), 2), np.int64), self.size, out)
 
-    def image_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
-        return np.stack(
-            [cut_at(self.pixels[row], x, y, side) for row, (x, y) in zip(rows, corners, strict=True)]
-        )
+    def image_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        out = buffer(out, (len(rows), side, side, 3))
+        for window, row, (x, y) in zip(out, rows, corners, strict=True):
+            window[...] = cut_at(self.pixels[row], x, y, side)
+        return out
 
-    def plane_windows(self, rows: np.ndarray, corners: np.ndarray, side: int) -> np.ndarray:
-        planes = np.zeros((len(rows), 2, side, side), np.uint8)
-        planes[:, 1] = (1 << len(LESIONS)) - 1
-        return planes
+    def plane_windows(
+        self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        out = buffer(out, (len(rows), 2, side, side))
+        out[:, 0], out[:, 1] = 0, (1 << len(LESIONS)) - 1
+        return out
 
     def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
         """Nothing is kept of them."""

@@ -97,6 +97,12 @@ def test_pooled_rows_run_on_from_one_cache_to_the_next(module: Make) -> None:
     each = [caches[1], caches[0], caches[1], caches[0], caches[0], caches[1]]
     expected = [c.images(np.array([row]))[0] for c, row in zip(each, [11, 0, 0, 31, 0, 1], strict=True)]
     assert np.array_equal(pooled.images(rows), np.stack(expected))
+    for order in (np.arange(6), np.argsort(rows)):
+        out = np.zeros_like(expected, shape=(6, *expected[0].shape))
+        assert pooled.images(rows[order], out) is out
+        assert np.array_equal(out, np.stack(expected)[order])
+    with pytest.raises(ValueError, match="out is a"):
+        pooled.images(rows[:5], out)
     assert pooled.likeness.shape == (44, 4)
     assert np.array_equal(pooled.likeness[32:], caches[1].likeness)
     assert np.array_equal(pooled.boxes[:32], caches[0].boxes)

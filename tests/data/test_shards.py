@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,40 @@ def test_whole_photographs(stored: tuple[Path, np.ndarray, Layout]) -> None:
     folder, pixels, layout = stored
     assert np.array_equal(read_whole(folder, layout, np.array([6, 0, 3])), pixels[[6, 0, 3]])
     assert read_whole(folder, layout, np.array([], int)).shape == (0, PLANES, SIDE, SIDE, CHANNELS)
+
+
+def test_pixels_are_written_into_the_array_that_is_given(stored: tuple[Path, np.ndarray, Layout]) -> None:
+    folder, pixels, layout = stored
+    rows, corners = np.array([6, 0, 3]), np.array([[-3, 2], [0, 0], [5, -4]])
+    whole = np.full((3, PLANES, SIDE, SIDE, CHANNELS), 7, np.uint16)
+    assert read_whole(folder, layout, rows, whole) is whole
+    assert np.array_equal(whole, pixels[rows])
+    expected = read_windows(folder, layout, rows, corners, SIDE)
+    strided = np.zeros((6, PLANES, 2 * SIDE, SIDE + 1, CHANNELS), np.uint16)
+    read_windows(folder, layout, rows, corners, SIDE, strided[::2, :, ::2, 1:])
+    assert np.array_equal(strided[::2, :, ::2, 1:], expected)
+    assert not strided[1::2].any()
+    assert not strided[:, :, 1::2].any()
+    assert not strided[..., 0, :].any()
+
+
+def test_an_array_that_does_not_fit_is_refused(stored: tuple[Path, np.ndarray, Layout]) -> None:
+    folder, _, layout = stored
+    whole = np.zeros((2, PLANES, SIDE, SIDE, CHANNELS), np.uint16)
+    fixed = whole.copy()
+    fixed.flags.writeable = False
+    for wrong in (whole[:1], whole[..., :1], whole.astype(np.int16), fixed):
+        with pytest.raises(ValueError, match="out is a .* a writable uint16 one of"):
+            read_whole(folder, layout, np.array([0, 1]), wrong)
+
+
+def test_several_threads_read_at_once(stored: tuple[Path, np.ndarray, Layout]) -> None:
+    folder, pixels, layout = stored
+    several = [np.random.default_rng(seed).integers(0, PHOTOGRAPHS, 5) for seed in range(64)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda rows: read_whole(folder, layout, rows), several))
+    for rows, read in zip(several, found, strict=True):
+        assert np.array_equal(read, pixels[rows])
 
 
 def test_a_cut_file_is_said_and_a_broken_write_leaves_none(

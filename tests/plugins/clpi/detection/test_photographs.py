@@ -85,8 +85,8 @@ def test_what_is_not_annotated_is_left_out_unless_it_is_healthy(tmp_path: Path) 
 class _Hidden(Cache):
     """A cache whose microaneurysms nobody looked for."""
 
-    def planes(self, rows: np.ndarray) -> np.ndarray:
-        planes = super().planes(rows)
+    def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        planes = super().planes(rows, out)
         planes[:, 0] &= np.uint8(~BIT["MA"] & 0xFF)
         planes[:, 1] |= BIT["MA"]
         return planes
