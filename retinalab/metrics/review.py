@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from retinalab.counted import counted
 from retinalab.data.likeness import NEAR
 from retinalab.metrics.grading import Array, Ranking, ratio
 from retinalab.metrics.measure import Metric
@@ -168,7 +169,8 @@ def told_apart(
     for side, name in ((made, "made"), (~made, "original")):
         few, mine = int(side.sum()), len(np.unique(groups[side]))
         if few < FEWEST or mine < _FOLDS:
-            why = f"undefined: {few} {name} photographs of {mine} patients; {FEWEST} of {_FOLDS} are needed"
+            there = f"{counted(few, f'{name} photograph')} of {counted(mine, 'patient')}"
+            why = f"undefined: only {there}; at least {FEWEST} of at least {_FOLDS} patients are needed"
             return undefined(why, len(made), patients)
     scale, grades = SCALES["binary"], made.astype(np.int64)
     scores = predict(features, grades, scale, rounds(grades, scale, groups, None, _FOLDS, seed))[:, 0]

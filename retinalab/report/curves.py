@@ -1,4 +1,4 @@
-"""Everything that is drawn of one test set's ranking: ROC with readers, reliability, and what cannot be drawn."""
+"""Everything that is drawn of one set's ranking: ROC with readers, reliability, and what cannot be drawn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,11 @@ def readings_of(run: RunFolder) -> tuple[Reading, ...]:
 
 
 def curves(
-    run: RunFolder, prefix: str, graded: Mapping[str, pd.DataFrame], readings: Sequence[Reading]
+    run: RunFolder,
+    prefix: str,
+    graded: Mapping[str, pd.DataFrame],
+    readings: Sequence[Reading],
+    with_reliability: bool = True,
 ) -> Curves:
     """ROC and reliability of each disease; a reader who looked for something else has a curve of their own.
 
@@ -53,6 +57,7 @@ def curves(
         prefix: of the test set's keys.
         graded: disease -> predictions of the set whose reference is known.
         readings: all readers' points.
+        with_reliability: whether it is wanted here; a clinical reading draws its own.
     """
     out = Curves()
     for disease, rows in graded.items():
@@ -78,7 +83,8 @@ def curves(
             out.missing += [f"{disease.upper()}, {target}: {why}." for why in lacking]
             if here:
                 out.readers.append(readers_table(rows, disease, targets(scale)[target], target, here))
-        _add_reliability(out, rows, disease, run)
+        if with_reliability:
+            _add_reliability(out, rows, disease, run)
     return out
 
 

@@ -35,18 +35,26 @@ class Differing:
 
 @dataclass(frozen=True)
 class Rights:
-    """Photographs by who was right, two methods of their first seed.
+    """Photographs by who was right: the mean over every seed of the first method with every seed of the second.
 
     Attributes:
         pair: labels of the two.
-        both, first, second, neither: photographs.
+        both, first, second, neither: photographs; whole numbers where both were trained once.
+        seeds: of each.
     """
 
     pair: tuple[str, str]
-    both: int
-    first: int
-    second: int
-    neither: int
+    both: float
+    first: float
+    second: float
+    neither: float
+    seeds: tuple[int, int] = (1, 1)
+
+    @property
+    def counts(self) -> list[str]:
+        """As printed: both, first, second, neither; with a decimal where they are means."""
+        digits = 0 if self.seeds == (1, 1) else 1
+        return [f"{one:.{digits}f}" for one in (self.both, self.first, self.second, self.neither)]
 
 
 def differing(
@@ -96,24 +104,33 @@ def differing(
 def rights(
     tables: Mapping[str, pd.DataFrame], disease: str, pairs: Sequence[tuple[str, str]]
 ) -> list[Rights]:
-    """How many photographs each of two methods grades right alone, of the first seed of each.
+    """How many photographs each of two methods grades right alone.
+
+    Seeds of two methods have nothing in common that would pair them: with the shares a and b of the seeds of each that
+    grade a photograph right, the mean over all pairs is the sum of a b (both), a (1 - b), (1 - a) b and
+    (1 - a) (1 - b) over the photographs.
 
     Args:
         tables: as for :func:`differing`.
         disease: what is graded.
         pairs: labels.
     """
-    right = {}
+    right, seeds = {}, {}
     for label, table in tables.items():
-        first = table[table["seed"] == table["seed"].min()].set_index(_KEYS).sort_index()
-        right[label] = (first[disease] == first[f"{disease}_grade"]).to_numpy()
+        hit = table.assign(_right=(table[disease] == table[f"{disease}_grade"]).astype(np.float64))
+        right[label] = hit.groupby(_KEYS)["_right"].mean().sort_index().to_numpy()
+        seeds[label] = int(table["seed"].nunique())
     return [
         Rights(
-            (a, b), int((right[a] & right[b]).sum()), int((right[a] & ~right[b]).sum()),
-            int((~right[a] & right[b]).sum()), int((~right[a] & ~right[b]).sum()),
+            (a, b),
+            float((right[a] * right[b]).sum()),
+            float((right[a] * (1 - right[b])).sum()),
+            float(((1 - right[a]) * right[b]).sum()),
+            float(((1 - right[a]) * (1 - right[b])).sum()),
+            (seeds[a], seeds[b]),
         )
         for a, b in pairs
-    ]  # fmt: skip
+    ]
 
 
 def _place(table: pd.DataFrame, disease: str) -> np.ndarray:

@@ -51,7 +51,7 @@ def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] 
 
 
 def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
-    provenance, readings = run.provenance, readings_of(run)
+    provenance, readings, clinical = run.provenance, readings_of(run), clinical_section(run)
     return {
         "paper": str(run.experiment.get("paper", "")),
         "name": str(run.experiment.get("name", run.path.name)),
@@ -61,12 +61,12 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
         "protocol": protocol(run),
         "summary": summary(run),
         "data_sets": data_sets(run),
-        "results": [_results(run, prefix, picture, readings) for prefix in run.tested],
+        "results": [_results(run, prefix, picture, readings, clinical is None) for prefix in run.tested],
         "baseline_names": BASELINES,
         "unacceptable": any(run.scales[disease].unacceptable for disease in run.diseases),
         "side_by_side": side_by_side(run),
         "metrics": metric_rows(run),
-        "clinical": clinical_section(run),
+        "clinical": clinical,
         "stages": learning_curves(run.history),
         "made": made_sections(run),
         "unexplained": run.saliency.missing,
@@ -80,11 +80,11 @@ def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
 
 
 def _results(
-    run: RunFolder, prefix: str, picture: Picture | None, readings: Sequence[Reading]
+    run: RunFolder, prefix: str, picture: Picture | None, readings: Sequence[Reading], with_reliability: bool
 ) -> Mapping[str, Any]:
     """What is shown of one test set."""
     graded = graded_rows(run, prefix)
-    drawn = curves(run, prefix, graded, readings)
+    drawn = curves(run, prefix, graded, readings, with_reliability)
     shown = shown_of(run, prefix, picture)
     return {
         "prefix": prefix,

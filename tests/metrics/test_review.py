@@ -108,10 +108,12 @@ def test_too_few_photographs_or_patients_are_no_figure() -> None:
     values, made, groups = features(1.0)
     few = told_apart(values[:64], made[:64], groups[:64])
     assert few["value"] is None
-    assert few["note"] == "undefined: 4 made photographs of 2 patients; 5 of 5 are needed"
+    assert few["note"] == (
+        "undefined: only 4 made photographs of 2 patients; at least 5 of at least 5 patients are needed"
+    )
     one = told_apart(values, made, np.where(made, "p", groups))
     assert one["value"] is None
-    assert "of 1 patients" in str(one.get("note"))
+    assert "of 1 patient;" in str(one.get("note"))
 
 
 def test_features_see_sharpness_and_colour_at_one_size() -> None:

@@ -58,6 +58,30 @@ def test_who_is_right_alone() -> None:
     ]
 
 
+def test_who_is_right_alone_over_all_seeds() -> None:
+    """Against a count of every pair of seeds."""
+    draw = np.random.default_rng(3)
+    tables = {}
+    for label, count in (("a", 3), ("b", 2)):
+        each = [A.assign(seed=seed, dme_grade=draw.integers(0, 3, 3)) for seed in range(count)]
+        tables[label] = pd.concat(each).sample(frac=1, random_state=1)
+    wanted = np.zeros(4)
+    for _, one in tables["a"].groupby("seed"):
+        for _, other in tables["b"].groupby("seed"):
+            for image in A["image"]:
+                hits = [
+                    bool((t[t["image"] == image]["dme_grade"] == t[t["image"] == image]["dme"]).all())
+                    for t in (one, other)
+                ]
+                wanted[2 * (not hits[0]) + (not hits[1])] += 1 / 6
+    [found] = rights(tables, "dme", [("a", "b")])
+    assert [found.both, found.first, found.second, found.neither] == pytest.approx(wanted.tolist())
+    assert found.seeds == (3, 2)
+    assert found.counts == [f"{one:.1f}" for one in wanted]
+    [alone] = rights({"a": A, "b": B}, "dme", [("a", "b")])
+    assert alone.counts == ["1", "1", "1", "0"]
+
+
 def test_seeds_that_disagree_are_listed() -> None:
     second = A.assign(seed=1, dme_grade=[0, 2, 1])
     [one, *_] = differing({"a": pd.concat([A, second]), "b": B}, "dme", SCALES["risk3"], None)

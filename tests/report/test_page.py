@@ -15,7 +15,7 @@ import yaml
 from sklearn.metrics import confusion_matrix
 
 from retinalab.errors import RetinalabError
-from retinalab.metrics import read_table
+from retinalab.metrics import read_table, write_table
 from retinalab.report import write_report
 
 MakeRun = Callable[..., Path]
@@ -211,14 +211,31 @@ def test_one_disease_without_history_or_pictures(make_run: MakeRun) -> None:
     assert not [a for tag, a in page.elements if tag == "img"]
 
 
+def test_reliability_stands_once(make_run: MakeRun) -> None:
+    """With the clinical reading where there is one, else beside the ROC."""
+    folder = make_run(diseases={"dr": "icdr5"}, seeds=(0, 1))
+    write_report(folder)
+    text = Page(folder / "report.html").text
+    assert text.count("Referable: reliability") == 1
+    assert "reliability for referable" not in text
+    validation = read_table(folder / "predictions.parquet", "predictions").assign(part="val")
+    write_table(validation.drop_duplicates(["image", "seed"]), folder / "predictions.parquet", "predictions")
+    found = metrics_of(folder)
+    (folder / "metrics.json").write_text(
+        json.dumps({key.replace("test", "val", 1): one for key, one in found.items()})
+    )
+    write_report(folder)
+    text = Page(folder / "report.html").text
+    assert text.count("DR: reliability for referable") == 1
+    assert "Referable: reliability" not in text
+
+
 def test_regression_has_no_reliability(make_run: MakeRun) -> None:
     folder = make_run(diseases={"dr": "icdr5"}, regression=True)
     write_report(folder)
     page = Page(folder / "report.html")
     check_every_metric(page, folder)
-    assert (
-        "DR: reliability is not applicable, since the score of a regression is no probability." in page.text
-    )
+    assert "Calibration is not applicable: a score or a grade alone is no probability." in page.text
     assert "observed share" not in page.text
     assert "DR: referable (grade ≥ 2)" in page.text
 
