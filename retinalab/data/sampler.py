@@ -11,7 +11,7 @@ from retinalab.config import BalanceConfig
 from retinalab.errors import RetinalabError
 from retinalab.transforms.draw import generator
 
-__all__ = ["EpochBatches", "EpochSampler", "Key", "decayed_weights"]
+__all__ = ["EpochBatches", "EpochSampler", "Key", "decayed_weights", "is_spare"]
 
 Key = tuple[int, int, int]
 """(epoch, position in the epoch, row): all that augmentation and reading depend on."""
@@ -108,16 +108,23 @@ class EpochSampler(Sampler[Key]):
     def __len__(self) -> int:
         if self.shuffle:
             return self.length // self.world
-        return len(self._own())
+        return self.share(self.rank)
 
     def __iter__(self) -> Iterator[Key]:
-        order = self._order()
-        for position in self._own()[: len(self)]:
-            yield self.epoch, position, int(order[position])
+        own = self._own()
+        for position, row in zip(own.tolist(), self._order()[own].tolist(), strict=True):
+            yield self.epoch, position, row
 
-    def _own(self) -> list[int]:
-        together = 1 if self.shuffle else self.together
-        return [k for k in range(self.rows) if k // together % self.world == self.rank]
+    def share(self, rank: int) -> int:
+        """Rows of an evaluation that are a process' own."""
+        rounds, rest = divmod(self.rows, self.together * self.world)
+        return rounds * self.together + min(max(rest - rank * self.together, 0), self.together)
+
+    def _own(self) -> np.ndarray:
+        """Positions of this process, ascending."""
+        if self.shuffle:
+            return np.arange(self.rank, self.rows, self.world)[: len(self)]
+        return np.flatnonzero(np.arange(self.rows) // self.together % self.world == self.rank)
 
     def _order(self) -> np.ndarray:
         if not self.shuffle:
@@ -141,7 +148,12 @@ class EpochSampler(Sampler[Key]):
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """Batches of keys; ``skip`` leaves out the first batches of the first epoch only, to resume within it."""
+    """Batches of keys; ``skip`` leaves out the first batches of the first epoch only, to resume within it.
+
+    In an evaluation every process gets equally many batches, since a sharded network runs on all processes at once and
+    metrics are summed over all of them: whoever has fewer than the first process gets spare ones after its :attr:`own`,
+    each a row of another process that is not counted again.
+    """
 
     def __init__(
         self, sampler: EpochSampler, batch_size: int, drop_last: bool = False, skip: int = 0
@@ -151,12 +163,27 @@ class EpochBatches(Sampler[list[Key]]):
         self.drop_last = drop_last
         self.skip = skip
 
+    @property
+    def own(self) -> int:
+        """Batches that count; those after them are spare."""
+        return self._batches(len(self.sampler))
+
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.sampler), self.batch_size)
+        return self._batches(len(self.sampler) if self.sampler.shuffle else self.sampler.share(0))
+
+    def _batches(self, rows: int) -> int:
+        whole, rest = divmod(rows, self.batch_size)
         return whole + bool(rest and not self.drop_last)
 
     def __iter__(self) -> Iterator[list[Key]]:
         keys = list(self.sampler)
         first, self.skip = self.skip, 0
+        spare = [(self.sampler.epoch, 0, 0)]
         for batch in range(first, len(self)):
-            yield keys[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield keys[batch * self.batch_size : (batch + 1) * self.batch_size] if batch < self.own else spare
+
+
+def is_spare(loader: object, batch: int) -> bool:
+    """Whether a batch of a loader counts on another process and not on this one."""
+    batches = getattr(loader, "batch_sampler", None)
+    return isinstance(batches, EpochBatches) and batch >= batches.own

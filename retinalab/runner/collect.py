@@ -15,11 +15,13 @@ from retinalab.data.batch import Batch
 from retinalab.data.dataset import unpacked
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import identity
+from retinalab.data.sampler import is_spare
 from retinalab.data.tiles import JoinedMaps, Tiles
 from retinalab.metrics.lesions import LesionCounts, lesion_counts
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
 from retinalab.runner.maps import extent_of, map_frame, reduced
+from retinalab.runner.processes import gathered
 from retinalab.tasks.base import Task
 from retinalab.tasks.outputs import Outputs
 
@@ -61,6 +63,8 @@ class Collector(Callback):
     ) -> None:
         """Keep what the tables need; lesion maps become counts at once, maps for the eye a few bytes."""
         assert isinstance(pl_module, Task)
+        if is_spare(trainer.test_dataloaders[dataloader_idx], batch_idx):
+            return
         kept = _rows(pl_module, outputs, batch)
         kept["part"] = dataloader_idx
         if outputs.lesions is not None and "mask" in batch:
@@ -70,22 +74,20 @@ class Collector(Callback):
         self._kept.append(kept)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gather the rows of all processes and write the tables."""
-        kept = self._kept
-        if trainer.world_size > 1:
-            shares: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(shares, kept)
-            kept = [entry for share in shares for entry in share]
-        self._kept = []
+        """Gather the rows of all processes and write the tables, in the order of the photographs."""
+        kept, self._kept = [entry for one in gathered(self._kept) for entry in one], []
         if not trainer.is_global_zero:
             return
         tables: dict[str, list[pd.DataFrame]] = {}
         for number, part in enumerate(self.module.evaluation_parts()):
             dataset = self.module.dataset(part)
             base = identity(part).assign(fold=self.fold, seed=self.seed)
+            of_part: dict[str, list[pd.DataFrame]] = {}
             for entry in (e for e in kept if e["part"] == number):
                 for kind, frame in self._frames(entry, base, dataset).items():
-                    tables.setdefault(kind, []).append(frame)
+                    of_part.setdefault(kind, []).append(frame)
+            for kind, frames in of_part.items():
+                tables.setdefault(kind, []).append(pd.concat(frames).sort_index(kind="stable"))
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind in get_args(TableKind):
             if kind in tables:
@@ -106,21 +108,23 @@ class Collector(Callback):
         return {"counts": counts, "counted": np.array(photographs, np.int64)} if counts else {}
 
     def _frames(self, entry: dict[str, Any], base: pd.DataFrame, dataset: Any) -> dict[str, pd.DataFrame]:
+        """The rows that a batch gives each table, indexed by photograph or window."""
         index = entry["index"]
         photographs = index if dataset.windows is None else dataset.windows["photograph"].to_numpy()[index]
         named = base.iloc[photographs].reset_index(drop=True)
         frames: dict[str, pd.DataFrame] = {}
         if "windows" in entry:
-            frames["windows"] = _window_frame(named, dataset, index, entry["windows"])
+            frames["windows"] = _window_frame(named, dataset, index, entry["windows"]).set_axis(index)
         if entry["columns"] and dataset.windows is None:
             references = {d: grades[photographs] for d, grades in dataset.grades.items()}
             lesions = _lesion_references(dataset, photographs) if entry["lesions"] else {}
-            frames["predictions"] = named.assign(**references, **entry["columns"], **lesions)
+            frames["predictions"] = named.assign(**references, **entry["columns"], **lesions).set_axis(index)
         if "counts" in entry:
-            counted = base.iloc[entry["counted"]].reset_index(drop=True) if "counted" in entry else named
-            frames["lesions"] = _lesion_frame(counted, entry["counts"])
+            counted = entry.get("counted", index)
+            frames["lesions"] = _lesion_frame(base, counted, entry["counts"])
         if "maps" in entry:
-            frames["maps"] = map_frame(named, entry["maps"], extent_of(dataset.data))
+            mapped = map_frame(named, entry["maps"], extent_of(dataset.data))
+            frames["maps"] = mapped.set_axis(np.repeat(index, len(entry["maps"])))
         return frames
 
 
@@ -190,12 +194,13 @@ def _lesion_counts(maps: Tensor, mask: Tensor, threshold: float) -> list[list[Le
     ]
 
 
-def _lesion_frame(named: pd.DataFrame, counts: list[list[LesionCounts | None]]) -> pd.DataFrame:
+def _lesion_frame(
+    base: pd.DataFrame, photographs: np.ndarray, counts: list[list[LesionCounts | None]]
+) -> pd.DataFrame:
     keys = ["image", "set", "part", "group", "fold", "seed"]
-    rows = [
-        {**named.loc[i, keys].to_dict(), "lesion": LESIONS[c], **count}
-        for i, lesions in enumerate(counts)
-        for c, count in enumerate(lesions)
-        if count is not None
+    named = base[keys].iloc[photographs].to_dict("records")
+    places = [
+        (i, c) for i, lesions in enumerate(counts) for c, count in enumerate(lesions) if count is not None
     ]
-    return pd.DataFrame(rows, columns=None if rows else [*keys, "lesion"])
+    rows = [{**named[i], "lesion": LESIONS[c], **(counts[i][c] or {})} for i, c in places]
+    return pd.DataFrame(rows, photographs[[i for i, _ in places]], None if rows else [*keys, "lesion"])

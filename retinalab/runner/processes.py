@@ -15,7 +15,7 @@ from retinalab.config import TrainerConfig
 from retinalab.errors import RetinalabError
 from retinalab.runner.trainer import quiet
 
-__all__ = ["agreed", "check_devices", "on_devices", "share"]
+__all__ = ["agreed", "check_devices", "gathered", "on_devices", "share"]
 
 T = TypeVar("T")
 
@@ -107,6 +107,16 @@ def agreed(work: Callable[[], T]) -> list[T]:
             ours, lines = told
             raise RetinalabError(*lines) if ours else RuntimeError(f"Process {number} of {world}: {lines[0]}")
     return [one for one, _ in everyone]
+
+
+def gathered(value: T) -> list[T]:
+    """What every process gives, on the first one; nothing on the others."""
+    rank, world = share()
+    if world == 1:
+        return [value]
+    everyone: list[Any] = [None] * world
+    distributed.gather_object(value, everyone if rank == 0 else None)
+    return everyone if rank == 0 else []
 
 
 def _told(error: Exception | None) -> tuple[bool, list[str]] | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from retinalab.config import Stage, TaskConfig
 from retinalab.data.batch import Batch
+from retinalab.data.sampler import is_spare
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
@@ -196,8 +197,9 @@ class Task(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One validation step; metrics accumulate over the epoch."""
-        given = self._step(batch, "val")
-        self._accumulate(batch, given)
+        counted = not is_spare(self.trainer.val_dataloaders, batch_idx)
+        given = self._step(batch, "val", counted)
+        self._accumulate(batch, given, slice(None) if counted else slice(0))
         return given.loss
 
     def test_step(  # type: ignore[override]  # the collector, not Lightning, reads what it returns
@@ -248,9 +250,9 @@ class Task(LightningModule):
             batches = int(batches * limit)
         return -(-batches // int(trainer.accumulate_grad_batches))
 
-    def _step(self, batch: Batch, part: str) -> Outputs:
+    def _step(self, batch: Batch, part: str, counted: bool = True) -> Outputs:
         given = self.outputs(batch)
-        size = batch["image"].shape[0]
+        size = batch["image"].shape[0] if counted else 0
         on_bar = part == "train"
         self.log(
             f"{part}/loss",
@@ -265,20 +267,21 @@ class Task(LightningModule):
             self.log(f"{part}/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return given
 
-    def _accumulate(self, batch: Batch, given: Outputs) -> None:
+    def _accumulate(self, batch: Batch, given: Outputs, counted: slice) -> None:
+        """Count a batch, or none of a spare one: every process must take part in the sums over all of them."""
         if given.grades or given.severity:
             self._seen.add("grades")
-            predicted = {d: given.predicted(d, scale.size) for d, scale in self.scales.items()}
-            self.val_grades.update(predicted, batch["grades"])
+            predicted = {d: given.predicted(d, scale.size)[counted] for d, scale in self.scales.items()}
+            self.val_grades.update(predicted, {d: known[counted] for d, known in batch["grades"].items()})
         if given.lesions is not None and "mask" in batch:
             self._seen.add("lesions")
-            self.val_lesions.update(given.lesions, batch["mask"])
+            self.val_lesions.update(given.lesions[counted], batch["mask"][counted])
         if given.present is not None:
             self._seen.add("present")
-            self.val_present.update(given.present, batch["present"])
+            self.val_present.update(given.present[counted], batch["present"][counted])
         if given.windows is not None:
             self._seen.add("windows")
-            self.val_windows.update([given.windows.argmax(1)], [batch["label"]])
+            self.val_windows.update([given.windows.argmax(1)[counted]], [batch["label"][counted]])
 
     def _ordered(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinalab.config import BalanceConfig
-from retinalab.data.sampler import EpochBatches, EpochSampler, decayed_weights
+from retinalab.data.sampler import EpochBatches, EpochSampler, decayed_weights, is_spare
 from retinalab.errors import RetinalabError
 
 
@@ -158,3 +158,40 @@ def test_batches_and_skipping_within_one_epoch(drop: bool, sizes: list[int]) -> 
     resumed = EpochBatches(EpochSampler(10, 0, True), 4, drop, skip=1)
     assert list(resumed) == whole[1:]
     assert list(resumed) == whole  # the next epoch is whole again
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 5), st.integers(1, 6))
+def test_every_process_evaluates_equally_many_batches_of_which_those_that_count_hold_each_row_once(
+    count: int, world: int, batch_size: int, together: int
+) -> None:
+    counted, lengths = [], set()
+    for rank in range(world):
+        sampler = EpochSampler(count, 0, False, None, rank, world, together=together)
+        batches = EpochBatches(sampler, batch_size)
+        loader = Loader(batches)
+        made = list(batches)
+        lengths.add(len(made))
+        assert len(made) == len(batches)
+        for number, keys in enumerate(made):
+            assert keys
+            if is_spare(loader, number):
+                assert keys == [(0, 0, 0)]
+            else:
+                counted += [row for _, _, row in keys]
+    assert sorted(counted) == list(range(count))
+    assert len(lengths) == 1
+
+
+def test_a_process_without_a_row_has_a_spare_batch_alone() -> None:
+    batches = EpochBatches(EpochSampler(2, 0, False, None, 2, 3), 4)
+    assert list(batches) == [[(0, 0, 0)]]
+    assert is_spare(Loader(batches), 0)
+    assert not is_spare(Loader(EpochBatches(EpochSampler(2, 0, False, None, 1, 3), 4)), 0)
+
+
+class Loader:
+    """What of a loader counts here."""
+
+    def __init__(self, batches: EpochBatches) -> None:
+        self.batch_sampler = batches
