@@ -146,7 +146,12 @@ class DataConfig(Model):
     balance: BalanceConfig = Field(BalanceConfig(), description="of the decaying sampler")
     batch_size: int = Field(32, ge=1)
     drop_last: bool = Field(False, description="leave out a last, smaller training batch")
-    workers: int = Field(0, ge=0, description="loader processes; results do not depend on it")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="threads that make batches ahead; default: one for each processor beside a GPU, at most 8, and none "
+        "where the processor trains; results do not depend on it",
+    )
     unreadable: Literal["error", "exclude"] = Field(
         "error",
         description="a photograph that cannot be decoded or shows no field of view; exclude: left out, counted, listed",

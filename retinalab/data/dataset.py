@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from retinalab.config import DataConfig
@@ -20,26 +22,42 @@ from retinalab.transforms.apply import apply_image, apply_mask
 from retinalab.transforms.background import average_side
 from retinalab.transforms.draw import IDENTITY_COLOUR, draw_colour, draw_warp, evaluation_warp, generator
 
-__all__ = ["PartDataset", "unpacked"]
+__all__ = ["Memory", "PartDataset", "fresh_memory", "unpacked"]
 
-_BITS = np.arange(len(LESIONS), dtype=np.uint8)
+
+Memory = Callable[[Sequence[int]], Tensor]
+"""Gives an uninitialised uint8 tensor of a shape."""
+
+
+def fresh_memory(shape: Sequence[int]) -> Tensor:
+    """Memory that was not used before."""
+    return torch.empty(tuple(shape), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Pixels as they were read, and what changes them.
+class _Places:
+    """Squares that are read of photographs, and what changes them.
 
     Attributes:
-        images: ``(B, S, S, 3)`` uint8; planes: ``(B, 2, S, S)`` uint8 or None.
-        warps: ``(B, 2, 3)`` float32, input pixel -> pixel of ``images``; places: the same -> working image.
+        rows: ``(B,)`` of the cache.
+        corners: ``(B, 2)`` int64, upper left pixels; None where photographs are read whole.
+        side: of the squares, pixels.
+        warps: ``(B, 2, 3)`` float32, input pixel -> pixel of the square; working: the same -> working image.
         colours: ``(B, 3, 4)`` float32.
     """
 
-    images: np.ndarray
-    planes: np.ndarray | None
+    rows: np.ndarray
+    corners: np.ndarray | None
+    side: int
     warps: np.ndarray
-    places: np.ndarray
+    working: np.ndarray
     colours: np.ndarray
+
+    @property
+    def still(self) -> np.ndarray:
+        """``(B,)`` bool: neither moved nor coloured."""
+        plain = (self.warps == np.eye(2, 3, dtype=np.float32)).all((1, 2))
+        return np.asarray(plain & (self.colours == IDENTITY_COLOUR).all((1, 2)))
 
 
 class PartDataset(Dataset[Batch]):
@@ -96,13 +114,22 @@ class PartDataset(Dataset[Batch]):
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         """The batch of the given keys."""
+        return self.batch(keys)
+
+    def batch(self, keys: list[Key], memory: Memory = fresh_memory) -> Batch:
+        """The batch of the given keys; several threads may ask at once.
+
+        Args:
+            keys: of the photographs or windows.
+            memory: where pixels are to lie.
+        """
         index = np.array([row for _, _, row in keys])
         photographs = index if self.windows is None else self.windows["photograph"].to_numpy()[index]
-        drawn = self._read(photographs, index, keys)
-        batch = self._given(drawn) if self.on_device else self._changed(drawn)
+        places = self._places(photographs, index, keys)
+        batch = self._given(places, memory) if self.on_device else self._changed(places, memory)
         if self._judged is not None and "mask" in batch:
             _leave_out(batch["mask"], self._judged[index % len(self._judged)])
-        self._add_background(batch, drawn, self.part.rows[photographs])
+        self._add_background(batch, places)
         batch["index"] = torch.from_numpy(index)
         batch["grades"] = {d: torch.from_numpy(grades[photographs]) for d, grades in self.grades.items()}
         batch["present"] = torch.from_numpy(self.present[photographs])
@@ -110,72 +137,95 @@ class PartDataset(Dataset[Batch]):
             batch["label"] = torch.from_numpy(self.windows["label"].to_numpy(np.int64)[index])
         return batch
 
-    def _read(self, photographs: np.ndarray, index: np.ndarray, keys: list[Key]) -> _Drawn:
-        """Working images and lesion planes, whole or as far as the drawn warps reach."""
+    def _places(self, photographs: np.ndarray, index: np.ndarray, keys: list[Key]) -> _Places:
+        """What is read of each photograph, whole or as far as the drawn warps reach, and what changes it."""
         rows, cache = self.part.rows[photographs], self.part.cache
         if self.windows is None or self.data.windows is None:
             warps, colours = self._draw(keys, cache.size, self.data.input_size)
-            planes = cache.planes(rows) if self.data.masks else None
-            return _Drawn(cache.images(rows), planes, warps, warps, colours)
+            return _Places(rows, None, cache.size, warps, warps, colours)
         size = self.data.windows.size
         warps, colours = self._draw(keys, size, size)
         corners = self.windows[["x", "y"]].to_numpy()[index] - size // 2
         places = warps.astype(np.float64)
         places[:, :, 2] += corners
         pieces, side = _pieces(places, size)
-        images = cache.image_windows(rows, pieces, side)
-        planes = cache.plane_windows(rows, pieces, side) if self.data.masks else None
-        return _Drawn(images, planes, _moved(places, pieces), places.astype(np.float32), colours)
+        return _Places(rows, pieces, side, _moved(places, pieces), places.astype(np.float32), colours)
 
-    def _given(self, drawn: _Drawn) -> Batch:
+    def _given(self, places: _Places, memory: Memory) -> Batch:
+        """The pixels as they lie in the cache; the device changes them."""
+        count, side = len(places.rows), places.side
         batch = Batch()
-        batch["warp"], batch["colour"] = torch.from_numpy(drawn.warps), torch.from_numpy(drawn.colours)
-        batch["image"] = torch.from_numpy(drawn.images).permute(0, 3, 1, 2)
-        if drawn.planes is not None:
-            batch["mask"] = torch.from_numpy(unpacked(drawn.planes))
+        batch["warp"], batch["colour"] = torch.from_numpy(places.warps), torch.from_numpy(places.colours)
+        image = memory((count, side, side, 3))
+        self._read_images(places, slice(None), image.numpy())
+        batch["image"] = image.permute(0, 3, 1, 2)
+        if self.data.masks:
+            mask = memory((count, len(LESIONS), side, side))
+            unpacked(self._read_planes(places, slice(None)), mask.numpy())
+            batch["mask"] = mask
         return batch
 
-    def _changed(self, drawn: _Drawn) -> Batch:
-        images, warps, crop = drawn.images, drawn.warps, self.data.input_size
+    def _changed(self, places: _Places, memory: Memory) -> Batch:
+        """Warped and coloured here, one photograph after the other: what was read is still near the processor."""
+        count, crop, side = len(places.rows), self.data.input_size, places.side
         batch = Batch()
-        plain = np.eye(2, 3, dtype=np.float32)
-        out = np.empty((len(images), crop, crop, 3), np.uint8)
-        for i, (image, warp, colour) in enumerate(zip(images, warps, drawn.colours, strict=True)):
-            still = (
-                image.shape[0] == crop
-                and np.array_equal(warp, plain)
-                and np.array_equal(colour, IDENTITY_COLOUR)
-            )
-            out[i] = image if still else apply_image(image, warp, colour, crop)
-        batch["image"] = torch.from_numpy(out).permute(0, 3, 1, 2)
-        if drawn.planes is not None:
-            moved = np.stack(
-                [
-                    [apply_mask(p[0], warps[i], crop), apply_mask(p[1], warps[i], crop, 255)]
-                    for i, p in enumerate(drawn.planes)
-                ]
-            )
-            batch["mask"] = torch.from_numpy(unpacked(moved))
+        image = memory((count, crop, crop, 3))
+        out = image.numpy()
+        still = places.still & (side == crop)
+        if still.all():
+            self._read_images(places, slice(None), out)
+        else:
+            read = np.empty((1, side, side, 3), np.uint8)
+            for i, (warp, colour) in enumerate(zip(places.warps, places.colours, strict=True)):
+                if still[i]:
+                    self._read_images(places, slice(i, i + 1), out[i : i + 1])
+                else:
+                    self._read_images(places, slice(i, i + 1), read)
+                    apply_image(read[0], warp, colour, crop, out[i])
+        batch["image"] = image.permute(0, 3, 1, 2)
+        if self.data.masks:
+            mask = memory((count, len(LESIONS), crop, crop))
+            masks = mask.numpy()
+            for i, warp in enumerate(places.warps):
+                planes = self._read_planes(places, slice(i, i + 1))
+                if not still[i]:
+                    moved = [apply_mask(planes[0, 0], warp, crop), apply_mask(planes[0, 1], warp, crop, 255)]
+                    planes = np.stack(moved)[None]
+                unpacked(planes, masks[i : i + 1])
+            batch["mask"] = mask
         return batch
 
-    def _add_background(self, batch: Batch, drawn: _Drawn, rows: np.ndarray) -> None:
+    def _read_images(self, places: _Places, which: slice, out: np.ndarray) -> None:
+        rows, cache = places.rows[which], self.part.cache
+        if places.corners is None:
+            cache.images(rows, out)
+        else:
+            cache.image_windows(rows, places.corners[which], places.side, out)
+
+    def _read_planes(self, places: _Places, which: slice) -> np.ndarray:
+        rows, cache = places.rows[which], self.part.cache
+        if places.corners is None:
+            return cache.planes(rows)
+        return cache.plane_windows(rows, places.corners[which], places.side)
+
+    def _add_background(self, batch: Batch, places: _Places) -> None:
         """What the subtraction needs to know of the photographs that windows are cut from, and of the kept circle."""
         background = self.data.background
         if background is None:
             return
         if background.circle is not None:
-            batch["place"] = torch.from_numpy(drawn.places)
+            batch["place"] = torch.from_numpy(places.working)
         if self.windows is None:
             return
         size, crop = self.part.cache.size, self.data.input_size
         side = average_side(size, background)
-        reduced = drawn.places.astype(np.float64) * (side / size)
+        reduced = places.working.astype(np.float64) * (side / size)
         reduced[:, :, 2] += (side / size - 1) / 2
         pieces, reach = _pieces(reduced, crop, side)
-        averages = self.part.cache.average_windows(rows, pieces, reach, background)
+        averages = self.part.cache.average_windows(places.rows, pieces, reach, background)
         batch["average"] = torch.from_numpy(averages).permute(0, 3, 1, 2)
         batch["average_warp"] = torch.from_numpy(_moved(reduced, pieces))
-        batch["colour"] = torch.from_numpy(drawn.colours)
+        batch["colour"] = torch.from_numpy(places.colours)
 
     def _draw(self, keys: list[Key], size: int, crop: int) -> tuple[np.ndarray, np.ndarray]:
         if not self.training:
@@ -223,9 +273,17 @@ def _moved(warps: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return moved.astype(np.float32)
 
 
-def unpacked(planes: np.ndarray) -> np.ndarray:
-    """Lesion planes, ``(B, 2, H, W)`` bits, as ``(B, 8, H, W)`` uint8: 0 absent, 1 present, 255 not to be judged."""
-    present = (planes[:, 0, None] >> _BITS[None, :, None, None]) & 1
-    ignored = ((planes[:, 1, None] >> _BITS[None, :, None, None]) & 1).astype(bool)
-    present[ignored] = 255
-    return present
+def unpacked(planes: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Lesion planes, ``(B, 2, H, W)`` bits, as ``(B, 8, H, W)`` uint8: 0 absent, 1 present, 255 not to be judged.
+
+    Args:
+        planes: as :meth:`~retinalab.data.cache.Prepared.planes` gives them.
+        out: where to; default: fresh memory.
+    """
+    if out is None:
+        out = np.empty((len(planes), len(LESIONS), *planes.shape[2:]), np.uint8)
+    for bit in range(len(LESIONS)):
+        ignored = (planes[:, 1] >> bit) & 1
+        np.bitwise_and(planes[:, 0] >> bit, 1, out=out[:, bit])
+        out[:, bit] |= np.negative(ignored)  # 1 becomes 255
+    return out

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.batch import Batch
 from retinalab.data.dataset import PartDataset
+from retinalab.data.loader import BatchLoader, default_threads
 from retinalab.data.parts import Part, Parts, load_parts
 from retinalab.data.pool import pooled_part
 from retinalab.data.sampler import EpochBatches, EpochSampler
@@ -116,7 +116,7 @@ class FundusDataModule(LightningDataModule):
             part, self.data, self.diseases, self.seed, training, self._on_gpu(), windows, stream
         )
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> BatchLoader:
         """Augmented training batches, from the epoch and batch at which the trainer stands."""
         dataset = self.dataset(self.parts.train, training=True)
         epoch, done = self._position()
@@ -129,11 +129,11 @@ class FundusDataModule(LightningDataModule):
         """Batches of an epoch on this process; epochs are alike but for even and odd ones where they alternate."""
         return len(self._training_order(self.dataset(self.parts.train, training=True), epoch))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> BatchLoader:
         """Validation photographs, in the order of the records: the test part's where the protocol selects on it."""
         return self._evaluation(self.parts.val)
 
-    def test_dataloader(self) -> list[DataLoader[Batch]]:
+    def test_dataloader(self) -> list[BatchLoader]:
         """One loader for each of :meth:`evaluation_parts`; all tiles of a photograph go to one process."""
         tiles = Tiles.of(self.data)
         together = 1 if tiles is None else len(tiles)
@@ -146,7 +146,7 @@ class FundusDataModule(LightningDataModule):
         Colour augmentation comes before the subtraction. Of a window's photograph the average is changed in its place,
         which is the same where the colour map clamps nothing and, of a median, mixes no channels.
         """
-        images = batch["image"].float() / 255
+        images = batch["image"].float().div_(255)
         if "warp" in batch:
             images = apply_batch(images, batch["warp"], self.data.input_size)
             images = apply_colour(images, batch["colour"])
@@ -185,7 +185,7 @@ class FundusDataModule(LightningDataModule):
         self._windows.append((part, training, found))
         return found
 
-    def _evaluation(self, part: Part, together: int = 1) -> DataLoader[Batch]:
+    def _evaluation(self, part: Part, together: int = 1) -> BatchLoader:
         dataset = self.dataset(part)
         sampler = EpochSampler(len(dataset), self.seed, False, None, *self._share(), together=together)
         return self._loader(dataset, EpochBatches(sampler, self.data.batch_size))
@@ -207,15 +207,9 @@ class FundusDataModule(LightningDataModule):
             )
         return batches
 
-    def _loader(self, dataset: PartDataset, batches: EpochBatches) -> DataLoader[Batch]:
-        return DataLoader(
-            dataset,
-            batch_sampler=batches,
-            collate_fn=cast(Any, _identity),
-            num_workers=self.data.workers,
-            pin_memory=self._on_gpu(),
-            persistent_workers=self.data.workers > 0,
-        )
+    def _loader(self, dataset: PartDataset, batches: EpochBatches) -> BatchLoader:
+        threads, on_gpu = self.data.workers, self._on_gpu()
+        return BatchLoader(dataset, batches, default_threads(on_gpu) if threads is None else threads, on_gpu)
 
     def _classes(self, dataset: PartDataset) -> np.ndarray:
         if self.data.sampler == "sets":
@@ -242,10 +236,6 @@ class FundusDataModule(LightningDataModule):
             loop.epoch_progress.current.processed,
             loop.epoch_loop.batch_progress.current.ready if restarting else 0,
         )
-
-
-def _identity(batch: Batch) -> Batch:
-    return batch
 
 
 def _warped_mask(mask: Tensor, warp: Tensor, crop: int) -> Tensor:

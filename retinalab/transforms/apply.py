@@ -17,25 +17,32 @@ _BLACK = 0.5 / 255
 _IMAGENET = NormaliseConfig(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
 
 
-def apply_image(image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: int) -> np.ndarray:
+def apply_image(
+    image: np.ndarray, warp: np.ndarray, colour: np.ndarray, crop: int, out: np.ndarray | None = None
+) -> np.ndarray:
     """Change one photograph on the CPU.
 
     Shape:
         - ``image``: ``(S, S, 3)``, uint8 RGB.
         - ``warp``: ``(2, 3)``; ``colour``: ``(3, 4)``, as :mod:`retinalab.transforms.draw` makes them.
-        - Returns: ``(crop, crop, 3)``, uint8; black where the map leaves the photograph.
+        - Returns: ``(crop, crop, 3)``, uint8; black where the map leaves the photograph. It is ``out``, if given.
     """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    if out is None:
+        out = np.empty((crop, crop, 3), np.uint8)
+    if np.array_equal(colour, IDENTITY_COLOUR):
+        cv2.warpAffine(image, warp, (crop, crop), out, flags, cv2.BORDER_CONSTANT, (0, 0, 0))
+        return out
     moved = cv2.warpAffine(
         image, warp, (crop, crop), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0)
     )
-    if np.array_equal(colour, IDENTITY_COLOUR):
-        return moved
     shifted = colour.copy()
     shifted[:, 3] *= 255
-    mixed = cv2.transform(moved, shifted)
-    mixed[~moved.any(axis=2)] = 0
-    return mixed
+    cv2.transform(moved, shifted, out)
+    if (shifted[:, 3] > 0).any():  # black would not stay black
+        black = cv2.inRange(moved, (0, 0, 0), (0, 0, 0))
+        cv2.subtract(out, cv2.cvtColor(black, cv2.COLOR_GRAY2RGB), out)
+    return out
 
 
 def apply_mask(planes: np.ndarray, warp: np.ndarray, crop: int, outside: int = 0) -> np.ndarray:
