@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,16 @@ def leaderboard(known: argparse.Namespace) -> int:
             f"--into {known.into}: there is no such file. Name a document that has the board's marks."
         )
     if not names:
+        options = {
+            "--run": known.run,
+            "--dry-run": known.dry_run,
+            "--markdown": known.markdown,
+            "--into": known.into,
+        }
+        if unused := [*given, *(option for option, value in options.items() if value)]:
+            raise RetinalabError(
+                f"{unused[0]} is for one leaderboard. Name it first; retinalab leaderboard lists them."
+            )
         return _list()
 
     from retinalab.leaderboard import candidates, read_board, standings
@@ -93,7 +104,7 @@ def _list() -> int:
 
     for file in sorted(BOARDS.glob("*.yaml")):
         name, board = read_board(file.stem)
-        print(f"{name:12s} {board.title}")
+        print(textwrap.fill(f"{name:12s} {board.title}", 80, subsequent_indent=" " * 13))
     print("\nOne of them: retinalab leaderboard NAME")
     return 0
 

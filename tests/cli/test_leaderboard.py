@@ -30,6 +30,15 @@ def test_boards_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "synthetic" in out
     assert "ellg-ladder" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("word", ["seeds=1", "--run", "--markdown"])
+def test_what_is_for_one_board_needs_its_name(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", word]) == 2
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.startswith(f"retinalab: {word} is for one leaderboard. Name it first;")
 
 
 def test_what_is_missing_is_run_and_takes_over_what_it_shares(
