@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from retinalab.counted import counted
+
 if TYPE_CHECKING:
     from retinalab.metrics.clinical import ClinicalReading
     from retinalab.metrics.clinical.result import (
@@ -22,6 +24,9 @@ __all__ = ["clinical_lines"]
 
 _WIDTH, _LABEL, _CELL, _WIDE = 80, 17, 21, 30
 _CALIBRATION = {"intercept": "intercept", "slope": "slope", "brier": "Brier score", "ece": "adaptive ECE"}
+_OWN = {
+    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "referrals": "referrals",
+}  # fmt: skip
 _LISTED = 10
 
 
@@ -38,10 +43,10 @@ def clinical_lines(reading: ClinicalReading) -> Iterator[str]:
         yield from _wrapped(f"! {note}", "  ")
     for one in reading.sets:
         yield ""
-        counted = "" if one.unit == "photographs" else f" of {one.units} {one.unit}"
+        units = "" if one.unit == "photographs" else f" of {_units(one.units, one.unit)}"
         patients = ", patients unknown" if one.unit == "photographs" else ""
         yield from _wrapped(
-            f"{one.prefix}: {one.set or 'photographs'}, {one.photographs} photographs{counted}{patients}"
+            f"{one.prefix}: {one.set or 'photographs'}, {counted(one.photographs, 'photograph')}{units}{patients}"
         )
         for disease in one.diseases:
             yield from _disease(disease, options, "units" if " and " in one.unit else one.unit)
@@ -51,7 +56,7 @@ def clinical_lines(reading: ClinicalReading) -> Iterator[str]:
 
 
 def _disease(one: DiseaseReading, options: Mapping[str, Any], unit: str) -> Iterator[str]:
-    yield from ("", f"{one.disease.upper()} on {one.scale}, {one.photographs} photographs graded")
+    yield from ("", f"{one.disease.upper()} on {one.scale}, {counted(one.photographs, 'photograph')} graded")
     for name, words in (
         ("kappa", "quadratic kappa"), ("kappa_unweighted", "unweighted kappa"), ("accuracy", "accuracy"),
         ("unacceptable", "unacceptable errors"),
@@ -59,7 +64,8 @@ def _disease(one: DiseaseReading, options: Mapping[str, Any], unit: str) -> Iter
         if name in one.graded and not (name == "kappa_unweighted" and "kappa" in one.graded):
             metric = one.graded[name]
             ways = "; ".join(f"{way}: {count}" for way, count in metric.get("counts", {}).items())
-            yield from _wrapped(f"  {words} {value(metric)}" + (f" ({ways})" if ways else ""), "    ")
+            said = f" ({ways})" if ways else _why(metric)
+            yield from _wrapped(f"  {words} {value(metric)}{said}", "    ")
     for target in one.targets:
         yield from _target(target, one, options)
     yield from _missing_eye(one)
@@ -71,21 +77,25 @@ def _disease(one: DiseaseReading, options: Mapping[str, Any], unit: str) -> Iter
 
 
 def _target(target: TargetReading, one: DiseaseReading, options: Mapping[str, Any]) -> Iterator[str]:
-    share = f"{target.positive} of {target.photographs} photographs"
+    share = f"{target.positive} of {counted(target.photographs, 'photograph')}"
     yield ""
     yield f"  {target.name.capitalize()} (grade {target.lowest} and above): {share}"
     if target.auc is not None:
-        yield f"  AUC {value(target.auc)}"
+        yield from _wrapped(f"  AUC {value(target.auc)}{_why(target.auc)}", "    ")
     own = target.positive / target.photographs
     yield from _points(target.points, own, options, "photographs")
     eye = one.worse_eye
     if target.name in eye.points:
         share_of = eye.positive[target.name] / eye.patients
-        yield from _points(eye.points[target.name], share_of, options, f"worse eye, {eye.patients} patients")
+        yield from _points(
+            eye.points[target.name], share_of, options, f"worse eye, {counted(eye.patients, 'patient')}"
+        )
     yield from _calibration(target.calibration)
 
 
 def _points(points: Sequence[Point], own: float, options: Mapping[str, Any], over: str) -> Iterator[str]:
+    from retinalab.metrics.clinical.undefined import reasons
+
     chosen = [point for point in points if not point.missing]
     yield ""
     if len(over) > _LABEL - 2:
@@ -106,9 +116,10 @@ def _points(points: Sequence[Point], own: float, options: Mapping[str, Any], ove
         for name, words in (("ppv", "PPV"), ("npv", "NPV")):
             yield _row(f" {words}", [value(point.figures[name + suffix]) for point in chosen])
         yield _row(" referred/1000", [value(point.figures["referrals" + suffix], 0) for point in chosen])
+    at = f" at {options['prevalence']:g}"
+    called = _OWN | {f"{name}_stated": f"{_OWN[name]}{at}" for name in ("ppv", "npv", "referrals")}
     for point in points:
-        doubt = point.missing or point.note
-        if doubt:
+        for doubt in filter(None, [point.missing or point.note, *reasons(point.figures, called)]):
             yield from _wrapped(f"  ! {point.text}: {doubt}", "    ")
 
 
@@ -119,6 +130,8 @@ def _heading(point: Point) -> str:
 
 
 def _calibration(one: Calibration) -> Iterator[str]:
+    from retinalab.metrics.clinical.undefined import reasons
+
     yield ""
     if one.missing:
         yield from _wrapped(f"  Calibration {one.missing}", "    ")
@@ -127,6 +140,9 @@ def _calibration(one: Calibration) -> Iterator[str]:
     yield _row("calibration", ["as predicted", "after temperature scaling"][: len(scaled)], _WIDE)
     for name, words in _CALIBRATION.items():
         yield _row(words, [value(metrics[name]) for metrics in scaled], _WIDE)
+    for when, metrics in (("", one.before), (" after scaling", one.after)):
+        for why in reasons(metrics, _CALIBRATION):
+            yield from _wrapped(f"  ! {why}{when}", "    ")
     if one.temperatures:
         hot = ", ".join(f"{t:.2f}" for t in one.temperatures)
         yield from _wrapped(
@@ -142,24 +158,28 @@ def _missing_eye(one: DiseaseReading) -> Iterator[str]:
     if eye.missing:
         yield from _wrapped(f"  Worse eye: {eye.missing}", "    ")
         return
-    text = f"  Worse eye per patient: {eye.patients} patients"
+    text = f"  Worse eye per patient: {counted(eye.patients, 'patient')}"
     if "kappa" in eye.figures:
-        text += f", quadratic kappa {value(eye.figures['kappa'])}"
+        text += f", quadratic kappa {value(eye.figures['kappa'])}{_why(eye.figures['kappa'])}"
     text += f", accuracy {value(eye.figures['accuracy'])}"
     if eye.left_out:
-        text += f"; {eye.left_out} photographs of unknown patients left out"
+        unknown = counted(eye.left_out, "photograph of an unknown patient", "photographs of unknown patients")
+        text += f"; {unknown} left out"
     yield from _wrapped(text, "    ")
 
 
 def _ungradable(one: Ungradable) -> Iterator[str]:
+    from retinalab.metrics.clinical.undefined import reasons
+
     yield ""
     if one.missing:
         yield from _wrapped(f"  Ungradable: {one.missing}", "    ")
         return
     without = one.marked - one.known
-    rest = f"; {without} without a reference grade count for referrals alone" if without else ""
+    count = "counts" if without == 1 else "count"
+    rest = f"; {without} without a reference grade {count} for referrals alone" if without else ""
     yield from _wrapped(
-        f"  Ungradable: {one.marked} of {one.photographs} photographs{rest}; the others at {one.point}",
+        f"  Ungradable: {one.marked} of {counted(one.photographs, 'photograph')}{rest}; the others at {one.point}",
         "    ",
     )
     short = {
@@ -175,6 +195,9 @@ def _ungradable(one: Ungradable) -> Iterator[str]:
             ("npv", "NPV", 3), ("referrals", "referred/1000", 0),
         ):  # fmt: skip
             yield _row(f" {words}", [value(figures[name], digits) for figures in policies.values()])
+        for policy, figures in policies.items():
+            for why in reasons(figures, _OWN):
+                yield from _wrapped(f"  ! {short[policy]}: {why}", "    ")
 
 
 def _rules(one: DiseaseReading) -> Iterator[str]:
@@ -189,10 +212,10 @@ def _rules(one: DiseaseReading) -> Iterator[str]:
             "" if len(rules.share["below"].get("seeds", [])) < 2 else " of the first seed",
         )
         who = "network's grade" if rules.judged == "network" else "reference"
-        counted = f"{len(rules.listed)} of {rules.photographs}{seeds}"
+        count = f"{len(rules.listed)} of {rules.photographs}{seeds}"
         told = [f"{name} {value(share[name])}" for name in ("below", "above") if share[name]["value"]]
         told = [f"share {value(share['contradicted'])}", *told] if told else []
-        yield from _wrapped(f"  {who}, lesions {rules.lesions}: {', '.join([counted, *told])}", "    ")
+        yield from _wrapped(f"  {who}, lesions {rules.lesions}: {', '.join([count, *told])}", "    ")
         yield from _listed(rules)
 
 
@@ -221,10 +244,10 @@ def _subgroups(groups: Sequence[Subgroup], unit: str) -> Iterator[str]:
                 yield from _wrapped(f"  {name}", "     ")
                 name = ""
             yield _row(name, cells)
-            units = "" if unit == "photographs" else f", {_count(one.units, unit)}"
+            units = "" if unit == "photographs" else f", {_units(one.units, unit)}"
             warned = f"  ! {one.warning}" if one.warning else ""
             yield from _wrapped(
-                f"     {_count(one.photographs, 'photographs')}{units}, {one.positive} positive{warned}",
+                f"     {counted(one.photographs, 'photograph')}{units}, {one.positive} positive{warned}",
                 "       ",
             )
 
@@ -238,9 +261,11 @@ def value(metric: Mapping[str, Any], digits: int = 3) -> str:
     """Value and interval; a word where it is undefined."""
     if metric["value"] is None:
         return "undefined"
-    text = f"{metric['value']:.{digits}f}"
+    text = f"{metric['value']:z.{digits}f}"
     return (
-        text if metric["low"] is None else f"{text} [{metric['low']:.{digits}f}, {metric['high']:.{digits}f}]"
+        text
+        if metric["low"] is None
+        else f"{text} [{metric['low']:z.{digits}f}, {metric['high']:z.{digits}f}]"
     )
 
 
@@ -249,5 +274,12 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(text, _WIDTH, subsequent_indent=indent or lead, break_long_words=True) or [""]
 
 
-def _count(number: int, things: str) -> str:
-    return f"{number} {things[:-1] if number == 1 else things}"
+def _why(metric: Mapping[str, Any]) -> str:
+    """Why a figure is undefined, in brackets; "" where it is not."""
+    note = str(metric.get("note") or "").removeprefix("undefined: ")
+    return f" ({note})" if metric["value"] is None and note else ""
+
+
+def _units(number: int, unit: str) -> str:
+    """``unit`` as a reading has it: patients, or patients and photographs of unknown patients."""
+    return f"{number} {unit.removesuffix('s') if number == 1 else unit}"

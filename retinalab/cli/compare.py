@@ -58,6 +58,11 @@ def compare(known: argparse.Namespace) -> int:
     check_writable(known.html)
     if known.matrix and known.html is not None:
         raise RetinalabError("--matrix has no page. Leave out --html, or compare without --matrix.")
+    for option, given in (("--test", known.test), ("--all-pairs", known.all_pairs)):
+        if known.matrix and given:
+            raise RetinalabError(
+                f"--matrix tests no differences. Leave out {option}, or compare without --matrix."
+            )
     if known.matrix:
         return compare_matrix(known)
     if len(known.run) < 2:

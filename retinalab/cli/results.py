@@ -28,12 +28,36 @@ def report(known: argparse.Namespace) -> int:
             raise RetinalabError(
                 f"{known.run} is no finished run: it has no {name}. Give a folder below runs/."
             )
+    _check_tables(known.run)
     if known.readers is not None:
         _keep_readers(known.run, known.readers)
     if known.checklist is not None:
         print(_checklist(known.run.resolve(), known.checklist))
     print(write_report(known.run.resolve(), _pictures(known.run)))
     return 0
+
+
+def _check_tables(run: Path) -> None:
+    """Every table that the run's figures were made from is there: a page of the rest would read like the whole."""
+    import json
+
+    try:
+        keys = list(json.loads((run / "metrics.json").read_text(encoding="utf-8")))
+    except ValueError:
+        return  # said with its reason where the run is read
+    needed: dict[str, str] = {}
+    for key in keys:
+        _, target, *rest = [*key.split("/"), ""]
+        name = {"windows": "windows", "lesion": "lesions"}.get(target, "predictions")
+        if rest[-2:-1] and rest[-2].startswith("image_"):
+            name = "predictions"
+        needed.setdefault(f"{name}.parquet", key)
+    for name, key in needed.items():
+        if not (run / name).is_file():
+            raise RetinalabError(
+                f"{run} has no {name}, from which figures such as {key} were made: no page was written. Restore the "
+                "file, or run the experiment again."
+            )
 
 
 def _checklist(run: Path, target: Path) -> Path:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from retinalab.counted import counted
 from retinalab.metrics.clinical import ClinicalReading, Options, read_clinically
 from retinalab.metrics.clinical.result import Bin, Calibration, DiseaseReading, Point, Rules, TargetReading
+from retinalab.metrics.clinical.undefined import reasons
 from retinalab.report.chart import Chart, Curve, Dot, chart, unit_axis
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known
@@ -98,15 +100,16 @@ def clinical_section(run: RunFolder, options: Options | None = None) -> Clinical
 
 def _disease(one: DiseaseReading, reading: ClinicalReading) -> Disease:
     eye = one.worse_eye
-    words = [f"quadratic kappa {interval(eye.figures['kappa'])}"] if "kappa" in eye.figures else []
+    words = [f"quadratic kappa {_told(eye.figures['kappa'])}"] if "kappa" in eye.figures else []
     words += [f"accuracy {interval(eye.figures['accuracy'])}"] if "accuracy" in eye.figures else []
     patients = (
         _sentence(eye.missing)
         if eye.missing
-        else f"Worse eye of {eye.patients} patients: {', '.join(words)}."
+        else f"Worse eye of {counted(eye.patients, 'patient')}: {', '.join(words)}."
     )
     if eye.left_out and not eye.missing:
-        patients += f" {eye.left_out} photographs of unknown patients are left out of it."
+        unknown = counted(eye.left_out, "photograph of an unknown patient", "photographs of unknown patients")
+        patients += f" Left out of it: {unknown}."
     ungradable = [
         (
             name,
@@ -129,7 +132,7 @@ def _disease(one: DiseaseReading, reading: ClinicalReading) -> Disease:
 
 
 def _target(one: TargetReading, disease: DiseaseReading, prevalence: float) -> Target:
-    auc = f"; AUC {interval(one.auc)}" if one.auc else ""
+    auc = f"; AUC {_told(one.auc)}" if one.auc else ""
     eyes = disease.worse_eye.points.get(one.name, ())
     chosen = [*(("", point) for point in one.points), *(("Worse eye: ", point) for point in eyes)]
     rows = [(f"{where}{point.text}", _point(point)) for where, point in chosen if not point.missing]
@@ -138,10 +141,15 @@ def _target(one: TargetReading, disease: DiseaseReading, prevalence: float) -> T
         "sensitivity / specificity on validation", "sensitivity", "specificity", "PPV", "NPV", "referred per 1,000",
         f"PPV {stated}", f"NPV {stated}", f"referred per 1,000 {stated}",
     ]  # fmt: skip
-    doubts = [(where, p.text, p.missing or p.note) for where, p in chosen]
+    called = _POLICY | {f"{name}_stated": f"{_POLICY[name]} {stated}" for name in ("ppv", "npv", "referrals")}
+    doubts = [
+        (where, p.text, why)
+        for where, p in chosen
+        for why in (p.missing or p.note, *reasons(p.figures, called))
+    ]
     return Target(
         f"{disease.disease.upper()}: {one.name} (grade ≥ {one.lowest})",
-        f"{one.positive} of {one.photographs} photographs{auc}.",
+        f"{one.positive} of {counted(one.photographs, 'photograph')}{auc}.",
         Grid(columns, rows),
         [_sentence(f"{where}{text}: {why}") for where, text, why in doubts if why],
         _calibration(one.calibration),
@@ -182,7 +190,8 @@ def reliability_diagram(one: TargetReading) -> Chart | None:
         f"{one.name.capitalize()}: reliability",
         unit_axis("predicted probability"), unit_axis("observed share"), curves, [*before, *plain], square=True,
         legend=[(0, "as predicted"), *([(1, "after temperature scaling")] if after else [])],
-        caption=f"{len(before)} bins of about {size:.0f} photographs; whiskers: 95 % intervals over patients.",
+        caption=f"{len(before)} bins of about {counted(round(size or 0), 'photograph')}; whiskers: 95 % intervals over "
+        "patients.",
     )  # fmt: skip
 
 
@@ -207,11 +216,16 @@ def _calibration(one: Calibration) -> Grid | None:
 def _calibration_note(one: Calibration) -> str:
     if one.missing:
         return _sentence(f"calibration is {one.missing}")
+    lost = [
+        f"{_sentence(why)} "
+        for metrics, when in ((one.before, ""), (one.after, " after scaling"))
+        for why in (f"{each}{when}" for each in reasons(metrics, _CALIBRATION))
+    ]
     if one.missing_after:
-        return _sentence(f"no temperature: {one.missing_after}")
+        return "".join(lost) + _sentence(f"no temperature: {one.missing_after}")
     hot = ", ".join(f"{value:.2f}" for value in one.temperatures)
     more = f"; {one.note}" if one.note else ""
-    return f"Temperature {hot}, fitted on validation; above 1 the probabilities were too extreme{more}."
+    return f"{''.join(lost)}Temperature {hot}, fitted on validation; above 1 the probabilities were too extreme{more}."
 
 
 def _ungradable_note(one: DiseaseReading) -> str:
@@ -219,8 +233,18 @@ def _ungradable_note(one: DiseaseReading) -> str:
     if told.missing:
         return _sentence(told.missing)
     without = told.marked - told.known
-    rest = f" {without} of them have no reference grade and count for referrals alone." if without else ""
-    return f"{told.marked} of {told.photographs} photographs are ungradable.{rest} The others: {told.point}."
+    are = "is" if told.marked == 1 else "are"
+    rest = f" Without a reference grade, and counted for referrals alone: {without}." if without else ""
+    lost = [
+        f" {name.capitalize()}, {policy}: {why}."
+        for name, each in told.policies.items()
+        for policy, figures in each.items()
+        for why in reasons(figures, _POLICY)
+    ]
+    return (
+        f"{told.marked} of {counted(told.photographs, 'photograph')} {are} ungradable.{rest} The others: {told.point}."
+        f"{''.join(lost)}"
+    )
 
 
 def _rules(found: Sequence[Rules]) -> Grid | None:
@@ -254,15 +278,15 @@ def _listed(one: Rules) -> tuple[str, Grid] | None:
         for listed in one.listed
     ]
     lesions = "annotated lesions" if one.lesions == "annotated" else f"lesions {one.lesions}"
-    title = f"{len(rows)} photographs in which {lesions} contradict {who}"
+    title = f"{counted(len(rows), 'photograph')} in which {lesions} contradict {who}"
     return title, Grid(["grade", "lesions allow", "reference", "lesions"], rows)
 
 
 def _subgroups(one: DiseaseReading, column: str) -> Grid:
     rows = []
     for group in (group for group in one.subgroups if group.column == column):
-        counted = f"{group.photographs} photographs, {group.units} units, {group.positive} positive"
-        rows.append((group.value, [counted, *_cells(group.figures, _SUBGROUP), group.warning]))
+        size = f"{counted(group.photographs, 'photograph')}, {counted(group.units, 'unit')}, {group.positive} positive"
+        rows.append((group.value, [size, *_cells(group.figures, _SUBGROUP), group.warning]))
     return Grid(["counted on", *_SUBGROUP.values(), "too small to say anything"], rows)
 
 
@@ -275,6 +299,12 @@ def _cell(metric: Mapping[str, Any], name: str) -> str:
         return interval(metric)
     text = f"{metric['value']:.0f}"
     return f"{text} [{metric['low']:.0f}, {metric['high']:.0f}]" if known(metric["low"]) else text
+
+
+def _told(metric: Mapping[str, Any]) -> str:
+    """Value and interval, and why it is undefined where it is."""
+    note = str(metric.get("note") or "").removeprefix("undefined: ")
+    return interval(metric) if known(metric["value"]) or not note else f"undefined ({note})"
 
 
 def _sentence(text: str) -> str:

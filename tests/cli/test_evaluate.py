@@ -181,9 +181,9 @@ def test_it_needs_no_torch(table: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        ("image", "", "row 2 names no image (1 such rows)"),
-        ("seed", "first", "seed 'first' is no whole number (1 such rows)"),
-        ("fold", "0.5", "fold '0.5' is no whole number (1 such rows)"),
+        ("image", "", "row 2 names no image (1 such row)"),
+        ("seed", "first", "seed 'first' is no whole number (1 such row)"),
+        ("fold", "0.5", "fold '0.5' is no whole number (1 such row)"),
     ],
 )
 def test_rows_that_cannot_be_counted_are_refused(
@@ -236,3 +236,79 @@ def test_probabilities_printed_with_two_decimals_pass(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     predictions().round(2).to_csv(file, index=False)
     assert main(["evaluate", str(file)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("", [], "is empty. Give a CSV with a header and a row for each photograph"),
+        ("image,dr,dr_grade\n", [], "has a header and no rows. Give a row for each photograph"),
+        ("image,dr,dr_grade\na,-1,0\nb,-1,1\n", [], "the reference dr is unknown (-1) in all 2 rows. Give grades from 0"),
+        ("image,dr,dr,dr_grade\na,0,1,0\n", [], "has 2 columns 'dr'. Remove or rename all but the one that is meant."),
+        ("image,dr,dr_grade\na,0,0\n", ["--map", "=dr"], "--map '=dr' is not of the form OURS=THEIRS"),
+        ("image,dr,dr_grade\na,0,0\n", ["--map", "dr="], "--map 'dr=' is not of the form OURS=THEIRS"),
+        ("image,dr,dr_grade\na,0,0\n", ["--scale", "=icdr5"], "--scale '=icdr5' is not of the form DISEASE=SCALE"),
+    ],
+)  # fmt: skip
+def test_a_table_that_holds_nothing_to_judge_says_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, more: list[str], said: str
+) -> None:
+    path = tmp_path / "given.csv"
+    path.write_text(text)
+    for reading in ([], ["--clinical"]):
+        assert main(["evaluate", str(path), *more, *reading]) == 2
+        found = capsys.readouterr()
+        assert said in found.err
+        assert found.err.count("\n") == 1
+        assert found.out == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("image", "Column image names single photographs or patients, and makes no subgroups."),
+        ("dr", "Column dr is the reference that grades are held against, and makes no subgroups."),
+        ("dr_p3", "Column dr_p3 is what was predicted, and makes no subgroups."),
+    ],
+)
+def test_a_column_that_makes_no_subgroups_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], column: str, said: str
+) -> None:
+    assert main(["evaluate", str(run), "--clinical", "--subgroup", column]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_prevalence_in_per_cent(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(table), "--map", "dr=truth", "--clinical", "--prevalence", "7%"]) == 0
+    assert "Stated prevalence 0.07 (as given)" in capsys.readouterr().out
+
+
+def test_what_is_undefined_says_why_and_one_is_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Grades of which none is 3 or above, and no validation."""
+    path = tmp_path / "given.csv"
+    path.write_text("image,patient,dr,dr_grade\na,p,0,0\nb,p,1,1\nc,p,3,2\n")
+    assert main(["evaluate", str(path), "--clinical"]) == 0
+    told = capsys.readouterr().out
+    joined = " ".join(told.split())
+    assert "predicted grade 3 or above: PPV and PPV at 0.1 undefined: none is called positive" in joined
+    assert "worse eye, 1 patient" in joined
+    assert "3 photographs of 1 patient" in joined
+    assert "1 patients" not in joined
+
+
+@pytest.mark.parametrize("more", [["--test", "dr/kappa"], ["--all-pairs"]])
+def test_a_matrix_tests_no_differences(
+    run: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(["compare", str(run), "--matrix", "dr/kappa", *more]) == 2
+    assert f"--matrix tests no differences. Leave out {more[0]}" in capsys.readouterr().err
+
+
+def test_a_report_of_a_run_without_its_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "predictions.parquet").unlink()
+    assert main(["report", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "has no predictions.parquet, from which figures such as test/dr/kappa were made" in said
+    assert not (run / "report.html").exists()

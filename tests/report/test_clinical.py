@@ -101,7 +101,7 @@ def test_ungradable_photographs_of_the_run_are_counted(make_run: MakeRun) -> Non
     section = clinical_section(read_run(folder), FEW)
     assert section is not None
     disease = section.sets[0][1][0]
-    assert disease.ungradable_note.startswith("1 of 61 photographs are ungradable.")
+    assert disease.ungradable_note.startswith("1 of 61 photographs is ungradable.")
     assert [name for name, _ in disease.ungradable[0][1].rows] == ["left out", "counted as referred"]
 
 

@@ -13,6 +13,7 @@ from retinalab.metrics.clinical.scaling import rescaled_score, temperatures
 from retinalab.metrics.clinical.screening import combined, ranking_figures
 from retinalab.metrics.clinical.temperature import LIMITS, Temperature
 from retinalab.metrics.clinical.thresholds import Model
+from retinalab.metrics.clinical.undefined import explained
 from retinalab.metrics.figures import Figures, disease_figures
 from retinalab.metrics.grading import confusion_matrix, unacceptable_errors
 from retinalab.metrics.measure import Measure, Metric
@@ -98,9 +99,11 @@ def _target(
 ) -> TargetReading:
     first = rows[rows["seed"] == rows["seed"].min()]
     target = plan.target
+    area = metrics.get(f"{target.name}/rank/auc")
+    ranked = explained({} if area is None else {"auc": area})
     return TargetReading(
         target.name, target.lowest, len(first), int(first[target.positive].sum()),
-        metrics.get(f"{target.name}/rank/auc"), with_figures(plan, metrics), _calibration(target.name, metrics, fitted),
+        ranked.get("auc"), with_figures(plan, metrics), _calibration(target.name, metrics, fitted),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from retinalab.metrics.clinical.result import Point
 from retinalab.metrics.clinical.screening import screening_figures
 from retinalab.metrics.clinical.targets import Target
 from retinalab.metrics.clinical.thresholds import Chosen, Rate, called, choose
+from retinalab.metrics.clinical.undefined import explained
 from retinalab.metrics.figures import Figures
 from retinalab.metrics.measure import Metric
 from retinalab.metrics.statistics import Clusters
@@ -97,11 +98,8 @@ def with_figures(plan: Plan, metrics: Mapping[str, Metric]) -> list[Point]:
     out = []
     for point in plan.points:
         room = f"{plan.target.name}/{point.name}/"
-        out.append(
-            replace(
-                point, figures={k.removeprefix(room): m for k, m in metrics.items() if k.startswith(room)}
-            )
-        )
+        mine = {k.removeprefix(room): m for k, m in metrics.items() if k.startswith(room)}
+        out.append(replace(point, figures=explained(mine)))
     return out
 
 

@@ -12,6 +12,7 @@ from retinalab.metrics.clinical.options import Options
 from retinalab.metrics.clinical.points import Plan
 from retinalab.metrics.clinical.result import Ungradable
 from retinalab.metrics.clinical.screening import combined, screening_figures
+from retinalab.metrics.clinical.undefined import explained
 from retinalab.metrics.figures import Figures
 from retinalab.metrics.measure import Build, Measure, Metric
 from retinalab.metrics.statistics import Clusters
@@ -50,7 +51,9 @@ def read_ungradable(
     photographs = int((known & ~marked & first).sum()) + count
     if not count:
         return Ungradable(0, photographs, missing="no tested photograph is marked ungradable")
-    told = int((marked & known & first).sum()) + int((without[disease] >= 0).sum() if len(without) else 0)
+    referenced = int((marked & known & first).sum()) + int(
+        (without[disease] >= 0).sum() if len(without) else 0
+    )
     gradable, graded = tested[known & ~marked], tested[marked]
     everything = pd.concat([gradable, graded, ungraded], ignore_index=True)
     sources = np.repeat([0, 1, 2], [len(gradable), len(graded), len(ungraded)])
@@ -62,8 +65,9 @@ def read_ungradable(
         for key, metric in measure("", rows, _build(plans, disease, options.prevalence), disease).items():
             _, target, name = key.split("/")
             out[target].setdefault(policy, {})[name] = metric
+    told = {target: {name: explained(one) for name, one in each.items()} for target, each in out.items()}
     point = next(one for one in plans[0].points if one.name == plans[0].preferred)
-    return Ungradable(count, photographs, told, point=point.text, policies=out)
+    return Ungradable(count, photographs, referenced, point=point.text, policies=told)
 
 
 def _verdicts(

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.clinical.options import DEFAULT_SUBGROUPS, Options
 from retinalab.metrics.clinical.photographs import grade_figures
 from retinalab.metrics.clinical.points import Plan
 from retinalab.metrics.clinical.result import Subgroup
 from retinalab.metrics.clinical.screening import combined, ranking_figures, screening_figures
+from retinalab.metrics.clinical.undefined import explained
 from retinalab.metrics.figures import Figures
 from retinalab.metrics.measure import Measure
 from retinalab.metrics.statistics import Clusters
+from retinalab.metrics.tables import diseases_of, probabilities_of
 from retinalab.protocol import Scale
 
 __all__ = ["groups_of", "read_subgroups", "subgroup_columns", "warning"]
@@ -23,19 +26,40 @@ __all__ = ["groups_of", "read_subgroups", "subgroup_columns", "warning"]
 _MOST, _MOST_NUMBERS = 40, 10
 _SHOWN = ("auc", "kappa", "kappa_unweighted", "sensitivity", "specificity", "referrals")
 _NOT_RECORDED = "not recorded"
+_IDENTITY = {
+    **dict.fromkeys(("image", "patient", "group"), "names single photographs or patients"),
+    **dict.fromkeys(("part", "fold", "seed"), "tells networks and parts of the data apart"),
+}
 
 
 def subgroup_columns(table: pd.DataFrame, asked: Sequence[str]) -> tuple[str, ...]:
     """The columns asked for; without any, those of the default that take several values.
 
     Raises:
-        RetinalabError: no such column.
+        RetinalabError: no such column, or one that is no property of patients and their photographs.
     """
     for column in asked:
         if column not in table:
             raise unknown("column", column, map(str, table.columns), "Subgroups are told apart by a column.")
+        if why := _no_property(column, table):
+            raise RetinalabError(
+                f"Column {column} {why}, and makes no subgroups. Name one that patients or photographs share, such as "
+                "camera, quality or eye."
+            )
     several = tuple(c for c in DEFAULT_SUBGROUPS if c in table and table[c].astype(str).nunique() > 1)
     return tuple(asked) or several
+
+
+def _no_property(column: str, table: pd.DataFrame) -> str:
+    """What a column is in the place of a property of patients and photographs; "" where it is one."""
+    if column in _IDENTITY:
+        return _IDENTITY[column]
+    for disease in diseases_of(table):
+        if column == disease:
+            return "is the reference that grades are held against"
+        if column in (f"{disease}_grade", f"{disease}_score", *probabilities_of(table, f"{disease}_p")):
+            return "is what was predicted"
+    return ""
 
 
 def read_subgroups(
@@ -73,7 +97,7 @@ def read_subgroups(
             out.append(
                 Subgroup(
                     column, value, len(first), units, positive,
-                    {name: found[name] for name in _SHOWN if name in found},
+                    explained({name: found[name] for name in _SHOWN if name in found}),
                     warning(units, positive, len(first), options.fewest),
                 )
             )  # fmt: skip
@@ -112,7 +136,7 @@ def warning(patients: int, positive: int, photographs: int, fewest: int) -> str:
         >>> warning(8, 3, 30, 20), warning(25, 30, 30, 20), warning(25, 3, 30, 20)
         ('fewer than 20 patients', 'no negative', '')
     """
-    reasons = [f"fewer than {fewest} patients"] if patients < fewest else []
+    reasons = [f"fewer than {counted(fewest, 'patient')}"] if patients < fewest else []
     if positive == photographs:
         reasons.append("no negative")
     if positive == 0:
