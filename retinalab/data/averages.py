@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import torch
 from filelock import FileLock
 
 from retinalab.config import BackgroundConfig
-from retinalab.data.shards import Layout, read_whole, read_windows, write_file
+from retinalab.data.files import leftovers, remove_leftovers, write_file
+from retinalab.data.shards import Index, Layout, read_whole, read_windows
 from retinalab.errors import RetinalabError
 from retinalab.transforms import background as transform
 from retinalab.transforms.background import average_side, local_average
@@ -38,7 +40,13 @@ def average_pixels(images: np.ndarray, background: BackgroundConfig) -> np.ndarr
     return local_average(pixels, background).permute(0, 2, 3, 1).numpy()
 
 
-def prepare_averages(folder: Path, images: Layout, rows: np.ndarray, background: BackgroundConfig) -> None:
+def prepare_averages(
+    folder: Path,
+    images: Layout,
+    rows: np.ndarray,
+    background: BackgroundConfig,
+    index: Index | None = None,
+) -> None:
     """Compute what is missing of the averages of the files that the given photographs lie in.
 
     Args:
@@ -46,6 +54,7 @@ def prepare_averages(folder: Path, images: Layout, rows: np.ndarray, background:
         images: layout of the photographs.
         rows: photographs whose averages will be read.
         background: which average.
+        index: of the photographs, where they have one.
 
     Raises:
         RetinalabError: no space, or a folder that cannot be written.
@@ -58,7 +67,9 @@ def prepare_averages(folder: Path, images: Layout, rows: np.ndarray, background:
         try:
             with FileLock(f"{path}.lock"):
                 if not path.is_file():
-                    write_file(path, _computed(folder, images, layout, shard, background))
+                    remove_leftovers(folder, leftovers(os.listdir(folder), path.name))
+                    own = shard * images.photographs + np.arange(_count(folder, images, shard, index))
+                    write_file(path, _computed(folder, images, layout, own, background, index))
         except OSError as error:
             raise RetinalabError(
                 f"Cannot write local averages to {folder}: {error.strerror or error}. Free space, or name another "
@@ -86,17 +97,26 @@ def read_averages(
     return stored.astype(np.float32) / np.float32(np.iinfo(layout.dtype).max)
 
 
+def _count(folder: Path, images: Layout, shard: int, index: Index | None) -> int:
+    """Photographs in a file."""
+    if index is not None:
+        return min(images.photographs, len(index.ends) - shard * images.photographs)
+    return (folder / f"{shard:05d}.{images.suffix}").stat().st_size // images.stride
+
+
 def _computed(
-    folder: Path, images: Layout, layout: Layout, shard: int, background: BackgroundConfig
+    folder: Path,
+    images: Layout,
+    layout: Layout,
+    rows: np.ndarray,
+    background: BackgroundConfig,
+    index: Index | None,
 ) -> bytes:
-    count = (folder / f"{shard:05d}.{images.suffix}").stat().st_size // (images.size * images.row_bytes)
     top = np.iinfo(layout.dtype).max
     parts = []
-    for rows in np.array_split(np.arange(count), -(-count // _BATCH)):
-        averages = average_pixels(
-            read_whole(folder, images, rows + shard * images.photographs)[:, 0], background
-        )
-        parts.append((averages * np.float32(top)).round().astype(layout.dtype))
+    for several in np.array_split(rows, -(-len(rows) // _BATCH)):
+        pixels = read_whole(folder, images, several, index=index)[:, 0]
+        parts.append((average_pixels(pixels, background) * np.float32(top)).round().astype(layout.dtype))
     return np.concatenate(parts).tobytes()
 
 

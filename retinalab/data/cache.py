@@ -10,7 +10,8 @@ import numpy as np
 
 from retinalab.config import BackgroundConfig
 from retinalab.data.averages import prepare_averages, read_averages
-from retinalab.data.shards import Layout, read_whole, read_windows
+from retinalab.data.codec import Codec
+from retinalab.data.shards import Index, Layout, read_whole, read_windows
 from retinalab.errors import RetinalabError
 
 __all__ = ["PLANES", "SHARD", "Cache", "Prepared"]
@@ -81,6 +82,8 @@ class Cache:
         boxes: ``(n, 3)`` float: x, y of the upper left corner and side of the square cut from the file, in its pixels.
         reasons: row -> why it is not usable.
         likeness: ``(n, 4)`` uint64: perceptual hashes (:mod:`retinalab.data.likeness`); 0 where not usable.
+        codec: that the photographs are written in.
+        image_index, plane_index: where they and their lesions lie; without one, raw and unchecked.
     """
 
     folder: Path
@@ -91,34 +94,37 @@ class Cache:
     boxes: np.ndarray
     reasons: dict[int, str]
     likeness: np.ndarray
+    codec: Codec = "raw"
+    image_index: Index | None = None
+    plane_index: Index | None = None
 
     def images(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, S, S, 3)`` uint8 RGB."""
-        return read_whole(self.folder, self._image_layout, rows, None if out is None else out[:, None])[:, 0]
+        into = None if out is None else out[:, None]
+        return read_whole(self.folder, self._image_layout, rows, into, self.image_index)[:, 0]
 
     def planes(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """``(B, 2, S, S)`` uint8: bit i of plane 0 is lesion i; of plane 1, that lesion i is not to be judged there."""
-        return read_whole(self.folder, self._plane_layout, rows, None if out is None else out[..., None])[
-            ..., 0
-        ]
+        into = None if out is None else out[..., None]
+        return read_whole(self.folder, self._plane_layout, rows, into, self.plane_index)[..., 0]
 
     def image_windows(
         self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
     ) -> np.ndarray:
         """``(B, side, side, 3)`` uint8 RGB, black beyond the photograph; corners are ``(B, 2)`` int, x and y."""
-        into = None if out is None else out[:, None]
-        return read_windows(self.folder, self._image_layout, rows, corners, side, into)[:, 0]
+        into, index = None if out is None else out[:, None], self.image_index
+        return read_windows(self.folder, self._image_layout, rows, corners, side, into, index)[:, 0]
 
     def plane_windows(
         self, rows: np.ndarray, corners: np.ndarray, side: int, out: np.ndarray | None = None
     ) -> np.ndarray:
         """``(B, 2, side, side)`` uint8; beyond the photograph nothing is to be judged."""
-        into = None if out is None else out[..., None]
-        return read_windows(self.folder, self._plane_layout, rows, corners, side, into)[..., 0]
+        into, index = None if out is None else out[..., None], self.plane_index
+        return read_windows(self.folder, self._plane_layout, rows, corners, side, into, index)[..., 0]
 
     def prepare_averages(self, rows: np.ndarray, background: BackgroundConfig) -> None:
         """Compute what is missing of these photographs' local average colours."""
-        prepare_averages(self.folder, self._image_layout, rows, background)
+        prepare_averages(self.folder, self._image_layout, rows, background, self.image_index)
 
     def average_windows(
         self, rows: np.ndarray, corners: np.ndarray, side: int, background: BackgroundConfig
@@ -128,10 +134,11 @@ class Cache:
 
     @property
     def _image_layout(self) -> Layout:
-        return Layout("images", SHARD, 1, self.size, 3)
+        return Layout("images", SHARD, 1, self.size, 3, codec=self.codec)
 
     @property
     def _plane_layout(self) -> Layout:
         if not self.masks:
             raise RetinalabError("These photographs were prepared without lesion masks. Set data.masks=true.")
-        return Layout("planes", SHARD, PLANES, self.size, 1, outside=(0, _EVERYWHERE))
+        codec: Codec = "raw" if self.plane_index is None else "zstd"
+        return Layout("planes", SHARD, PLANES, self.size, 1, outside=(0, _EVERYWHERE), codec=codec)

@@ -12,9 +12,9 @@ import pandas as pd
 from PIL import Image
 
 from retinalab.data.cache import SHARD, Cache
+from retinalab.data.files import write_file
 from retinalab.data.likeness import likeness_hash
 from retinalab.data.part import Part
-from retinalab.data.shards import write_file
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS, SetInfo, make_records
 

@@ -1,43 +1,51 @@
-"""Prepared photographs: decoded once, cropped to the field of view, resized, kept as uint8 in shards of fixed stride.
+"""Prepared photographs: decoded once, cropped to the field of view, resized, kept as uint8 in shards.
 
-A cache folder is named by a key over its content and settings, so that it never goes stale. A shard is written under a
-temporary name and renamed, its description last: whatever was interrupted is made again and nothing
-half-written is read.
-Several processes and machines may build one folder at once; each shard is made by whoever holds its lock.
+A cache folder is named by a key over its content and settings, so that it never goes stale, and by its codec. A shard
+is written under a temporary name and renamed, its description last: whatever was interrupted is made again and
+nothing half-written is read.
+
+Several processes and machines may build one folder at once: each shard is made by whoever holds its lock, and the
+others go on to the next. On a network file system that needs locks that hold between machines (NFS 4, or NFS 3 with its
+lock daemon); without them shards are made twice, to the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
 from retinalab.data import decode, fov, jpeg, likeness, outline
-from retinalab.data.cache import PLANES, SHARD, Cache
-from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
+from retinalab.data.cache import SHARD, Cache
+from retinalab.data.codec import LOSSLESS, Codec, folder_ending
+from retinalab.data.files import leftovers
 from retinalab.data.home import default_cache
-from retinalab.data.likeness import likeness_hash
 from retinalab.data.sets import PhotographSet
-from retinalab.data.shards import write_file
+from retinalab.data.shard_writer import ShardJob, write_shard
+from retinalab.data.shards import Index
+from retinalab.data.space import Needed, lossless_codec, reserve
 from retinalab.errors import RetinalabError
-from retinalab.records import LESIONS, Records
+from retinalab.records import Records
 
 __all__ = ["prepare"]
 
-FORMAT = 2
+FORMAT = 3
+_FORMER = 2
+"""Read where it is whole: raw, without an index."""
+
+_log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -48,6 +56,7 @@ def prepare(
     coverage: float = 0.25,
     folder: Path | None = None,
     processes: int | None = None,
+    codec: Codec | Literal["auto"] = "auto",
 ) -> Cache:
     """Prepare the photographs of one data set, or find them prepared.
 
@@ -59,49 +68,103 @@ def prepare(
         coverage: share of a working pixel that a mask must cover.
         folder: parent of all caches; default :func:`default_cache`.
         processes: how many photographs are prepared at once; default: the processors this process may use.
+        codec: that they are written in; auto: found in any that loses nothing, else written as
+            :func:`~retinalab.data.space.lossless_codec` says.
 
     Raises:
         RetinalabError: no space, or a folder that cannot be written.
     """
     parent = folder or default_cache()
-    place = parent / f"{records.table['set'].iloc[0]}-{size}-{_key(source, records, size, masks, coverage)}"
+    label = f"{records.table['set'].iloc[0]}"
     count = -(-len(records) // SHARD)
-    missing = [shard for shard in range(count) if not (place / f"{shard:05d}.json").is_file()]
-    if missing:
-        _reserve(place, len(missing) * SHARD * size * size * (5 if masks else 3))
+    names = [
+        f"{label}-{size}-{_key(source, records, size, masks, coverage, version)}"
+        for version in (FORMAT, _FORMER)
+    ]
+    needed = Needed(len(records), size, masks)
+    place, chosen = _place(parent, names, codec, count, needed)
+    if missing := _missing(place, count, masks):
+        shards = {s: records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))) for s in missing}
+        rest = Needed(sum(len(own) for own in shards.values()), size, masks)
+        reserve(rest, chosen, place)
+        _log.info(
+            "preparing %s photographs of %s at %d px: %s",
+            f"{rest.photographs:,}",
+            label,
+            size,
+            rest.told(chosen),
+        )
+        there = os.listdir(place)
         jobs = [
-            _Job(
-                source,
-                records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))),
-                place,
-                s,
-                size,
-                masks,
-                coverage,
+            ShardJob(
+                source, own, place, s, size, masks, coverage, chosen, leftovers(there, f"{s:05d}."), FORMAT
             )
-            for s in missing
+            for s, own in shards.items()
         ]
         with _pool(source, min(processes or len(os.sched_getaffinity(0)), len(jobs))) as pool:
-            _run(pool, jobs, f"preparing {records.table['set'].iloc[0]} at {size} px")
-    return _opened(place, len(records), size, masks, count)
+            _run(pool, jobs, f"preparing {label} at {size} px")
+    return _opened(place, len(records), size, masks, count, chosen)
 
 
-@dataclass(frozen=True)
-class _Job:
-    source: PhotographSet
-    records: Records
-    place: Path
-    shard: int
-    size: int
-    masks: bool
-    coverage: float
+def _place(
+    parent: Path, names: Sequence[str], codec: Codec | Literal["auto"], count: int, needed: Needed
+) -> tuple[Path, Codec]:
+    """The folder, which is made if need be, and its codec; what was begun without loss is gone on with.
+
+    Args:
+        parent: of all caches.
+        names: of folders without what the codec adds: in the present format, and in the former, which is raw.
+        codec: as asked for.
+        count: of shards.
+        needed: by all photographs.
+    """
+    wanted = LOSSLESS if codec == "auto" else (codec,)
+    places: list[tuple[Path, Codec]] = [(parent / f"{names[0]}{folder_ending(one)}", one) for one in wanted]
+    former: list[tuple[Path, Codec]] = [(parent / name, "raw") for name in names[1:] if "raw" in wanted]
+    for place, one in [*places, *former]:
+        if place.is_dir() and not _missing(place, count, needed.masks):
+            return place, one
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        if len(places) > 1:
+            with FileLock(parent / f"{names[0]}.lock"):  # two processes must not choose differently
+                begun = [found for found in places if found[0].is_dir()]
+                chosen = lossless_codec(needed, parent)
+                places = begun or [found for found in places if found[1] == chosen]
+                _begin(*places[0], needed)
+        _begin(*places[0], needed)
+    except OSError as error:
+        raise RetinalabError(
+            f"Cannot make the cache folder {places[0][0]}: {error.strerror}. Name another with data.cache=PATH."
+        ) from error
+    return places[0]
 
 
-def _run(pool: Executor, jobs: Sequence[_Job], label: str) -> None:
+def _begin(place: Path, codec: Codec, needed: Needed) -> None:
+    if not place.is_dir():
+        reserve(needed, codec, place)
+        place.mkdir(exist_ok=True)
+
+
+def _missing(place: Path, count: int, masks: bool) -> list[int]:
+    """Shards of which a file is not there."""
+    there = set(os.listdir(place))
+    suffixes = ("json", "images", "planes")[: 2 + masks]
+    return [s for s in range(count) if any(f"{s:05d}.{suffix}" not in there for suffix in suffixes)]
+
+
+def _run(pool: Executor, jobs: Sequence[ShardJob], label: str) -> None:
+    """Write what nobody else is writing, then wait for the rest: it is written here if the other one dies."""
     total = sum(len(job.records) for job in jobs)
     with tqdm(total=total, desc=label, unit="photo", ncols=80, mininterval=1.0) as bar:
-        for done in pool.map(_write_shard, jobs):
-            bar.update(done)
+        for wait in (False, True):
+            left = []
+            for job, done in zip(jobs, pool.map(partial(write_shard, wait=wait), jobs), strict=True):
+                if done:
+                    bar.update(len(job.records))
+                else:
+                    left.append(job)
+            jobs = left
 
 
 @contextmanager
@@ -115,87 +178,10 @@ def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
             yield threads
 
 
-def _write_shard(job: _Job) -> int:
-    description = job.place / f"{job.shard:05d}.json"
-    try:
-        with FileLock(f"{description}.lock"):
-            if not description.is_file():
-                _fill(job, description)
-    except OSError as error:
-        raise RetinalabError(
-            f"Cannot write prepared photographs to {job.place}: {error.strerror or error}. Free space, or "
-            f"name another folder "
-            "with data.cache=PATH."
-        ) from error
-    return len(job.records)
-
-
-def _fill(job: _Job, description: Path) -> None:
-    entries: list[dict[str, Any]] = []
-    images = np.zeros((len(job.records), job.size, job.size, 3), np.uint8)
-    planes = np.zeros((len(job.records), PLANES, job.size, job.size), np.uint8) if job.masks else None
-    for row in range(len(job.records)):
-        name = str(job.records.table.at[row, "image"])
-        entry: dict[str, Any] = {"image": name, "box": None, "reason": "", "likeness": [0] * 4}
-        try:
-            image = job.source.photograph(job.records, row, job.size)
-            field = field_of_view(image, entry["image"] if job.source.drawn else str(job.records.path(row)))
-            images[row] = crop_to_square(image, field, job.size)
-            whole = job.source.size(job.records, row)
-            full = field.rescale(*whole)
-            entry["box"] = [full.x0, full.y0, full.side]
-            entry["likeness"] = likeness_hash(images[row]).tolist()
-            if planes is not None:
-                planes[row] = _planes(job, row, field, image.shape[:2] if job.source.drawn else whole)
-        except RetinalabError as error:
-            if not job.source.drawn and not os.access(job.records.path(row), os.R_OK):
-                raise  # permissions may be mended without a trace in the key
-            entry["reason"] = str(error)
-        entries.append(entry)
-    write_file(description.with_suffix(".images"), images.tobytes())
-    if planes is not None:
-        write_file(description.with_suffix(".planes"), planes.tobytes())
-    write_file(description, json.dumps({"format": FORMAT, "photographs": entries}).encode())
-
-
-def _planes(job: _Job, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
-    planes = np.zeros((PLANES, job.size, job.size), np.uint8)
-    try:
-        found = job.source.masks(job.records, row, shape)
-        unsure = job.source.ignored(job.records, row, shape)
-    except RetinalabError as error:
-        raise RetinalabError(f"{job.records.table.at[row, 'image']!s}: {error}") from error
-    for bit, lesion in enumerate(LESIONS):
-        if lesion in unsure:
-            left_out = crop_mask(unsure[lesion], field, job.size, job.coverage)
-            planes[1] |= (left_out.astype(np.uint8) << bit).astype(np.uint8)
-        if not job.records.table.at[row, f"annotated_{lesion}"]:
-            planes[1] |= np.uint8(1 << bit)
-        elif lesion in found:
-            planes[0] |= (
-                crop_mask(found[lesion], field, job.size, job.coverage).astype(np.uint8) << bit
-            ).astype(np.uint8)
-    return planes
-
-
-def _reserve(place: Path, needed: int) -> None:
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RetinalabError(
-            f"Cannot make the cache folder {place}: {error.strerror}. Name another with data.cache=PATH."
-        ) from error
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise RetinalabError(
-            f"Prepared photographs need {needed / 1e9:.1f} GB in {place}, {free / 1e9:.1f} GB are free. "
-            f"Free space, or name "
-            "another folder with data.cache=PATH."
-        )
-
-
-def _key(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> str:
-    settings = [FORMAT, _code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
+def _key(
+    source: PhotographSet, records: Records, size: int, masks: bool, coverage: float, version: int
+) -> str:
+    settings = [version, _code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
@@ -206,10 +192,9 @@ def _code() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache:
-    entries: list[dict[str, Any]] = []
-    for shard in range(count):
-        entries.extend(json.loads((place / f"{shard:05d}.json").read_text())["photographs"])
+def _opened(place: Path, rows: int, size: int, masks: bool, count: int, codec: Codec) -> Cache:
+    shards = [_described(place / f"{shard:05d}.json") for shard in range(count)]
+    entries: list[dict[str, Any]] = [entry for shard in shards for entry in shard["photographs"]]
     if len(entries) != rows:
         raise RetinalabError(
             f"{place} holds {len(entries)} photographs, {rows} were asked for. Remove that folder and try again."
@@ -218,4 +203,28 @@ def _opened(place: Path, rows: int, size: int, masks: bool, count: int) -> Cache
     boxes = np.array([entry["box"] or (np.nan,) * 3 for entry in entries], float)
     reasons = {row: entry["reason"] for row, entry in enumerate(entries) if entry["reason"]}
     hashes = np.array([entry["likeness"] for entry in entries], np.uint64).reshape(-1, 4)
-    return Cache(place, size, masks, rows, usable, boxes, reasons, hashes)
+    indices = [_index(shards, name) for name in ("images", "planes")]
+    return Cache(place, size, masks, rows, usable, boxes, reasons, hashes, codec, *indices)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Description of a shard; as many ends and sums as photographs, the ends in order."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        count = len(found["photographs"])
+        for one in found.get("files", {}).values():
+            ends = [0, *one["ends"]]
+            if {len(one["ends"]), len(one["sums"])} != {count} or ends != sorted(ends):
+                raise ValueError("its index does not fit")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RetinalabError(f"{path} is damaged. Remove it and try again.") from error
+    return dict(found)
+
+
+def _index(shards: Sequence[dict[str, Any]], name: str) -> Index | None:
+    """The index of one kind of files; none where they have none."""
+    if not all(name in shard.get("files", {}) for shard in shards):
+        return None
+    ends = np.array([end for shard in shards for end in shard["files"][name]["ends"]], np.int64)
+    sums = np.array([one for shard in shards for one in shard["files"][name]["sums"]], np.uint32)
+    return Index(ends, sums, np.zeros(len(ends), bool))

@@ -1,17 +1,24 @@
-"""Files of prepared photographs: fixed stride, so that a window is read without the rest of its photograph."""
+"""Files of prepared photographs, read by row: whole or in windows.
+
+Raw photographs have a fixed stride, so that a window is read without the rest of its photograph. Of coded ones an index
+says where each lies; a window of them costs decoding its photograph.
+"""
 
 from __future__ import annotations
 
 import os
+import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from retinalab.data.codec import Codec, decode_into
 from retinalab.errors import RetinalabError
 
-__all__ = ["Layout", "buffer", "read_whole", "read_windows", "write_file"]
+__all__ = ["Index", "Layout", "buffer", "checksum", "read_whole", "read_windows"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Layout:
         planes, size, channels: ``(planes, size, size, channels)`` is the shape of one photograph.
         dtype: of every number.
         outside: of each plane, what stands beyond the border of the photograph.
+        codec: that they are written in.
     """
 
     suffix: str
@@ -33,6 +41,7 @@ class Layout:
     channels: int
     dtype: type[np.unsignedinteger] = np.uint8
     outside: tuple[int, ...] = (0,)
+    codec: Codec = "raw"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -43,6 +52,32 @@ class Layout:
     def row_bytes(self) -> int:
         """Of one row of one plane."""
         return self.size * self.channels * np.dtype(self.dtype).itemsize
+
+    @property
+    def stride(self) -> int:
+        """Bytes of one raw photograph."""
+        return self.planes * self.size * self.row_bytes
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where photographs end within their files, and what their bytes add up to.
+
+    Attributes:
+        ends: ``(n,)`` int64, bytes.
+        sums: ``(n,)`` uint32, :func:`checksum` of the bytes as they are written.
+        found_right: ``(n,)`` bool: raw photographs that this process has checked; coded ones are checked whenever they
+            are read, since they are small.
+    """
+
+    ends: np.ndarray
+    sums: np.ndarray
+    found_right: np.ndarray = field(repr=False)
+
+
+def checksum(content: bytes | memoryview) -> int:
+    """CRC-32."""
+    return zlib.crc32(content)
 
 
 def buffer(out: np.ndarray | None, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> np.ndarray:
@@ -61,14 +96,20 @@ def buffer(out: np.ndarray | None, shape: tuple[int, ...], dtype: type[np.generi
     return out
 
 
-def read_whole(folder: Path, layout: Layout, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def read_whole(
+    folder: Path,
+    layout: Layout,
+    rows: np.ndarray,
+    out: np.ndarray | None = None,
+    index: Index | None = None,
+) -> np.ndarray:
     """Whole photographs.
 
     Shape:
         - ``rows``: ``(B,)`` int. Returns: ``(B, planes, size, size, channels)``, ``out`` if that is given.
     """
     corners = np.zeros((len(rows), 2), np.int64)
-    return read_windows(folder, layout, rows, corners, layout.size, out)
+    return read_windows(folder, layout, rows, corners, layout.size, out, index)
 
 
 def read_windows(
@@ -78,8 +119,9 @@ def read_windows(
     corners: np.ndarray,
     side: int,
     out: np.ndarray | None = None,
+    index: Index | None = None,
 ) -> np.ndarray:
-    """Square windows; of each only the rows that it covers are read.
+    """Square windows; of each raw one only the rows that it covers are read.
 
     Every call opens the files that it reads from, so that several threads may read at once.
 
@@ -90,64 +132,129 @@ def read_windows(
         corners: upper left pixels; a window may leave its photograph.
         side: of the windows, pixels.
         out: written into and returned, if given.
+        index: of the photographs; without one they are raw, and only the length of their files is checked.
 
     Shape:
         - ``rows``: ``(B,)`` int. ``corners``: ``(B, 2)`` int, x and y.
         - ``out`` and what is returned: ``(B, planes, side, side, channels)``.
 
     Raises:
-        RetinalabError: a file is shorter than it was written.
+        RetinalabError: a file is missing, shorter than it was written, or holds other bytes.
         ValueError: ``out`` has another shape or type.
     """
     out = buffer(out, (len(rows), layout.planes, side, side, layout.channels), layout.dtype)
-    size = layout.size
     with ExitStack() as opened:
-        files: dict[int, int] = {}
-        for window, row, (left, top) in zip(out, rows.tolist(), corners.tolist(), strict=True):
-            shard, place = divmod(row, layout.photographs)
-            if shard not in files:
-                files[shard] = os.open(_path(folder, layout, shard), os.O_RDONLY)
-                opened.callback(os.close, files[shard])
-            x0, x1, y0, y1 = max(left, 0), min(left + side, size), max(top, 0), min(top + side, size)
-            if x1 - x0 < side or y1 - y0 < side:
-                window[...] = np.array(layout.outside, layout.dtype)[:, None, None, None]
-            if x1 <= x0 or y1 <= y0:
+        files = _Files(folder, layout, index, opened)
+        for row, places in _grouped(rows):
+            known = index is None or bool(index.found_right[row])
+            if layout.codec == "raw" and known:
+                for place in places:
+                    _read_bands(files, row, out[place], *corners[place].tolist())
                 continue
-            for number, plane in enumerate(window):
-                first = (place * layout.planes + number) * size + y0
-                into = plane[y0 - top : y1 - top, x0 - left : x1 - left]
-                whole = into.flags.c_contiguous and x1 - x0 == size
-                band = into if whole else np.empty((y1 - y0, size, layout.channels), layout.dtype)
-                _read(files[shard], band, first * layout.row_bytes, _path(folder, layout, shard))
-                if not whole:
-                    into[...] = band[:, x0:x1]
+            whole = [
+                place
+                for place in places
+                if side == layout.size and not corners[place].any() and out[place].flags.c_contiguous
+            ]
+            photograph = out[whole[0]] if whole else np.empty(layout.shape, layout.dtype)
+            files.read_photograph(row, photograph)
+            for place in places:
+                if place not in whole[:1]:
+                    _cut(layout, photograph, out[place], *corners[place].tolist())
     return out
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: whoever finds the file finds all of it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+class _Files:
+    """The files that one call reads from, each opened once."""
 
+    def __init__(self, folder: Path, layout: Layout, index: Index | None, opened: ExitStack) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.index = index
+        self._opened = opened
+        self._files: dict[int, int] = {}
 
-def _path(folder: Path, layout: Layout, shard: int) -> Path:
-    return folder / f"{shard:05d}.{layout.suffix}"
+    def read(self, row: int, first: int, into: np.ndarray) -> None:
+        """Fill an array with the bytes from ``first`` on of the file that a photograph lies in."""
+        shard = row // self.layout.photographs
+        if shard not in self._files:
+            try:
+                self._files[shard] = os.open(self.path(row), os.O_RDONLY)
+            except FileNotFoundError as error:
+                raise RetinalabError(
+                    f"{self.path(row)} is missing. Remove {self.folder} and try again."
+                ) from error
+            self._opened.callback(os.close, self._files[shard])
+        view = into.data.cast("B")
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._files[shard], [view[done:]], first + done)
+            if count == 0:
+                raise RetinalabError(
+                    f"{self.path(row)} is shorter than it was written. Remove it and try again."
+                )
+            done += count
 
-
-def _read(file: int, band: np.ndarray, offset: int, path: Path) -> None:
-    view = band.data.cast("B")
-    done = 0
-    while done < len(view):
-        count = os.preadv(file, [view[done:]], offset + done)
-        if count == 0:
+    def read_photograph(self, row: int, into: np.ndarray) -> None:
+        """Read, check and decode a photograph that has an index."""
+        layout, index = self.layout, self.index
+        if index is None:
+            raise ValueError(f"photographs in {layout.codec} cannot be read without an index")
+        first = int(index.ends[row - 1]) if row % layout.photographs else 0
+        raw = layout.codec == "raw"
+        content = into if raw else np.empty(int(index.ends[row]) - first, np.uint8)
+        self.read(row, first, content)
+        try:
+            if checksum(content.data) != index.sums[row]:
+                raise ValueError("its checksum is another one")
+            if not raw:
+                decode_into(layout.codec, content, into)
+        except ValueError as error:
             raise RetinalabError(
-                f"{path} is shorter than it was written. Remove {path.parent} and try again."
-            )
-        done += count
+                f"{self.path(row)} is damaged at photograph {row % layout.photographs} of {layout.photographs}: "
+                f"{error}. Remove it and try again."
+            ) from error
+        index.found_right[row] = True
+
+    def path(self, row: int) -> Path:
+        """Of the file that a photograph lies in."""
+        return self.folder / f"{row // self.layout.photographs:05d}.{self.layout.suffix}"
+
+
+def _grouped(rows: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+    """Each photograph, and its places in the batch."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows.tolist()):
+        places.setdefault(row, []).append(place)
+    yield from places.items()
+
+
+def _read_bands(files: _Files, row: int, window: np.ndarray, left: int, top: int) -> None:
+    """Read a window of a raw photograph."""
+    layout = files.layout
+    x0, x1, y0, y1 = _covered(layout, window, left, top)
+    if x1 <= x0 or y1 <= y0:
+        return
+    for number, plane in enumerate(window):
+        first = (row % layout.photographs * layout.planes + number) * layout.size + y0
+        into = plane[y0 - top : y1 - top, x0 - left : x1 - left]
+        whole = into.flags.c_contiguous and x1 - x0 == layout.size
+        band = into if whole else np.empty((y1 - y0, layout.size, layout.channels), layout.dtype)
+        files.read(row, first * layout.row_bytes, band)
+        if not whole:
+            into[...] = band[:, x0:x1]
+
+
+def _cut(layout: Layout, photograph: np.ndarray, window: np.ndarray, left: int, top: int) -> None:
+    x0, x1, y0, y1 = _covered(layout, window, left, top)
+    if x1 > x0 and y1 > y0:
+        window[:, y0 - top : y1 - top, x0 - left : x1 - left] = photograph[:, y0:y1, x0:x1]
+
+
+def _covered(layout: Layout, window: np.ndarray, left: int, top: int) -> tuple[int, int, int, int]:
+    """The part of a photograph that a window covers; the window beyond it is filled."""
+    side, size = window.shape[1], layout.size
+    x0, x1, y0, y1 = max(left, 0), min(left + side, size), max(top, 0), min(top + side, size)
+    if x1 - x0 < side or y1 - y0 < side:
+        window[...] = np.array(layout.outside, layout.dtype)[:, None, None, None]
+    return x0, x1, y0, y1

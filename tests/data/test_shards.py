@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinalab.data.shards import Layout, read_whole, read_windows, write_file
+from retinalab.data.files import write_file
+from retinalab.data.shards import Layout, read_whole, read_windows
 from retinalab.errors import RetinalabError
 
 PHOTOGRAPHS, PLANES, SIDE, CHANNELS = 7, 2, 12, 3
