@@ -9,7 +9,13 @@ __all__ = ["RetinalabError", "unknown"]
 
 
 class RetinalabError(Exception):
-    """A fault in what the user gave, or several. The command line prints each on one line and exits with status 2."""
+    """A fault in what the user gave, or several. The command line prints each on one line and exits with status 2.
+
+    Attributes:
+        told: whether another of several processes prints it.
+    """
+
+    told = False
 
     def __init__(self, *faults: str) -> None:
         super().__init__("\n".join(" ".join(fault.split()) for fault in faults))

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known.rest = rest
         status: int = known.command(known)
     except RetinalabError as error:
-        for line in str(error).splitlines():
+        for line in () if error.told else str(error).splitlines():
             print(f"retinalab: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -41,20 +41,21 @@ def check_tasks(experiment: Experiment) -> None:
 
     Weights of a hub come into its cache here, so that they are fetched once; a network that the hub cannot give, or a
     file that does not fit, is known before the first stage is trained. Makers are shown the network that they will
-    look through, and their devices are looked for.
+    look through. Every stage's devices are looked for.
 
     Raises:
-        RetinalabError: options that give no network, weights of an earlier stage that do not fit, photographs and a
-            beginning that the task refuses (:meth:`~retinalab.tasks.base.Task.check_stage`), or what a maker refuses
+        RetinalabError: devices that there are not, options that give no network, weights of an earlier stage that do
+            not fit, photographs and a beginning that the task refuses
+            (:meth:`~retinalab.tasks.base.Task.check_stage`), or what a maker refuses
             (:meth:`~retinalab.tasks.maker.Maker.check`), with the stage's name.
     """
+    check_devices({name: stage.trainer for name, stage in experiment.stages.items()})
     weights: dict[str, Mapping[str, Tensor]] = {}
     makers: list[object] = []
     for name, stage in experiment.stages.items():
         try:
             _check_kind(stage)
             if stage.kind == "make_data":
-                check_devices(stage.trainer, name)
                 _check_maker(experiment, name, makers)
                 continue
             task = build_task(experiment, name, experiment.seed).to("meta").eval()

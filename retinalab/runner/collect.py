@@ -63,7 +63,8 @@ class Collector(Callback):
     ) -> None:
         """Keep what the tables need; lesion maps become counts at once, maps for the eye a few bytes."""
         assert isinstance(pl_module, Task)
-        if is_spare(trainer.test_dataloaders[dataloader_idx], batch_idx):
+        loaders: Any = trainer.test_dataloaders
+        if is_spare(loaders[dataloader_idx], batch_idx):
             return
         kept = _rows(pl_module, outputs, batch)
         kept["part"] = dataloader_idx

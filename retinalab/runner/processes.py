@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,12 +11,14 @@ import torch
 import torch.distributed as distributed
 from lightning import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from retinalab.config import TrainerConfig
 from retinalab.errors import RetinalabError
-from retinalab.runner.trainer import quiet
+from retinalab.runner.launch import launched, placed
+from retinalab.runner.trainer import check_trainer, quiet
 
-__all__ = ["agreed", "check_devices", "gathered", "on_devices", "share"]
+__all__ = ["agreed", "check_devices", "everywhere", "gathered", "on_devices", "share", "together"]
 
 T = TypeVar("T")
 
@@ -39,22 +42,94 @@ def on_devices(config: TrainerConfig, stage: str, work: Callable[[torch.device],
         raise RetinalabError(*refused)
 
 
-def check_devices(config: TrainerConfig, stage: str) -> None:
-    """Refuse at once what :func:`on_devices` would refuse, without starting a process.
+def check_devices(stages: Mapping[str, TrainerConfig]) -> None:
+    """Refuse at once what would be refused when a stage begins, without starting a process.
+
+    Args:
+        stages: name -> trainer section.
 
     Raises:
-        RetinalabError: Lightning does not know what the section says, or the machine does not have it.
+        RetinalabError: Lightning does not know what a section says, or the machine does not have it; or stages ask for
+            other numbers of processes than work on them.
     """
+    together, counts = launched(), {}
+    for name, config in stages.items():
+        trainer = check_trainer(config, name)
+        count = trainer.num_devices * trainer.num_nodes
+        if together is not None and count != together.world:
+            raise RetinalabError(
+                f"{together.program} started {together.world} processes, and stages.{name}.trainer asks for {count}. "
+                f"Leave out devices and num_nodes there, or set devices={together.local} "
+                f"num_nodes={together.machines}."
+            )
+        if together is None and trainer.num_nodes > 1:
+            raise RetinalabError(
+                f"stages.{name}.trainer.num_nodes={trainer.num_nodes}: one command cannot start processes on other "
+                "machines. Start it on each with torchrun, or with srun on a cluster."
+            )
+        launcher = getattr(trainer.strategy, "launcher", None)
+        if launcher is None or isinstance(launcher, _SubprocessScriptLauncher):
+            counts[name] = count  # others end their processes with the stage
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise RetinalabError(
+            f"Stages ask for different numbers of processes ({each}), and a process stays for all of them. Set the "
+            "same accelerator, devices and strategy in the trainer section of every stage."
+        )
+
+
+@contextmanager
+def together(config: TrainerConfig, stage: str) -> Iterator[None]:
+    """Let processes that another program started meet before they read anything; they part at the end.
+
+    Args:
+        config: the trainer section of the stage that comes first.
+        stage: its name.
+
+    Raises:
+        RetinalabError: Lightning refuses the section; a process that fails ends the others.
+    """
+    if launched() is None or distributed.is_initialized():
+        yield
+        return
     with quiet():
-        _fabric(config, stage)
+        _fabric(config, stage).launch()
+    rank, world = share()
+    try:
+        yield
+    except RuntimeError as error:
+        if not _lost(error):
+            raise
+        raise RetinalabError(
+            f"Process {rank} of {world} ends since another has failed, whose own message says why. The same command "
+            "goes on where it stopped."
+        ) from error
+    distributed.destroy_process_group()
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether the fault is that another process no longer answers."""
+    if isinstance(error, distributed.DistError):
+        return True
+    return "gloo" in str(error) or "Connection closed by peer" in str(error)
+
+
+def everywhere(work: Callable[[], T]) -> T:
+    """Do the same on every process, and go on when all have done it.
+
+    Raises:
+        RetinalabError, RuntimeError: as :func:`agreed`.
+    """
+    done: list[T] = []
+    agreed(lambda: done.append(work()))
+    return done[0]
 
 
 def _fabric(config: TrainerConfig, stage: str) -> Fabric:
     try:
         return Fabric(
             accelerator=config.accelerator,
-            devices=list(config.devices) if isinstance(config.devices, tuple) else config.devices,
-            num_nodes=config.num_nodes,
+            **placed(config),
             strategy=config.strategy,
             precision="32-true",
         )
@@ -88,7 +163,7 @@ def agreed(work: Callable[[], T]) -> list[T]:
 
     Raises:
         RetinalabError: a process raised it; all of them raise it then, instead of waiting for ever.
-        RuntimeError: a process raised something else; it raises that, and the others say which did.
+        Exception: a process raised something else; it raises that, and the others a RetinalabError that says which.
     """
     world = share()[1]
     if world == 1:
@@ -100,13 +175,19 @@ def agreed(work: Callable[[], T]) -> list[T]:
         raised = error
     everyone: list[Any] = [None] * world
     distributed.all_gather_object(everyone, (given, _told(raised)))
-    if raised is not None:
+    number = next((number for number, (_, told) in enumerate(everyone) if told is not None), None)
+    if number is None:
+        return [one for one, _ in everyone]
+    ours, lines = everyone[number][1]
+    if raised is not None and not ours:
         raise raised
-    for number, (_, told) in enumerate(everyone):
-        if told is not None:
-            ours, lines = told
-            raise RetinalabError(*lines) if ours else RuntimeError(f"Process {number} of {world}: {lines[0]}")
-    return [one for one, _ in everyone]
+    fault = RetinalabError(*lines) if ours else _elsewhere(number, world, lines[0])
+    fault.told = number != share()[0]
+    raise fault from raised
+
+
+def _elsewhere(number: int, world: int, line: str) -> RetinalabError:
+    return RetinalabError(f"Process {number} of {world} has failed: {line}")
 
 
 def gathered(value: T) -> list[T]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,11 +24,13 @@ from retinalab.report import write_report
 from retinalab.report.readers import READERS, read_readers
 from retinalab.runner.check import check_lists, check_tasks, idle
 from retinalab.runner.children import Child, children_of, chosen
-from retinalab.runner.folder import RunFolder, claim, write_json
+from retinalab.runner.claim import check_alike, claim_together
+from retinalab.runner.folder import RunFolder, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.make import added, make_stage
 from retinalab.runner.modules import evaluated_parts, stage_modules
 from retinalab.runner.pictures import pictures
+from retinalab.runner.processes import agreed, everywhere, together
 from retinalab.runner.provenance import concluded, fingerprints, provenance, with_leaks, with_training
 from retinalab.runner.reuse import Source, read_sources, take_over, with_reused
 from retinalab.runner.saliency import keep_saliency
@@ -65,7 +68,8 @@ def run(
     """Run an experiment, or go on with an unfinished identical run.
 
     Every stage's network is built and its photographs are read, split and prepared before the run folder is made, so
-    that bad input leaves nothing behind.
+    that bad input leaves nothing behind. Processes that another program started (torchrun, srun) share the work; the
+    first writes.
 
     Args:
         experiment: what is run.
@@ -79,20 +83,19 @@ def run(
         RetinalabError: anything wrong with the data, the folder or the tasks' options; folds or seeds that another
             process is training.
     """
+    first = next(iter(experiment.stages))
+    with together(experiment.stages[first].trainer, first):
+        return _run(experiment, only, gather, reuse)
+
+
+def _run(experiment: Experiment, only: Sequence[str], gather: bool, reuse: Sequence[Path]) -> Result:
     began = time.monotonic()
     children = children_of(experiment)
     wanted = chosen(children, only) if only else ()
-    _check_asked(experiment, only, gather)
-    sources = read_sources(reuse)
-    check_lists(experiment)
-    if not gather:
-        check_tasks(experiment)
-    modules = stage_modules(experiment, children[0].fold, children[0].seed)
+    sources, modules = everywhere(lambda: _checked(experiment, children[0], only, gather, reuse))
     parts = {name: module.parts for name, module in modules.items()}
-    evaluated = parts[experiment.evaluated[-1]]
-    if experiment.test.readers is not None:
-        read_readers(experiment.test.readers, experiment.protocol.scales, evaluated.tests)
-    with claim(experiment, fingerprints(parts), children, wanted, gather) as folder:
+    check_alike(parts)
+    with claim_together(experiment, fingerprints(parts), children, wanted, gather) as folder:
         if folder.first:
             _begin(experiment, folder, parts, gather)
         with _tracked(experiment, folder, bool(only)):
@@ -114,6 +117,22 @@ def run(
                 "done: the same command with --gather."
             )
         return Result(folder.path, {}, pd.DataFrame(), left)
+
+
+def _checked(
+    experiment: Experiment, child: Child, only: Sequence[str], gather: bool, reuse: Sequence[Path]
+) -> tuple[list[Source], dict[str, FundusDataModule]]:
+    """The runs to take stages from, and the photographs of every stage; what would fail later is refused."""
+    _check_asked(experiment, only, gather)
+    sources = read_sources(reuse)
+    check_lists(experiment)
+    if not gather:
+        check_tasks(experiment)
+    modules = stage_modules(experiment, child.fold, child.seed)
+    if experiment.test.readers is not None:
+        evaluated = modules[experiment.evaluated[-1]].parts
+        read_readers(experiment.test.readers, experiment.protocol.scales, evaluated.tests)
+    return sources, modules
 
 
 def _check_asked(experiment: Experiment, only: Sequence[str], gather: bool) -> None:
@@ -161,16 +180,12 @@ def _run_child(
     if pending and folder.first:
         folder.amend(lambda known: with_training(known, child.name))
     if pending and modules is None:
-        modules = stage_modules(experiment, child.fold, child.seed)
+        modules = everywhere(lambda: stage_modules(experiment, child.fold, child.seed))
     for name in pending:
         assert modules is not None
         module, label = modules[name], child.label(name)
-        if folder.first:
-            _log.info("%s: %d train, %d val, %d test photographs", label, *_sizes(module.parts))
-            place.mkdir(exist_ok=True)
-            _note_split(module.parts, name, place, folder)
-            if _taken_over(experiment, child, folder, name, module.parts, sources):
-                continue
+        if agreed(partial(_begin_stage, experiment, child, folder, name, module.parts, sources))[0]:
+            continue
         if experiment.stages[name].kind == "make_data":
             make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
         else:
@@ -179,6 +194,24 @@ def _run_child(
             run_stage(experiment, name, module, place, child.fold, child.seed)
         if folder.first:
             folder.done(label)
+
+
+def _begin_stage(
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    name: str,
+    parts: Parts,
+    sources: Sequence[Source],
+) -> bool:
+    """Note what a stage begins with; whether it need not be trained, since another run's was taken over."""
+    if not folder.first:
+        return False
+    _log.info("%s: %d train, %d val, %d test photographs", child.label(name), *_sizes(parts))
+    place = child.folder(folder.path)
+    place.mkdir(exist_ok=True)
+    _note_split(parts, name, place, folder)
+    return _taken_over(experiment, child, folder, name, parts, sources)
 
 
 def _taken_over(

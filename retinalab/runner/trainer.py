@@ -23,8 +23,9 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 
 from retinalab.config import Experiment, TrainerConfig
 from retinalab.errors import RetinalabError, unknown
+from retinalab.runner.launch import placed
 
-__all__ = ["build_trainer", "checkpoint_to_resume", "quiet", "resolved_precision"]
+__all__ = ["build_trainer", "check_trainer", "checkpoint_to_resume", "quiet", "resolved_precision"]
 
 _OWN = {"logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing"}
 _EXPECTED_WARNINGS = (
@@ -102,11 +103,39 @@ def build_trainer(
                 config.weight_averaging.learning_rate, start if start <= 1 else int(start)
             )
         )
+    return _trainer(
+        config,
+        stage,
+        alternate,
+        logger=_loggers(experiment, folder, stage),
+        callbacks=callbacks,
+        default_root_dir=folder,
+        use_distributed_sampler=False,
+    )
+
+
+def check_trainer(config: TrainerConfig, stage: str) -> Trainer:
+    """A Trainer that keeps nothing, to learn before any training what :func:`build_trainer` would refuse.
+
+    Raises:
+        RetinalabError: as :func:`build_trainer`; or synchronised batch norm on processors, which torch does not have.
+    """
+    with quiet():
+        trainer = _trainer(config, stage, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    several = trainer.num_devices * trainer.num_nodes > 1
+    if config.sync_batchnorm and several and trainer.strategy.root_device.type == "cpu":
+        raise RetinalabError(
+            f"stages.{stage}.trainer.sync_batchnorm=true needs GPUs: torch synchronises no batch norm on processors. "
+            "Leave it out, or set trainer.accelerator=gpu."
+        )
+    return trainer
+
+
+def _trainer(config: TrainerConfig, stage: str, alternate: bool = False, **own: Any) -> Trainer:
     arguments: dict[str, Any] = {
         "max_epochs": config.max_epochs if config.max_steps == -1 else -1,
         "accelerator": config.accelerator,
-        "devices": list(config.devices) if isinstance(config.devices, tuple) else config.devices,
-        "num_nodes": config.num_nodes,
+        **placed(config),
         "strategy": config.strategy,
         "precision": resolved_precision(config),
         "sync_batchnorm": config.sync_batchnorm,
@@ -124,15 +153,8 @@ def build_trainer(
         "enable_model_summary": False,
     }
     arguments |= _checked(config.extra)
-    loggers = _loggers(experiment, folder, stage)
     try:
-        return Trainer(
-            **arguments,
-            logger=loggers,
-            callbacks=callbacks,
-            default_root_dir=folder,
-            use_distributed_sampler=False,
-        )
+        return Trainer(**{**arguments, **own})
     except (MisconfigurationException, ImportError, RuntimeError, TypeError, ValueError) as error:
         raise RetinalabError(
             f"Lightning refuses stages.{stage}.trainer: {error} Correct that section (precision, accelerator, "
