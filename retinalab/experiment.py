@@ -184,6 +184,8 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
     for stage in mapping["stages"].values():
         for key in ("workers", "cache", "root"):
             stage["data"].pop(key)
+        if stage["data"]["codec"] != "jpeg":  # the others keep every pixel
+            stage["data"].pop("codec")
         if not stage["data"]["mix"]["sets"]:
             stage["data"].pop("mix")
         if stage["data"]["overlap"] == "refuse":  # changes no result

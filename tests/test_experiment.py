@@ -256,6 +256,7 @@ SAME = {
     "roots.idrid": st.text("abc", min_size=1),
     "data.root": st.text("abc", min_size=1),
     "data.cache": st.text("abc", min_size=1),
+    "data.codec": st.sampled_from(["auto", "raw", "delta"]),
     "data.workers": st.integers(0, 8),
     "first.trainer.accelerator": st.sampled_from(["auto", "cpu", "gpu"]),
     "first.trainer.devices": st.integers(1, 8),
@@ -273,6 +274,7 @@ OTHER = {
         ["[dr600]", "[dr600, hei_med]", "{sets: [dr600], options: {dr600: {suffix: .jpg}}}"]
     ),
     "data.overlap": st.just("exclude"),
+    "data.codec": st.just("jpeg"),
     "first.task.dropout": st.floats(0.01, 0.9),
     "second.task.learning_rate": st.floats(1e-3, 1.0),
     "first.trainer.max_epochs": st.integers(11, 99),

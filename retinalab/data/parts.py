@@ -11,6 +11,7 @@ import pandas as pd
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.cache import Cache
+from retinalab.data.codec import LOSSLESS, LOSSY_NOTE
 from retinalab.data.overlap import settle
 from retinalab.data.part import Part, Parts, identity
 from retinalab.data.pool import pooled_part, pooled_split
@@ -220,7 +221,9 @@ def _prepared(
     everything = np.unique(np.concatenate(list(wanted.values())))
     subset = records.take(everything)
     masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
-    cache = prepare(source, subset, data.size, masks, data.mask_coverage, data.cache)
+    cache = prepare(source, subset, data.size, masks, data.mask_coverage, data.cache, codec=data.codec)
+    if cache.codec not in LOSSLESS:
+        notes.append(LOSSY_NOTE)
     if not cache.usable.all():
         _refuse_or_note(cache, subset, data, notes)
     parts = {}

@@ -126,7 +126,9 @@ class Photographs:
         self._module = FundusDataModule(self.data, protocol, diseases)
         self._warp = evaluation_warp(data.size, self.data.input_size, data.view)
         self._fields: dict[int, np.ndarray] = {}
-        cache = prepare(chosen.source, chosen.records, data.size, True, data.mask_coverage, data.cache)
+        cache = prepare(
+            chosen.source, chosen.records, data.size, True, data.mask_coverage, data.cache, codec=data.codec
+        )
         rows = np.flatnonzero(cache.usable)
         self.reasons = tuple(cache.reasons.values())
         if not len(rows):

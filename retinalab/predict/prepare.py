@@ -12,6 +12,7 @@ from lightning.fabric.utilities import move_data_to_device
 from retinalab.config import BackgroundConfig, Stage
 from retinalab.data.averages import average_pixels
 from retinalab.data.batch import Batch
+from retinalab.data.codec import as_kept
 from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
@@ -130,7 +131,7 @@ class Batches:
             - ``pixels``: ``(B, S, S, 3)`` uint8 RGB.
         """
         count = len(pixels)
-        part = Part("test", self._unknown(count), _Held(pixels), np.arange(count))
+        part = Part("test", self._unknown(count), _Held(as_kept(self.data.codec, pixels)), np.arange(count))
         dataset = PartDataset(part, self.data, self._diseases, 0, False, self.device.type == "cuda")
         batch = dataset.__getitems__([(0, row, row) for row in range(len(dataset))])
         moved: Batch = move_data_to_device(batch, self.device)

@@ -192,6 +192,8 @@ def _stage_of(key: str, names: set[str]) -> str | None:
 def _stage(stage: dict[str, Any]) -> dict[str, Any]:
     data = stage["data"]
     _drop(data, _PLACES)
+    if data["codec"] != "jpeg":
+        data.pop("codec")
     if not data["mix"]["sets"]:
         data.pop("mix")
     if data["sampler"] != "decaying":

@@ -78,7 +78,7 @@ def test_an_array_that_does_not_fit_is_refused(stored: tuple[Path, np.ndarray, L
     fixed = whole.copy()
     fixed.flags.writeable = False
     for wrong in (whole[:1], whole[..., :1], whole.astype(np.int16), fixed):
-        with pytest.raises(ValueError, match="out is a .* a writable uint16 one of"):
+        with pytest.raises(ValueError, match=r"out is a .* a writable uint16 one of"):
             read_whole(folder, layout, np.array([0, 1]), wrong)
 
 

@@ -28,6 +28,7 @@ def apart(
         "data.root=somewhere",
         "data.workers=4",
         "data.cache=there",
+        "data.codec=delta",
         "data.strict=true",
         "train.trainer.devices=2",
         "train.trainer.accelerator=cpu",
