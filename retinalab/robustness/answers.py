@@ -166,7 +166,9 @@ class Trial:
 
     def _share(self, found: Annotated, networks: Sequence[Network]) -> _Share:
         data = self.run.data
-        cache = prepare(found.source, found.records, data.size, False, data.mask_coverage, data.cache)
+        cache = prepare(
+            found.source, found.records, data.size, False, data.mask_coverage, data.cache, codec=data.codec
+        )
         rows = np.flatnonzero(cache.usable)
         reasons = tuple(cache.reasons.values())
         if not len(rows):
