@@ -60,7 +60,8 @@ _HASHED = 128
 _COMPARED = 256
 _INSCRIBED = 0.7
 _FIELD = 12
-_TILE = 256
+_TILE = 16, 1024
+"""Pairs whose halves are compared at once: they stay near the processor."""
 _PATCH, _PATCHES = 80, 4
 _STILL = 0.5
 _FAR = 6.0
@@ -105,25 +106,27 @@ def near_pairs(
     """
     other = first if second is None else second
     rows, columns = np.flatnonzero(first.any(1)), np.flatnonzero(other.any(1))
-    found: list[tuple[int, int, int]] = []
-    for begin in range(0, len(rows), _TILE):
-        top = rows[begin : begin + _TILE]
-        for start in range(begin if second is None else 0, len(columns), _TILE):
-            left = columns[start : start + _TILE]
-            distance = _distances(first[top], other[left])
-            found.extend(
-                (int(top[i]), int(left[k]), int(distance[i, k]))
-                for i, k in zip(*np.nonzero(distance <= within), strict=True)
-                if second is not None or top[i] < left[k]
-            )
-    return sorted(found, key=lambda pair: (pair[2], pair[0], pair[1]))
+    one, two = np.ascontiguousarray(first[rows].T), np.ascontiguousarray(other[columns].T)
+    found = [np.empty((0, 3), np.int64)]
+    for begin in range(0, len(rows), _TILE[0]):
+        for start in range(begin if second is None else 0, len(columns), _TILE[1]):
+            i, k = _near_halves(one[:2, begin : begin + _TILE[0]], two[:2, start : start + _TILE[1]], within)
+            bits = np.bitwise_count(one[:, begin + i] ^ two[:, start + k]).sum(0, dtype=np.int64)
+            pairs = np.stack([rows[begin + i], columns[start + k], bits], 1)
+            found.append(pairs[(bits <= within) & ((pairs[:, 0] < pairs[:, 1]) | (second is not None))])
+    pairs = np.concatenate(found)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], pairs[:, 2]))
+    return [(row, column, bits) for row, column, bits in pairs[order].tolist()]
 
 
-def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    total = np.zeros((len(first), len(second)), np.uint16)
-    for word in range(first.shape[1]):
-        total += np.bitwise_count(first[:, word, None] ^ second[None, :, word])
-    return total
+def _near_halves(first: np.ndarray, second: np.ndarray, within: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where half of the bits differ in few already, which few pairs do; ``(2, n)`` and ``(2, m)`` words."""
+    shape = first.shape[1], second.shape[1]
+    words, bits, other = np.empty(shape, np.uint64), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    np.bitwise_count(np.bitwise_xor(first[0, :, None], second[0], out=words), out=bits)
+    np.bitwise_count(np.bitwise_xor(first[1, :, None], second[1], out=words), out=other)
+    rows, columns = np.nonzero(np.add(bits, other, out=bits) <= within)
+    return rows, columns
 
 
 def same_picture(first: np.ndarray, second: np.ndarray) -> bool:

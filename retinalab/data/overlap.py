@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from retinalab.data.likeness import near_pairs, same_picture
 from retinalab.data.part import OVERLAP_COLUMNS, Part, Parts
+from retinalab.data.pictures import same_pictures
 from retinalab.errors import RetinalabError
 from retinalab.records import photograph_name
 
@@ -92,9 +92,8 @@ def find_overlap(first: Part, second: Part, one_split: bool = True) -> Overlap:
     for by, same in (("file", _same(_files(first), _files(second))), ("name", _named(first, second))):
         found |= {pair: (by, -1) for pair in same if pair not in skipped}
         skipped.update(same)
-    for row, other, bits in near_pairs(first.cache.likeness[first.rows], second.cache.likeness[second.rows]):
-        if (row, other) not in skipped and same_picture(_image(first, row), _image(second, other)):
-            found[row, other] = ("picture", bits)
+    for row, other, bits in same_pictures(first, second, skipped):
+        found[row, other] = ("picture", bits)
     pairs = [(row, other, by, bits) for (row, other), (by, bits) in sorted(found.items())]
     return Overlap(first, second, pd.DataFrame(pairs, columns=["row", "other", "by", "bits"]))
 
@@ -232,11 +231,6 @@ def _named(first: Part, second: Part) -> list[tuple[int, int]]:
 
 def _names(part: Part, name: str) -> list[str | None]:
     return [photograph_name(image) if own == name else None for own, image in _keys(part)]
-
-
-def _image(part: Part, row: int) -> np.ndarray:
-    image: np.ndarray = part.cache.images(part.rows[[row]])[0]
-    return image
 
 
 def _name(part: Part, row: int) -> str:

@@ -161,3 +161,26 @@ def test_real_views_of_one_eye(shared_data: Path, first: str, second: str, same:
     ]
     near = bits(*images) <= NEAR
     assert (near and same_picture(*images)) is same
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_near_pairs_are_all_that_counting_every_bit_finds(alone: bool) -> None:
+    generator = np.random.default_rng(3)
+    first = generator.integers(0, 2**64, (70, 4), dtype=np.uint64)
+    second = first if alone else generator.integers(0, 2**64, (1100, 4), dtype=np.uint64)
+    for row in range(0, 60, 2):  # copies that differ in 0 to 58 bits
+        changed = np.unpackbits(first[row].view(np.uint8))
+        changed[generator.choice(256, row, replace=False)] ^= 1
+        second[row + 1] = np.packbits(changed).view(np.uint64)
+    first[69] = 0
+    bits = [np.unpackbits(np.ascontiguousarray(side).view(np.uint8), axis=1) for side in (first, second)]
+    wanted = [
+        (distance, row, other)
+        for row, one in enumerate(bits[0])
+        for other, two in enumerate(bits[1])
+        if (not alone or row < other) and one.any() and two.any()
+        if (distance := int((one != two).sum())) <= 40
+    ]
+    assert len(wanted) >= 20
+    expected = [(row, other, distance) for distance, row, other in sorted(wanted)]
+    assert near_pairs(first, None if alone else second) == expected

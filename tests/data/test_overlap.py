@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from retinalab.config import DataConfig, TestConfig
+from retinalab.data import pictures
 from retinalab.data.overlap import find_overlap, settle
 from retinalab.data.part import OVERLAP_COLUMNS
 from retinalab.data.parts import Parts, load_parts
+from retinalab.data.pictures import same_pictures
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Protocol
 from retinalab.testing import write_fake_set
@@ -228,3 +230,38 @@ def test_leaving_everything_out_is_said(tmp_path: Path, cache: Path) -> None:
         copied(root / f"images/2_{eye}.png", root / f"images/0_{eye}.png")
     with pytest.raises(RetinalabError, match=r"without them train is empty\. Choose other sets"):
         loaded(root, cache, overlap="exclude")
+
+
+def test_of_large_parts_the_answer_is_kept_until_anything_that_it_follows_from_changes(
+    leaky: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = loaded(leaky, cache, PUBLISHED)
+    train, test = parts.train, parts.tests["table"]
+    plainly = same_pictures(train, test)
+    assert [(row, other) for row, other, _ in plainly] == [(2, 1)]
+    assert not list(cache.glob("pictures-*.json"))
+    monkeypatch.setattr(pictures, "REMEMBERED", 1)
+    assert same_pictures(train, test) == plainly
+    assert len(list(cache.glob("pictures-*.json"))) == 1
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("looked again")
+
+    monkeypatch.setattr(pictures, "near_pairs", never)
+    assert same_pictures(train, test) == plainly
+    for changed in (
+        lambda: same_pictures(train.keep(np.arange(len(train)) > 0), test),
+        lambda: same_pictures(train, test, {(0, 0)}),
+        lambda: same_pictures(test, train),
+    ):
+        with pytest.raises(AssertionError, match="looked again"):
+            changed()
+
+
+def test_where_nothing_can_be_kept_it_is_looked_for_each_time(
+    leaky: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = loaded(leaky, cache, PUBLISHED)
+    monkeypatch.setattr(pictures, "REMEMBERED", 1)
+    monkeypatch.setattr(pictures, "_beside", lambda _: Path("/proc/nowhere"))
+    assert [pair[:2] for pair in same_pictures(parts.train, parts.tests["table"])] == [(2, 1)]
