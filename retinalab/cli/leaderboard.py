@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -11,16 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retinalab.cli.table_run import retinalab_process
+from retinalab.cli.started import started
 from retinalab.cli.written import write_output
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     from retinalab.leaderboard import Candidate, Standings
+    from retinalab.leaderboard.standings import Row
 
 __all__ = ["add_leaderboard_arguments", "leaderboard"]
-
-_INTERRUPTED = 130
 
 
 def add_leaderboard_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,22 +115,21 @@ def _run(filled: Standings, found: Sequence[Candidate]) -> int:
     """
     from retinalab.leaderboard.standings import newest
 
-    status = 0
     by_key = {one.key: one for one in found}
     done = [row for row in filled.rows if row.run is not None]
-    for number, row in enumerate(filled.missing, 1):
+
+    def words(row: Row) -> list[str]:
         one = by_key[row.key]
         same = [
             str(other.run) for other in done if by_key[other.key].experiment.paper == one.experiment.paper
         ]
-        words = [*one.command[1:], *(word for run in same for word in ("--reuse", run))]
-        print(f"\n{number} of {len(filled.missing)}: {row.command}", flush=True)
-        ended = subprocess.run([*retinalab_process(), *words], check=False).returncode
-        if ended == _INTERRUPTED:
-            raise KeyboardInterrupt
+        return [*one.command[1:], *(word for run in same for word in ("--reuse", run))]
+
+    status = 0
+    for row, ended in started(filled.missing, lambda row: row.command, words):
         if ended:
             print(f"retinalab: {row.title} was not measured (exit status {ended})", file=sys.stderr)
             status = 2
-        elif (run := newest(one)) is not None:
+        elif (run := newest(by_key[row.key])) is not None:
             done.append(replace(row, run=run))
     return status

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.started import started
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     from retinalab.reproduction import FilledTable, Recipe
 
-__all__ = ["retinalab_process", "run_missing"]
-
-_INTERRUPTED = 130
+__all__ = ["run_missing"]
 
 
 def run_missing(tables: Sequence[FilledTable], given: Sequence[str], dry_run: bool) -> int:
@@ -40,22 +37,20 @@ def run_missing(tables: Sequence[FilledTable], given: Sequence[str], dry_run: bo
         _check(recipe, given)
     if not recipes:
         print("No row is missing that an experiment could fill.")
-    status = 0
-    for number, recipe in enumerate(recipes, 1):
-        if dry_run:
+    if dry_run:
+        for recipe in recipes:
             print(recipe.command(given))
-        elif missing := recipe.missing(given):
-            print(
-                f"retinalab: left out, {', '.join(missing)} not given: {recipe.command(given)}",
-                file=sys.stderr,
-            )
-            status = 2
-        else:
-            print(f"\n{number} of {len(recipes)}: {recipe.command(given)}", flush=True)
-            ended = subprocess.run([*retinalab_process(), *recipe.words(given)[1:]], check=False).returncode
-            if ended == _INTERRUPTED:
-                raise KeyboardInterrupt
-            status = status if ended == 0 else 2
+        return 0
+
+    def words(recipe: Recipe) -> list[str] | None:
+        return None if recipe.missing(given) else recipe.words(given)[1:]
+
+    status = 0
+    for recipe, ended in started(list(recipes), lambda recipe: recipe.command(given), words):
+        if ended is None:
+            missing = ", ".join(recipe.missing(given))
+            print(f"retinalab: left out, {missing} not given: {recipe.command(given)}", file=sys.stderr)
+        status = status if ended == 0 else 2
     return status
 
 
@@ -72,9 +67,3 @@ def _check(recipe: Recipe, given: Sequence[str]) -> None:
             f"These overrides make another protocol of a row than the one published ({found[0]}). Leave them out, or "
             f"run it by itself: retinalab exp {recipe.paper} {recipe.name}."
         )
-
-
-def retinalab_process() -> list[str]:
-    """The command line as a process of its own, under the name that provenance shows."""
-    script = Path(sys.executable).with_name("retinalab")
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "retinalab.cli"]
