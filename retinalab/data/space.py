@@ -64,7 +64,7 @@ def as_text(count: int) -> str:
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= size:
             return f"{count / size:.1f} {unit}" if count < 10 * size else f"{count / size:.0f} {unit}"
-    return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e3:.0f} kB" if count >= 1000 else f"{count} bytes"
 
 
 def lossless_codec(needed: Needed, folder: Path) -> Codec:
