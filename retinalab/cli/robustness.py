@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,14 @@ def add_robustness_arguments(parser: argparse.ArgumentParser) -> None:
 
 def robustness(known: argparse.Namespace) -> int:
     """Grade changed photographs, and write table, figures and page."""
+    try:
+        return _tested(known)
+    except KeyboardInterrupt:
+        print("retinalab: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _tested(known: argparse.Namespace) -> int:
     settings = _settings(known)
     other = other_set(known)
     if not known.run.is_dir():
@@ -117,7 +126,8 @@ def _settings(known: argparse.Namespace) -> Settings:
         raise RetinalabError(f"--limit {known.limit} leaves no photograph. Give at least 1.")
     if known.seed < 0:
         raise RetinalabError(f"--seed {known.seed} is below 0. Give a whole number from 0 up.")
-    return Settings(conditions(_names(known.only), [int(word) for word in words]), known.seed, known.limit)
+    wanted = conditions(_names(known.only), [int(word) for word in words])
+    return Settings(wanted, known.seed, known.limit, everything=known.only is None)
 
 
 def _check_out(out: Path) -> None:
@@ -166,11 +176,13 @@ def _write(
 
 def _banners(trial: Trial) -> list[tuple[str, str]]:
     banners = [("Research use only", "not a medical device; nothing here supports the care of a patient.")]
-    if any(one.synthetic for one in trial.part.records.info.values()):
+    drawn = any(one.synthetic for one in trial.part.records.info.values())
+    if drawn:
         banners.append(
             ("Drawn (synthetic) photographs", "no photographs of people; nothing here is about patients.")
         )
-    return [*banners, *((label, "of the run that is tested.") for label in trial.run.run.labels)]
+    labels = [one for one in trial.run.run.labels if not (drawn and one.startswith("synthetic"))]
+    return [*banners, *((label, "of the run that is tested.") for label in labels)]
 
 
 def _content(trial: Trial, metrics: dict[str, Metric], about: Sequence[tuple[str, str]]) -> dict[str, Any]:

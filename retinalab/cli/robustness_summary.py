@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from retinalab.counted import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -31,9 +33,9 @@ def about_lines(trial: Trial, table: pd.DataFrame) -> list[tuple[str, str]]:
         ("Run", f"{run.name}, stage {run.stage}: {run.run.path.resolve().name}"),
         ("Networks", ", ".join(member.child for member in run.members if member.child) or "one"),
         ("Photographs",
-         f"{len(photographs)} test photographs of {', '.join(photographs['set'].unique())}, {units} "
-         f"{'patient' if trial.unit == 'patients' else 'unit'}{'s' * (units != 1)}"),
-        ("Shown", f"in {shown} ways each, drawn with seed {trial.settings.seed}"
+         f"{counted(len(photographs), 'test photograph')} of {', '.join(photographs['set'].unique())}, "
+         f"{counted(units, 'patient' if trial.unit == 'patients' else 'unit')}"),
+        ("Shown", f"in {counted(shown, 'way')} each, drawn with seed {trial.settings.seed}"
          + (f"; faults: {', '.join(faults)}" if faults else "")),
     ]  # fmt: skip
     if trial.notes:
@@ -42,13 +44,17 @@ def about_lines(trial: Trial, table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def print_robustness(about: Sequence[tuple[str, str]], metrics: Mapping[str, Metric], trial: Trial) -> None:
-    """Print the lines, then for each disease its tables, in 80 columns."""
+    """Print the lines, then for each disease its tables and why figures are missing, in 80 columns."""
+    from retinalab.robustness.page import lacking
+
     for term, text in about:
         print("\n".join(textwrap.wrap(f"{term}: {text}", WIDTH, subsequent_indent="  ")))
     print("\n".join(textwrap.wrap(f"Intervals, 95 %, resample {trial.unit}; -: undefined.", WIDTH)))
     for disease in trial.scales:
         for line in _lines(metrics, disease, disease in trial.regressed):
             print(line)
+        for why in lacking(metrics, disease):
+            print("\n".join(textwrap.wrap(f"! {why}", WIDTH, subsequent_indent="  ")))
 
 
 def _lines(metrics: Mapping[str, Metric], disease: str, regressed: bool) -> Iterator[str]:
@@ -103,7 +109,7 @@ def _severities(
 
 
 def _value(metric: Metric | None) -> str:
-    return "-" if metric is None or metric["value"] is None else f"{metric['value']:.3f}"
+    return "-" if metric is None or metric["value"] is None else f"{metric['value']:z.3f}"
 
 
 def _interval(metric: Metric | None) -> str:

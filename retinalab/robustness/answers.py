@@ -6,12 +6,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 
+from retinalab.counted import counted
 from retinalab.data.part import Part, identity
 from retinalab.data.prepare import prepare
 from retinalab.errors import RetinalabError
@@ -42,11 +43,14 @@ class Settings:
         conditions: all ways; the first shows them as they are.
         seed: of what is drawn.
         limit: at most so many photographs.
+        everything: whether nothing was chosen: what these photographs do not allow is left out and noted, where it
+            would be refused if it had been asked for.
     """
 
     conditions: tuple[Condition, ...]
     seed: int = 0
     limit: int | None = None
+    everything: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,9 +182,16 @@ class Trial:
             found.source.digest(found.records)
         )
         part = Part("test", found.records.take(rows), cache, rows)
+        if self.settings.everything and len(np.unique(part.records.groups)) < 2:
+            self._leave_out_colours()
         wanted = max((one.draw + 1 for one in self.settings.conditions if one.name == COLOURS), default=0)
         donors = donors_of(part, wanted, self.settings.seed) if wanted else tuple(() for _ in rows)
         return _Share(tuple(networks), part, donors)
+
+    def _leave_out_colours(self) -> None:
+        kept = tuple(one for one in self.settings.conditions if one.name != COLOURS)
+        self.settings = replace(self.settings, conditions=kept)
+        self._note("all photographs are of one patient: none can lend another its colours")
 
     def _note(self, *notes: str) -> None:
         self.notes += [note for note in notes if note not in self.notes]
@@ -226,7 +237,7 @@ class Trial:
             if broken.any():
                 raise RetinalabError(
                     f"{disease}: the answer for {frame['image'][np.flatnonzero(broken)[0]]!r} is no finite number "
-                    f"({int(broken.sum())} such answers). Train with a lower learning rate."
+                    f"({counted(int(broken.sum()), 'such answer')}). Train with a lower learning rate."
                 )
             reference = part.records.table[disease].to_numpy(np.int64).repeat(len(several))
             regressed = disease in network.regressed
@@ -261,4 +272,6 @@ def _limited(found: Annotated, limit: int | None) -> Annotated:
     kept = chosen[group]
     if not kept.any():
         kept[:limit] = True
-    return found.keep(kept, f"{int(kept.sum())} of {len(kept)} photographs, patients chosen by lot")
+    return found.keep(
+        kept, f"{int(kept.sum())} of {counted(len(kept), 'photograph')}, patients chosen by lot"
+    )

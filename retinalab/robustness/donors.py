@@ -32,7 +32,7 @@ def donors_of(part: Part, count: int, seed: int) -> tuple[tuple[Tones, ...], ...
     groups = part.records.groups
     if len(np.unique(groups)) < 2:
         raise RetinalabError(
-            f"All {len(part)} photographs are of one patient, so that none can lend another its colours. Give more "
+            f"All photographs ({len(part)}) are of one patient, so that none can lend another its colours. Give more "
             "photographs, or leave out colours with --only."
         )
 

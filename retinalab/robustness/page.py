@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from retinalab.counted import counted
 from retinalab.metrics.measure import Metric
 from retinalab.protocol import Scale
 from retinalab.report.chart import Axis, Chart, Curve, Dot, chart
@@ -18,7 +19,7 @@ from retinalab.robustness.conditions import COLOURS, FLIP, ORIGINAL, VIEWS, Show
 from retinalab.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from retinalab.robustness.sheet import contact_sheet
 
-__all__ = ["WORDS", "RobustnessPage", "severities_of", "write_robustness_page"]
+__all__ = ["WORDS", "RobustnessPage", "lacking", "severities_of", "write_robustness_page"]
 
 WORDS: Mapping[str, str] = {
     VIEWS: "another photograph of the eye",
@@ -27,6 +28,10 @@ WORDS: Mapping[str, str] = {
 }
 """What is held against the photograph as it is, in words."""
 
+_FIGURES = {
+    "self_kappa": "kappa with itself", "unchanged": "grades unchanged", "score_change": "change of the score",
+    "kappa": "kappa", "accuracy": "accuracy", "auc_referable": "AUC",
+}  # fmt: skip
 _SERIES = ((0, "kappa"), (1, "AUC, referable"))
 
 
@@ -83,6 +88,28 @@ def severities_of(metrics: Mapping[str, Metric], disease: str) -> dict[str, list
     }
 
 
+def lacking(metrics: Mapping[str, Metric], disease: str) -> list[str]:
+    """Why figures of a disease are undefined or have no interval: a line for each reason.
+
+    Example:
+        >>> lost = Metric(value=None, low=None, high=None, n=4, n_groups=1, note="undefined: needs both sides")
+        >>> lacking({"dr/flip/0/auc_referable": lost, "dr/jpeg/2/auc_referable": lost}, "dr")
+        ['AUC undefined: needs both sides']
+    """
+    found: dict[str, dict[str, None]] = {}
+    for key, metric in metrics.items():
+        mine, *_, figure = key.split("/")
+        name, note = _FIGURES.get(figure.removesuffix("_change")), metric.get("note", "")
+        whole = metric["value"] is not None and metric["low"] is not None
+        if mine == disease and name and note and not whole:
+            why = "no interval: undefined in most resamples" if "resamples" in note else note
+            found.setdefault(why, {})[name] = None
+    return [
+        f"{', '.join(names)}{'' if why.startswith('undefined') else ':'} {why}"
+        for why, names in found.items()
+    ]
+
+
 def _disease(page: RobustnessPage, disease: str, scale: Scale) -> dict[str, Any]:
     metrics, faults = page.metrics, severities_of(page.metrics, disease)
     referable = f"{scale.referable} and above"
@@ -102,7 +129,8 @@ def _disease(page: RobustnessPage, disease: str, scale: Scale) -> dict[str, Any]
         ],
         "grades": [_by_severity(metrics, disease, faults, name, title) for name, title in grades],
         "faults": bool(faults),
-        "known": _known(metrics, f"{disease}/{ORIGINAL}/0/kappa"),
+        "known": _known(metrics, f"{disease}/{ORIGINAL}/0/accuracy"),
+        "lacking": lacking(metrics, disease),
     }
 
 
@@ -120,9 +148,9 @@ def _self_table(page: RobustnessPage, disease: str) -> dict[str, Any]:
             for one in ("self_kappa", "unchanged", "score_change")
         ]
         if found[0] is not None:
-            counted = f"{found[0]['n']} {'pairs' if name == VIEWS else 'photographs'}"
-            units = "patients" if page.unit == "patients" else "units"
-            rows.append((words, [*map(_cell, found), f"{counted}, {found[0]['n_groups']} {units}"]))
+            size = counted(found[0]["n"], "pair" if name == VIEWS else "photograph")
+            units = counted(found[0]["n_groups"], "patient" if page.unit == "patients" else "unit")
+            rows.append((words, [*map(_cell, found), f"{size}, {units}"]))
     return {"columns": columns, "rows": rows}
 
 

@@ -66,6 +66,36 @@ def test_everything_is_written_and_said(home: Path, capsys: Said) -> None:
     assert "<script" not in page
 
 
+def test_photographs_of_one_patient_have_no_other_colours(home: Path, capsys: Said) -> None:
+    """Left out with a note where everything is tested, refused where it was asked for; what is missing says why."""
+    assert robustness(home, "--severities", "2", "--limit", "4", "--out", "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "all photographs are of one patient: none can lend another its colours" in said
+    assert "! kappa with itself" in said
+    assert "no interval: a single group" in said
+    assert "4 test photographs of synthetic, 1 patient " in said
+    table = read_table("out/robustness.parquet", "robustness")
+    assert "colours" not in set(table["condition"])
+    assert len(table) == 4 * (1 + 1 + len(CORRUPTIONS))
+    assert "No interval: a single group" not in Path("out/robustness.html").read_text()
+    assert "no interval: a single group." in Path("out/robustness.html").read_text()
+    assert "of one patient" in refused(capsys, home, "--only", "colours", "--limit", "4", "--out", "other")
+
+
+def test_an_interrupted_test_writes_nothing(
+    home: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retinalab.robustness.answers import Trial
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trial, "rows", stopped)
+    assert robustness(home, "--only", "flip", "--limit", "4", "--out", "out") == 130
+    assert capsys.readouterr().err.endswith("retinalab: interrupted; nothing was written\n")
+    assert not Path("out").exists()
+
+
 def test_into_the_runs_own_folder_again_and_again(home: Path, capsys: Said) -> None:
     for severity in ("1", "3"):
         assert robustness(home, "--only", "jpeg", "--severities", severity, "--limit", "4") == 0
