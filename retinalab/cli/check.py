@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from retinalab.cli.arguments import whole
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -135,12 +136,12 @@ def _manifest(known: argparse.Namespace, source: PhotographSet) -> list[Finding]
     if known.manifest is not None:
         with _bar("checksums") as advance:
             count = write_manifest(source.root, known.manifest, advance)
-        print(f"checksums of {count} files written to {known.manifest}")
+        print(f"checksums of {counted(count, 'file')} written to {known.manifest}")
     if known.verify is None:
         return []
     with _bar("verifying") as advance:
         differences = verify_manifest(source.root, known.verify, advance)
-    print(f"{differences.equal} files have the bytes that {known.verify} lists")
+    print(f"with the bytes that {known.verify} lists: {counted(differences.equal, 'file')}")
     return manifest_findings(differences)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from retinalab.counted import counted
+
 if TYPE_CHECKING:
     from retinalab.data.check import Check, Finding
 
@@ -35,8 +37,8 @@ def _print_head(check: Check) -> None:
     drawn = " (drawn, no photographs of people)" if check.synthetic else ""
     print(f"{check.set}  {check.title}{drawn}")
     print(check.root)
-    whose = f"of {check.patients} patients" if check.patients else "of unnamed patients"
-    print(f"{check.photographs} photographs {whose}, checked in {check.seconds:.0f} s")
+    whose = f"of {counted(check.patients, 'patient')}" if check.patients else "of unnamed patients"
+    print(f"{counted(check.photographs, 'photograph')} {whose}, checked in {check.seconds:.0f} s")
     for name, value in check.facts.items():
         shown = f"{value:g}" if isinstance(value, float) else f"{value}"
         print(f"  {name + ' ':.<44} {shown}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def data_index(known: argparse.Namespace) -> int:
     records = _records(known)
     table = records.table
     named = table.loc[table["patient"] != "", "patient"].nunique()
-    patients = f"{named} patients" if named else "patients unknown"
-    print(f"{len(table)} photographs of {table['set'].iloc[0]}, {patients}")
+    patients = counted(named, "patient") if named else "patients unknown"
+    print(f"{counted(len(table), 'photograph')} of {table['set'].iloc[0]}, {patients}")
     for disease in ("dr", "dme"):
         counts = sorted(table[disease].value_counts().to_dict().items())
         if [grade for grade, _ in counts] != [-1]:
@@ -100,5 +101,5 @@ def data_synth(known: argparse.Namespace) -> int:
     options = resolve_model(WorldOptions, {"photographs": known.count, "seed": known.seed}, "world")
     with tqdm(total=known.count, desc="drawing", unit="photo", ncols=80) as bar:
         write_world(World(options), known.out, known.size or 512, lambda done, _: bar.update(done - bar.n))
-    print(f"{known.count} drawn photographs in {known.out}")
+    print(f"{counted(known.count, 'drawn photograph')} in {known.out}")
     return 0

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from retinalab.counted import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -45,8 +47,8 @@ def about_lines(
     ]
     about += [
         ("Photographs",
-         f"{len(photographs)} test photographs of {', '.join(photographs['set'].unique())}; {len(with_lesions)} of "
-         f"them have lesions, {int(with_lesions['lesions'].sum())} in all"),
+         f"{counted(len(photographs), 'test photograph')} of {', '.join(photographs['set'].unique())}; with lesions: "
+         f"{len(with_lesions)}, {counted(int(with_lesions['lesions'].sum()), 'lesion')} in all"),
         ("Explained", f"{settings.disease}: {_grades(table)}; gate of gmsm {settings.t:g}"),
     ]  # fmt: skip
     about += [(f"Empty maps: {one.model}, {one.method}", _empty(one)) for one in empty_maps(table)]
@@ -116,8 +118,8 @@ def print_differences(names: Sequence[str], between: Mapping[str, Mapping[str, D
 
 
 def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+    return "-" if value is None else f"{value:+z.3f}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:z.3f}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from retinalab.cli.predicted import WIDTH, Tally, print_agreement, print_header
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ def predict(known: argparse.Namespace) -> int:
     try:
         _go_through(bar, tally, predictor, known)
     except KeyboardInterrupt:
-        print(f"retinalab: interrupted after {tally.total} of {survey.count} photographs", file=sys.stderr)
+        print(
+            f"retinalab: interrupted after {tally.total} of {counted(survey.count, 'photograph')}",
+            file=sys.stderr,
+        )
         return 130
     tally.show()
     figures = tally.judged.figures(predictor.scales) if tally.judged else {}

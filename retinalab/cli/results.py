@@ -47,9 +47,9 @@ def _check_tables(run: Path) -> None:
         return  # said with its reason where the run is read
     needed: dict[str, str] = {}
     for key in keys:
-        _, target, *rest = [*key.split("/"), ""]
+        target, figure = key.partition("/")[2].partition("/")[0], key.rpartition("/")[2]
         name = {"windows": "windows", "lesion": "lesions"}.get(target, "predictions")
-        if rest[-2:-1] and rest[-2].startswith("image_"):
+        if figure.startswith("image_"):  # presence in whole photographs
             name = "predictions"
         needed.setdefault(f"{name}.parquet", key)
     for name, key in needed.items():

@@ -79,6 +79,8 @@ def table(known: argparse.Namespace) -> int:
     claims = load_claims(known.paper, known.claims)
     chosen = _chosen(names[0], claims, known.paper) if names else None
     tables = _tables(known, claims, given)
+    if given and not known.run:
+        _check_given(tables, given)
     status = 0
     if known.run:
         wanted = [one for one in tables if chosen in (None, one.key)]
@@ -112,6 +114,16 @@ def _given(data: Sequence[str], words: Sequence[str]) -> list[str]:
             raise unknown("data set", name, set_names())
         found.append(f"roots.{name.replace('-', '_')}={folder}")
     return [word.removeprefix("--") for word in found]
+
+
+def _check_given(tables: Sequence[FilledTable], given: Sequence[str]) -> None:
+    """Refuse what the experiments behind the printed commands do not know."""
+    from retinalab.experiment import load_experiment
+
+    recipes = (recipe for one in tables for row in one.rows for recipe in row.recipes())
+    recipe = next(recipes, None)
+    if recipe is not None:
+        load_experiment(recipe.paper, recipe.name, list(given))
 
 
 def _chosen(name: str, claims: Sequence[Claim], paper: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 from retinalab.experiment import experiment_id, resolve
 from retinalab.leaderboard.board import Board, Candidate, figure_diseases
@@ -260,7 +261,10 @@ def _about(
         rows = _tested(run)
         whose = "patients" if (rows["patient"] != "").all() else "photographs or patients"
         about.append(
-            ("Tested on", f"{rows['image'].nunique()} photographs of {rows['group'].nunique()} {whose}")
+            (
+                "Tested on",
+                f"{counted(rows['image'].nunique(), 'photograph')} of {rows['group'].nunique()} {whose}",
+            )
         )
     diseases = ", ".join(f"{name} on {scale}" for name, scale in experiment.protocol.diseases.items())
     about.append(

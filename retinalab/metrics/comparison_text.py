@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from string import ascii_lowercase
 
+from retinalab.counted import counted
 from retinalab.metrics.compare import interval_text, p_text, tests_note
 from retinalab.metrics.comparison import Comparison
 from retinalab.metrics.difference import Difference
@@ -56,7 +57,7 @@ def _figure(key: str, comparison: Comparison) -> Iterator[str]:
         for pair in comparison["pairs"]
         if "test" in pair["differences"].get(key, {})
     ]
-    groups = f"{metrics[0]['n_groups']} groups of {metrics[0]['n']} photographs"
+    groups = f"{counted(metrics[0]['n_groups'], 'group')} of {counted(metrics[0]['n'], 'photograph')}"
     yield f"{key}: {found[0][1]['test']}, {groups}"
     for position, metric in enumerate(metrics):
         yield f"  {letter(position):23s}{_run(metric)}".rstrip()

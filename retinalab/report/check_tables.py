@@ -126,7 +126,9 @@ def _probe_row(
         "span": (at(row["low"]), at(row["high"])) if known(row["low"]) and known(row["high"]) else None,
         "high": known(auc) and auc > WARN_ABOVE,
         "kappa": number(row["kappa"]) if known(row.get("kappa")) else "",
-        "counted": f"{row['n']:,} of {row['n_groups']:,} patients" if patients else f"{row['n']:,}",
+        "counted": f"{row['n']:,} of {row['n_groups']:,} patient{'s' * (row['n_groups'] != 1)}"
+        if patients
+        else f"{row['n']:,}",
         "strongest": plain(row["strongest"]),
         "note": plain(row.get("note")),
     }

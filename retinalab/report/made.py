@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
@@ -219,8 +220,8 @@ def _of(one: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> str:
     """What a figure was counted on."""
     if other is not None:
         return f"{one['n']} made, {other['n']} training"
-    patients = f" of {one['n_groups']} patients" if "n_groups" in one else ""
-    return f"{one['n']} photographs{patients}"
+    patients = f" of {counted(one['n_groups'], 'patient')}" if "n_groups" in one else ""
+    return f"{counted(one['n'], 'photograph')}{patients}"
 
 
 def _strips(place: Path, table: pd.DataFrame, scales: Mapping[str, Scale]) -> list[MadeStrip]:

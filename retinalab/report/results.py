@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retinalab.counted import counted
 from retinalab.metrics.baselines import BASELINES, figure_beside
 from retinalab.metrics.grading import confusion_matrix, unacceptable_errors
 from retinalab.metrics.measure import errors_text
@@ -237,11 +238,15 @@ def _position(other: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
 
 
 def _counted(metric: Mapping[str, Any], target: str, unit: str) -> str:
-    things = "patches" if target == "windows" else "photographs"
-    text = f"{metric.get('n', '?')} {things}"
+    things = ("patch", "patches") if target == "windows" else ("photograph", "photographs")
+    text = counted(metric["n"], *things) if "n" in metric else f"? {things[1]}"
     if "n_groups" not in metric:
         return text
-    return f"{text}, patients unknown" if unit == "photographs" else f"{text}, {metric['n_groups']} {unit}"
+    return (
+        f"{text}, patients unknown"
+        if unit == "photographs"
+        else f"{text}, {metric['n_groups']} {unit.removesuffix('s') if metric['n_groups'] == 1 else unit}"
+    )
 
 
 def trained_sets(run: RunFolder) -> set[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from retinalab.counted import counted
 from retinalab.metrics.compare import Difference
 from retinalab.metrics.measure import Metric
 from retinalab.metrics.saliency import RING, TOLERANCE
@@ -187,8 +188,8 @@ def _curves(table: pd.DataFrame, removed: Sequence[float]) -> list[Chart]:
         charts.append(
             chart(
                 str(model), unit_axis("share of the field taken away"), y, curves, legend=legend,
-                caption=f"{y.label.capitalize()}, mean over {photographs} photographs. Thin lines: a random order as "
-                "coarse as the map.",
+                caption=f"{y.label.capitalize()}, mean over {counted(photographs, 'photograph')}. Thin lines: a random "
+                "order as coarse as the map.",
             )
         )  # fmt: skip
     return charts

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from retinalab.counted import counted
 from retinalab.explain.scorecard import Scorecard
 from retinalab.report.saliency import Seen, Shown
 
@@ -79,7 +80,9 @@ def _shown(reason: str, key: tuple[str, str], models: Sequence[Model], table: pd
     index = _place(card, key)
     given = card.photographs.given(index)
     one = rows.iloc[0]
-    said = [f"{int(one['lesions'])} lesions, {100 * one['lesion_pixels'] / one['field']:.2f} % of the field"]
+    said = [
+        f"{counted(int(one['lesions']), 'lesion')}, {100 * one['lesion_pixels'] / one['field']:.2f} % of the field"
+    ]
     for model, grade in rows.drop_duplicates("model")[["model", "grade"]].itertuples(index=False):
         said.append(f"{model}: {one['disease']} " + ("severity" if grade < 0 else f"grade {grade}"))
     for model, method, found, lesions in rows[["model", "method", "found_10", "lesions"]].itertuples(

@@ -210,3 +210,11 @@ def test_every_table_of_every_paper_is_printed(paper: str, capsys: pytest.Captur
         assert max(map(len, lines)) <= 80
         missing = {cell.recipe.name for cell in table.cells if way_of(cell.claim) == "run" and cell.recipe}
         assert all(f"retinalab exp {paper} {name}" in "\n".join(lines) for name in missing)
+
+
+def test_overrides_that_no_experiment_knows_are_refused(work: Workplace) -> None:
+    """Whether the commands are printed or run."""
+    for more in ([], ["--run", "--dry-run"]):
+        assert work("4", "foo=1", *more) == 2
+        assert "foo" in work.err
+        assert work.err.count("\n") == 1

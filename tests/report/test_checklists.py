@@ -109,7 +109,7 @@ def test_parts_are_disjoint_by_what_the_lists_show(make_run: MakeRun) -> None:
     said = text(folder, "disjoint")
     assert said.count("none stands in two parts") == 2
     rows.assign(patient=["1", "1", "1", "3"]).to_csv(folder / "split-train.csv", index=False)
-    assert "train: not disjoint, 1 patients stand in two parts." in text(folder, "disjoint")
+    assert "train: not disjoint, in two parts: 1 patient." in text(folder, "disjoint")
     rows.assign(patient=["1", "1", "2", ""]).to_csv(folder / "split-train.csv", index=False)
     assert "train: photographs; patients are not known" in text(folder, "disjoint")
     split = {"train": {"origin": "as published", "leaks": ["7 patients on both sides"]}}
@@ -124,7 +124,7 @@ def test_lists_of_every_fold_are_counted(make_run: MakeRun) -> None:
     for fold, patients in (("fold-0", ["1", "2"]), ("fold-1", ["2", "2"])):
         (folder / fold).mkdir()
         rows.assign(patient=patients).to_csv(folder / fold / "split-train.csv", index=False)
-    assert text(folder, "disjoint") == "train: not disjoint, 1 patients stand in two parts."
+    assert text(folder, "disjoint") == "train: not disjoint, in two parts: 1 patient."
 
 
 def test_matrices_and_grades_are_those_of_the_table(make_run: MakeRun) -> None:
@@ -231,7 +231,7 @@ def test_settings_are_those_of_the_experiment(make_run: MakeRun) -> None:
     assert text(folder, "prediction") == ""  # no checkpoint in the folder
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints/best.ckpt").touch()
-    assert "1 files" in text(folder, "prediction")
+    assert "1 file)" in text(folder, "prediction")
 
 
 def test_markdown_has_a_row_for_every_item(make_run: MakeRun) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from retinalab.counted import counted
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.clinical.disease import Photographs, planned, read_disease
 from retinalab.metrics.clinical.options import Options
@@ -144,11 +145,12 @@ def _notes(table: pd.DataFrame, tested: np.ndarray, marked: np.ndarray) -> list[
         shared = photograph[tested & mine].unique().intersection(photograph[validation & mine].unique())
         if len(shared):
             notes.append(
-                f"{len(shared)} tested photographs also chose thresholds and temperatures: what follows is optimistic"
+                f"{counted(len(shared), 'tested photograph')} also chose thresholds and temperatures: what follows is "
+                "optimistic"
             )
     if (marked & validation).any():
         notes.append(
-            f"{int((marked & validation).sum())} rows of validation are marked ungradable, and take part"
+            f"marked ungradable in validation, and taking part: {counted(int((marked & validation).sum()), 'row')}"
         )
     return notes
 

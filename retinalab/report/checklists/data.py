@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from retinalab.counted import counted
 from retinalab.report.checklists.settings import by_stage, described_sets, learned, option, short, stages_of
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import plain
@@ -68,11 +69,13 @@ def sizes(run: RunFolder) -> str:
     many = len({text.partition(":")[0] for text in texts}) < len(texts)
     lines = [f"{text} ({', '.join(stages)})." if many else f"{text}." for text, stages in texts.items()]
     for prefix in run.tested:
-        counted = {
+        units = {
             str(one["n_groups"]) for key, one in run.metrics.items() if _of(key, prefix) and "n_groups" in one
         }
-        if len(counted) == 1 and unit_of(run, prefix) == "patients":
-            lines.append(f"{run.set_of(prefix)}, {prefix.partition('@')[0]}: {counted.pop()} patients.")
+        if len(units) == 1 and unit_of(run, prefix) == "patients":
+            lines.append(
+                f"{run.set_of(prefix)}, {prefix.partition('@')[0]}: {counted(int(units.pop()), 'patient')}."
+            )
     return " ".join(lines)
 
 
@@ -141,7 +144,7 @@ def subsets(run: RunFolder) -> str:
             if windows
             else []
         )
-        parts += [f"{plain(limit)} photographs at most"] if limit else []
+        parts += [f"at most {plain(limit)} of the photographs"] if limit else []
         return "; ".join(parts) or "every photograph of the part"
 
     return by_stage(run, describe)
@@ -171,14 +174,14 @@ def disjoint(run: RunFolder) -> str:
         return f"Not disjoint: {'; '.join(found)}."
     texts = []
     for stage, paths in _lists(run).items():
-        counted = [_shared(pd.read_csv(path, dtype=str, keep_default_na=False)) for path in paths]
-        known = [one for one in counted if one is not None]
-        if len(known) < len(counted):
+        shared = [_shared(pd.read_csv(path, dtype=str, keep_default_na=False)) for path in paths]
+        known = [one for one in shared if one is not None]
+        if len(known) < len(shared):
             texts.append(
                 f"{stage}: photographs; patients are not known, so that they may stand in two parts."
             )
         elif any(known):
-            texts.append(f"{stage}: not disjoint, {max(known)} patients stand in two parts.")
+            texts.append(f"{stage}: not disjoint, in two parts: {counted(max(known), 'patient')}.")
         else:
             texts.append(f"{stage}: patients, none stands in two parts (counted in split-{stage}.csv).")
     return " ".join(texts)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from retinalab.counted import counted
 from retinalab.report.checklists.data import partitions, sizes
 from retinalab.report.checklists.settings import by_stage, option, short, stages_of
 from retinalab.report.folder import RunFolder
@@ -193,13 +194,13 @@ def prediction(run: RunFolder) -> str:
     """The command that predicts with the run's networks, where their checkpoints are there."""
     if not _checkpoints(run):
         return ""
-    return f"From the run's checkpoints ({_checkpoints(run)} files); other photographs: retinalab predict."
+    return f"From the run's checkpoints ({counted(_checkpoints(run), 'file')}); other photographs: retinalab predict."
 
 
 def artefact(run: RunFolder) -> str:
     """Settings, code and checkpoints, which together are the model."""
     kept = _checkpoints(run)
-    texts = [code(run), f"{kept} checkpoint files are in the run's folder." if kept else ""]
+    texts = [code(run), f"{counted(kept, 'checkpoint file')} in the run's folder." if kept else ""]
     return " ".join(
         filter(None, [*texts, "Every setting is in this report's resolved experiment." if kept else ""])
     )
@@ -228,7 +229,11 @@ def availability(run: RunFolder) -> str:
     from retinalab.report.checklists.data import licences
 
     kept = _checkpoints(run)
-    texts = [licences(run), code(run), f"{kept} checkpoint files in the run's folder." if kept else ""]
+    texts = [
+        licences(run),
+        code(run),
+        f"{counted(kept, 'checkpoint file')} in the run's folder." if kept else "",
+    ]
     return " ".join(filter(None, texts))
 
 
@@ -262,7 +267,11 @@ def stored(run: RunFolder) -> str:
         "lesions.parquet": run.lesions,
         "windows.parquet": run.windows,
     }
-    texts = [f"{name} ({len(table):,} rows)" for name, table in tables.items() if table is not None]
+    texts = [
+        f"{name} ({len(table):,} row{'s' * (len(table) != 1)})"
+        for name, table in tables.items()
+        if table is not None
+    ]
     return f"In the run's folder: {', '.join(texts)}; every figure is computed from them." if texts else ""
 
 

@@ -81,7 +81,7 @@ def explanations(run: RunFolder) -> str:
     """Kinds of maps that the run kept over its photographs."""
     if run.maps is None or run.maps.empty:
         return ""
-    return f"{len(run.maps):,} maps over photographs are kept ({', '.join(dict.fromkeys(run.maps['map']))})."
+    return f"Maps over photographs, kept: {len(run.maps):,} ({', '.join(dict.fromkeys(run.maps['map']))})."
 
 
 def internal(run: RunFolder) -> str:
