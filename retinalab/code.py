@@ -17,7 +17,7 @@ from retinalab.registry import Paper, installed_papers
 __all__ = ["changed_code", "code_digests", "digest_of"]
 
 _CORE = ("data", "metrics", "protocol", "records", "runner", "tasks", "transforms")
-_BESIDE = ("children", "folder", "history", "pictures", "provenance", "saliency", "trained", "wandb")
+_BESIDE = ("children", "folder", "history", "jobs", "pictures", "provenance", "saliency", "trained", "wandb")
 _ASIDE = ("data/check", *(f"runner/{one}" for one in _BESIDE))
 """Modules that check, lock, log and draw: they change no figure."""
 

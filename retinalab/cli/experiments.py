@@ -41,10 +41,14 @@ def add_exp_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="train this fold or seed alone, to be gathered later: fold-3, seed-1, fold-3_seed-1; may be repeated",
+        help="do this part alone, to be gathered later: a fold or seed (fold-3, seed-1, fold-3_seed-1), a test on one "
+        "of several sets (test@messidor2, fold-3_test@messidor2), the training before it (train, fold-3_train); may be "
+        "repeated",
     )
     parser.add_argument(
-        "--gather", action="store_true", help="train nothing; make the result of the folds and seeds trained"
+        "--gather",
+        action="store_true",
+        help="train and test nothing; make the result of the parts that are done",
     )
     parser.add_argument(
         "--reuse",
@@ -93,11 +97,11 @@ def exp(known: argparse.Namespace) -> int:
 
 
 def _say_left(known: argparse.Namespace, words: Sequence[str], result: Result) -> None:
-    """What is still to be trained, and the command that gathers once all is."""
-    print(f"\nTrained: {', '.join(known.only)}, in {result.folder}")
+    """What is still to be done, and the command that gathers once all is."""
+    print(f"\nDone: {', '.join(known.only)}, in {result.folder}")
     if result.left:
         text = f"Left: {', '.join(result.left)}"
         print("\n".join(textwrap.wrap(text, 80, subsequent_indent="  ", break_on_hyphens=False)))
     flags = ["--smoke"] * known.smoke + ["--strict"] * known.strict
     command = shlex.join(["retinalab", "exp", known.paper, *words, *flags, "--gather"])
-    print(f"{'When all are trained' if result.left else 'All are trained; the result'}: {command}")
+    print(f"{'When all is done' if result.left else 'All is done; the result'}: {command}")

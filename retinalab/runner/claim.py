@@ -12,8 +12,8 @@ import pandas as pd
 from retinalab.config import Experiment
 from retinalab.data.parts import Parts
 from retinalab.errors import RetinalabError
-from retinalab.runner.children import Child
 from retinalab.runner.folder import RunFolder, claim
+from retinalab.runner.jobs import Job
 from retinalab.runner.processes import agreed, share
 
 __all__ = ["check_alike", "claim_together"]
@@ -23,8 +23,7 @@ __all__ = ["check_alike", "claim_together"]
 def claim_together(
     experiment: Experiment,
     data: Mapping[str, Mapping[str, str]],
-    children: Sequence[Child],
-    only: Sequence[Child],
+    only: Sequence[Job],
     gather: bool,
 ) -> Iterator[RunFolder]:
     """As :func:`~retinalab.runner.folder.claim`; of processes that have met, the first claims the folder for all.
@@ -36,7 +35,7 @@ def claim_together(
     with ExitStack() as held:
 
         def claimed() -> RunFolder | None:
-            taken = claim(experiment, data, children, only, gather)
+            taken = claim(experiment, data, only, gather)
             return held.enter_context(taken) if first else None
 
         folder = agreed(claimed)[0]

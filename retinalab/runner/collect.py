@@ -13,13 +13,13 @@ from torch import Tensor
 
 from retinalab.data.batch import Batch
 from retinalab.data.dataset import unpacked
-from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import identity
 from retinalab.data.sampler import is_spare
 from retinalab.data.tiles import JoinedMaps, Tiles
 from retinalab.metrics.lesions import LesionCounts, lesion_counts
 from retinalab.metrics.tables import TableKind, write_table
 from retinalab.records import LESIONS
+from retinalab.runner.evaluation import EvaluatedParts
 from retinalab.runner.maps import extent_of, map_frame, reduced
 from retinalab.runner.processes import gathered
 from retinalab.tasks.base import Task
@@ -42,7 +42,7 @@ class Collector(Callback):
     """
 
     def __init__(
-        self, module: FundusDataModule, folder: Path, fold: int, seed: int, threshold: float = 0.5
+        self, module: EvaluatedParts, folder: Path, fold: int, seed: int, threshold: float = 0.5
     ) -> None:
         self.module = module
         self.folder = folder
@@ -91,8 +91,9 @@ class Collector(Callback):
                 tables.setdefault(kind, []).append(pd.concat(frames).sort_index(kind="stable"))
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind in get_args(TableKind):
-            if kind in tables:
-                write_table(pd.concat(tables[kind], ignore_index=True), self.folder / f"{kind}.parquet", kind)
+            whole = pd.concat(tables.get(kind, [pd.DataFrame()]), ignore_index=True)
+            if len(whole):
+                write_table(whole, self.folder / f"{kind}.parquet", kind)
 
     def _counted(self, maps: Tensor, batch: Batch, number: int) -> dict[str, Any]:
         """``counts`` of the photographs of a batch, or of those that its tiles complete, and which they are."""

@@ -1,6 +1,6 @@
 """Run folders: ``<output>/<paper>/<experiment>/<id>-<number>/``, finished or resumable.
 
-One process at a time, or one for each fold and seed: on one machine, or on several that see the folder.
+One process at a time, or one for each fold, seed and test set: on one machine, or on several that see the folder.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from filelock import FileLock, Timeout
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
 from retinalab.experiment import experiment_id
-from retinalab.runner.children import Child
+from retinalab.runner.jobs import Job, jobs_of, listed, training_of
 
 __all__ = ["RunFolder", "claim", "write_json"]
 
-_INHERITED, _MINE = "RETINALAB_RUN", "RETINALAB_RUN_CHILDREN"
+_INHERITED, _MINE = "RETINALAB_RUN", "RETINALAB_RUN_JOBS"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RunFolder:
         path: where everything lies.
         resumed: whether an earlier run began it.
         first: whether this process leads; the others that Lightning started beside it write nothing.
-        mine: names of the folds and seeds that this process trains; no other does meanwhile.
+        mine: names of the jobs that this process does; no other does them meanwhile.
     """
 
     path: Path
@@ -44,23 +44,24 @@ class RunFolder:
     mine: tuple[str, ...] = ("",)
 
     def state(self) -> dict[str, Any]:
-        """What has been done so far: ``stages`` (child/stage names done) and ``finished``."""
+        """What has been done so far: ``stages`` (steps of jobs) and ``finished``."""
         file = self.path / "state.json"
         state: dict[str, Any] = (
             json.loads(file.read_text()) if file.is_file() else {"stages": [], "finished": False}
         )
         return state
 
-    def done(self, what: str) -> None:
-        """Note a stage of a child as done."""
+    def done(self, *steps: str) -> None:
+        """Note steps of a job as done."""
         with self._alone():
             state = self.state()
-            write_json(self.path / "state.json", {**state, "stages": sorted({*state["stages"], what})})
+            write_json(self.path / "state.json", {**state, "stages": sorted({*state["stages"], *steps})})
 
-    def left(self, children: Sequence[Child], stages: Sequence[str]) -> tuple[str, ...]:
-        """Names of the folds and seeds of which some stage is not done."""
-        known = set(self.state()["stages"])
-        return tuple(one.name for one in children if not {one.label(stage) for stage in stages} <= known)
+    def left(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
+        """Those of which some step is not done; none of a finished run."""
+        state = self.state()
+        known = set(state["stages"])
+        return () if state["finished"] else tuple(job for job in jobs if not set(job.steps) <= known)
 
     def describe(self, first: Callable[[], dict[str, Any]]) -> None:
         """Write ``provenance.json`` unless it is there."""
@@ -95,8 +96,7 @@ class RunFolder:
 def claim(
     experiment: Experiment,
     data: Mapping[str, Mapping[str, str]],
-    children: Sequence[Child] = (Child(None, 0, ""),),
-    only: Sequence[Child] = (),
+    only: Sequence[Job] = (),
     gather: bool = False,
 ) -> Iterator[RunFolder]:
     """The folder for this experiment: the unfinished identical run on the same data, else a fresh number; locked.
@@ -107,28 +107,34 @@ def claim(
     Args:
         experiment: what is run.
         data: stage -> data set -> fingerprint.
-        children: every fold and seed.
-        only: those that are asked for, beside which other processes may train the others; none: all of them, and no
+        only: jobs that are asked for, beside which other processes may do the others; none: all of them, and no
             second process may ask for all.
         gather: nothing will be trained; the last run of the experiment will do, finished or not.
 
     Raises:
-        RetinalabError: another process works on it, there is nothing to gather, or the output folder cannot be written.
+        RetinalabError: another process works on it, there is nothing to gather or to test, or the output folder cannot
+            be written.
     """
     inherited = os.environ.get(_INHERITED)
     if inherited and int(os.environ.get("LOCAL_RANK", "0")) > 0:
         mine = tuple(os.environ.get(_MINE, "").split(","))
         yield RunFolder(Path(inherited), resumed=True, first=False, mine=mine)
         return
+    jobs = jobs_of(experiment)
     parent = experiment.output / experiment.paper / experiment.name
     with ExitStack() as locks:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             with FileLock(parent / ".claim.lock"):
-                folder = _choose(parent, experiment_id(experiment), data, gather)
+                folder = _choose(parent, experiment_id(experiment), data, only, gather)
                 if gather:
-                    _check_complete(folder, children, tuple(experiment.stages))
-                folder = _locked(folder, experiment, children, only, locks)
+                    _check_complete(folder, jobs)
+                try:
+                    folder = _locked(folder, jobs, only, locks)
+                except RetinalabError:
+                    if not folder.resumed:
+                        shutil.rmtree(folder.path, ignore_errors=True)
+                    raise
         except OSError as error:
             raise RetinalabError(
                 f"Cannot write to {parent}: {error.strerror or error}. Name another folder with output=PATH."
@@ -139,7 +145,7 @@ def claim(
             yield folder
         except RetinalabError:
             with FileLock(parent / ".claim.lock"):
-                if not any(folder.path.rglob("*.ckpt")) and not _others(folder, children):
+                if not any(folder.path.rglob("*.ckpt")) and not _others(folder, jobs):
                     shutil.rmtree(folder.path, ignore_errors=True)  # refused before anything was learned
             raise
         finally:
@@ -156,7 +162,9 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
-def _choose(parent: Path, key: str, data: Mapping[str, Mapping[str, str]], gather: bool) -> RunFolder:
+def _choose(
+    parent: Path, key: str, data: Mapping[str, Mapping[str, str]], only: Sequence[Job], gather: bool
+) -> RunFolder:
     names = [path.name.removeprefix(f"{key}-") for path in parent.glob(f"{key}-*") if path.is_dir()]
     last = max((int(name) for name in names if name.isdecimal()), default=0)
     path = parent / f"{key}-{last}"
@@ -174,45 +182,61 @@ def _choose(parent: Path, key: str, data: Mapping[str, Mapping[str, str]], gathe
         return RunFolder(path, True)
     if last and not RunFolder(path, True).state()["finished"] and _same_data(path, data):
         return RunFolder(path, True)
+    if only and all(job.test for job in only):
+        raise RetinalabError(
+            f"Nothing to test: {parent} holds no unfinished run of this experiment that is trained. Train it first "
+            f"with --only {training_of(only[0])}, or leave out --only to train and test it."
+        )
     fresh = parent / f"{key}-{last + 1}"
     fresh.mkdir()
     return RunFolder(fresh, False)
 
 
-def _check_complete(folder: RunFolder, children: Sequence[Child], stages: Sequence[str]) -> None:
-    left = folder.left(children, stages)
-    if left and len(children) > 1:
+def _check_complete(folder: RunFolder, jobs: Sequence[Job]) -> None:
+    left = listed(folder.left(jobs), jobs)
+    if left and len(jobs) > 1:
         raise RetinalabError(
-            f"{folder.path} cannot be gathered yet: {', '.join(left)} {'is' if len(left) == 1 else 'are'} not trained. "
-            f"Train each with --only NAME (--only {left[0]}), or all of them here without --gather."
+            f"{folder.path} cannot be gathered yet: {', '.join(left)} {'is' if len(left) == 1 else 'are'} not "
+            f"{'done' if jobs[-1].test else 'trained'}. {'Do' if jobs[-1].test else 'Train'} each with --only NAME "
+            f"(--only {left[0]}), or all of them here without --gather."
         )
     if left:
         raise RetinalabError(f"{folder.path} is not trained to its end. Go on with it without --gather.")
 
 
-def _locked(
-    folder: RunFolder,
-    experiment: Experiment,
-    children: Sequence[Child],
-    only: Sequence[Child],
-    locks: ExitStack,
-) -> RunFolder:
-    """The folder with those folds and seeds that are left to train and that no other process holds."""
+def _locked(folder: RunFolder, jobs: Sequence[Job], only: Sequence[Job], locks: ExitStack) -> RunFolder:
+    """The folder with those jobs that are left, can be done and are done by no other process."""
     busy = f"Another process works on {folder.path}"
     if not only and not _held(folder.path / ".lock", locks):
         remedy = "Wait for it, or change the experiment (a seed, say: seed=1)"
-        shared = "; folds and seeds are shared among processes with --only NAME" if len(children) > 1 else ""
+        shared = "; folds, seeds and test sets are shared among processes with --only NAME" * (len(jobs) > 1)
         raise RetinalabError(f"{busy}. {remedy}{shared}.")
-    if len(children) == 1:
+    if len(jobs) == 1:
         return folder
-    left = folder.left(only or children, tuple(experiment.stages))
-    mine = tuple(name for name in left if _held(_lock_of(folder.path, name), locks))
-    taken = [name for name in left if name not in mine]
+    left = folder.left(only or jobs)
+    mine = [job for job in left if not job.test and _held(_lock_of(folder.path, job.name), locks)]
+    training = {job.child for job in folder.left(jobs) if not job.test and job not in mine}
+    waits = [job for job in left if job.test and job.child in training]
+    tests = [job for job in left if job.test and job not in waits]
+    mine += [job for job in tests if _held(_lock_of(folder.path, job.name), locks)]
+    taken = [job for job in left if job not in mine and job not in waits]
     if taken and (only or not mine):
         raise RetinalabError(
-            f"{busy}, on {', '.join(taken)}. Wait for it, or train another fold or seed with --only NAME."
+            f"{busy}, on {', '.join(listed(taken, jobs))}. Wait for it, or do another part with --only NAME."
         )
-    return replace(folder, mine=mine)
+    if waits and only:
+        raise RetinalabError(_untrained(folder.path, waits))
+    return replace(folder, mine=tuple(job.name for job in mine))
+
+
+def _untrained(path: Path, waits: Sequence[Job]) -> str:
+    """Why tests cannot be done yet, and how they can."""
+    names = tuple(dict.fromkeys(training_of(job) for job in waits))
+    which = ", ".join(dict.fromkeys(job.child.name for job in waits if job.child.name)) or "the network"
+    return (
+        f"{', '.join(job.name for job in waits)} cannot be tested yet: {which} {'are' if ', ' in which else 'is'} not "
+        f"trained in {path}. Train first: {' '.join(f'--only {name}' for name in names)}."
+    )
 
 
 def _lock_of(path: Path, name: str) -> Path:
@@ -230,9 +254,9 @@ def _held(path: Path, locks: ExitStack) -> bool:
     return True
 
 
-def _others(folder: RunFolder, children: Sequence[Child]) -> bool:
-    """Whether another process trains a fold or seed in the folder."""
-    names = [one.name for one in children if one.name and one.name not in folder.mine]
+def _others(folder: RunFolder, jobs: Sequence[Job]) -> bool:
+    """Whether another process does a job in the folder."""
+    names = [one.name for one in jobs if one.name and one.name not in folder.mine]
     with ExitStack() as probe:
         return not all(_held(_lock_of(folder.path, name), probe) for name in names)
 

@@ -22,7 +22,7 @@ from retinalab.records import SetInfo
 from retinalab.runner.annotated import named
 from retinalab.runner.trainer import resolved_precision
 
-__all__ = ["concluded", "fingerprints", "made_by", "provenance", "with_leaks", "with_training"]
+__all__ = ["concluded", "fingerprints", "made_by", "provenance", "with_leaks", "with_share"]
 
 _LEAKY = "leaky: photographs of one patient or duplicates stand on both sides of the split"
 
@@ -81,12 +81,12 @@ def with_leaks(known: Mapping[str, Any], stage: str, leaks: Sequence[str]) -> di
     return {**known, "split": splits, "labels": labels}
 
 
-def with_training(known: Mapping[str, Any], child: str) -> dict[str, Any]:
-    """The same provenance with what this process trains a fold or seed with; each that went on with it is named once.
+def with_share(known: Mapping[str, Any], job: str) -> dict[str, Any]:
+    """The same provenance with what this process does a job with; each that had a share in it is named once.
 
     Args:
         known: as in ``provenance.json``.
-        child: name of the fold or seed; empty where there is one.
+        job: its name (:mod:`retinalab.runner.jobs`); empty where there is one.
     """
     mine = {
         "command": " ".join(_command()),
@@ -95,7 +95,7 @@ def with_training(known: Mapping[str, Any], child: str) -> dict[str, Any]:
         "device": _device(),
     }
     trained = {name: list(each) for name, each in known.get("trained", {}).items()}
-    entries = trained.setdefault(child or "all", [])
+    entries = trained.setdefault(job or "all", [])
     if not any(one == mine for one in entries):
         entries.append(mine)
     return {**known, "trained": trained}
@@ -115,7 +115,7 @@ def concluded(known: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     notes = list(known.get("notes", []))
     if len(by_commit) > 1:
         shares = ", ".join(f"{commit} ({', '.join(names)})" for commit, names in by_commit.items())
-        notes.append(f"trained by different states of the code: {shares}")
+        notes.append(f"computed by different states of the code: {shares}")
     return {
         **known,
         "notes": list(dict.fromkeys(notes)),

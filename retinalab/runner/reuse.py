@@ -24,6 +24,7 @@ from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve, stage_id
 from retinalab.runner.children import Child, children_of
 from retinalab.runner.folder import RunFolder
+from retinalab.runner.jobs import jobs_of, steps_of
 
 __all__ = ["Source", "read_sources", "take_over", "with_reused"]
 
@@ -41,7 +42,7 @@ class Source:
         path: its folder.
         experiment: what it computes.
         provenance: under which circumstances.
-        done: labels of the stages that it has finished.
+        done: steps of jobs that it has finished.
     """
 
     path: Path
@@ -68,7 +69,12 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
             ) from error
         state = RunFolder(folder, resumed=True).state()
         experiment = resolve(raw, source=str(folder / "experiment.yaml"))
-        sources.append(Source(folder.resolve(), experiment, known, frozenset(state["stages"])))
+        done = (
+            (step for job in jobs_of(experiment) for step in job.steps)
+            if state["finished"]
+            else state["stages"]
+        )
+        sources.append(Source(folder.resolve(), experiment, known, frozenset(done)))
     return sources
 
 
@@ -142,7 +148,7 @@ def _difference(
     """Why the source's stage is another one; "" where it is the same."""
     if name not in source.experiment.stages:
         return "it has no such stage"
-    if child.label(name) not in source.done:
+    if not source.done >= set(steps_of(source.experiment, child, name)):
         return "it has not finished it"
     if stage_id(source.experiment, name) != stage_id(experiment, name):
         return "its options, those of a stage before it, the protocol, folds or test sets are others"

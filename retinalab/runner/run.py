@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,18 +22,19 @@ from retinalab.metrics.tables import TableKind, write_table
 from retinalab.report import write_report
 from retinalab.report.readers import READERS, read_readers
 from retinalab.runner.check import check_lists, check_tasks, idle
-from retinalab.runner.children import Child, children_of, chosen
+from retinalab.runner.children import Child, children_of
 from retinalab.runner.claim import check_alike, claim_together
+from retinalab.runner.evaluation import join_tables
 from retinalab.runner.folder import RunFolder, write_json
 from retinalab.runner.gather import joined, summarise
-from retinalab.runner.make import added, make_stage
-from retinalab.runner.modules import evaluated_parts, stage_modules
+from retinalab.runner.jobs import chosen, jobs_of, listed, sets_tested
+from retinalab.runner.modules import stage_modules
 from retinalab.runner.pictures import pictures
-from retinalab.runner.processes import agreed, everywhere, together
-from retinalab.runner.provenance import concluded, fingerprints, provenance, with_leaks, with_training
-from retinalab.runner.reuse import Source, read_sources, take_over, with_reused
+from retinalab.runner.processes import everywhere, together
+from retinalab.runner.provenance import concluded, fingerprints, provenance
+from retinalab.runner.reuse import Source, read_sources
 from retinalab.runner.saliency import keep_saliency
-from retinalab.runner.stage import run_stage
+from retinalab.runner.work import do_jobs
 
 __all__ = ["Result", "run"]
 
@@ -51,7 +51,7 @@ class Result:
         folder: its results folder.
         metrics: as ``metrics.json``.
         predictions: as ``predictions.parquet``.
-        left: folds and seeds that are still to be trained before the result can be gathered.
+        left: folds, seeds and tests that are still to be done before the result can be gathered.
         first: whether this process leads; the others that Lightning started beside it know no figures.
     """
 
@@ -73,15 +73,16 @@ def run(
 
     Args:
         experiment: what is run.
-        only: folds and seeds to train (``fold-3``, ``seed-1``, ``fold-3_seed-1``), while others are trained elsewhere:
-            they lie where the whole run looks for them, and nothing is gathered. None: all that are left, then the
-            result.
-        gather: train nothing; make the result of what is trained.
+        only: what to do while others do the rest (:mod:`retinalab.runner.jobs`): folds and seeds (``fold-3``,
+            ``seed-1``, ``fold-3_seed-1``), and where several sets are tested the training alone (``fold-3_train``)
+            or a test (``test@messidor2``, ``fold-3_test@messidor2``). It lies where the whole run looks for it, and
+            nothing is gathered. None: all that is left, then the result.
+        gather: train and test nothing; make the result of what is done.
         reuse: folders of runs whose equal stages are taken over (:mod:`retinalab.runner.reuse`).
 
     Raises:
-        RetinalabError: anything wrong with the data, the folder or the tasks' options; folds or seeds that another
-            process is training.
+        RetinalabError: anything wrong with the data, the folder or the tasks' options; a test of what is not trained;
+            what another process is doing.
     """
     first = next(iter(experiment.stages))
     with together(experiment.stages[first].trainer, first):
@@ -90,22 +91,21 @@ def run(
 
 def _run(experiment: Experiment, only: Sequence[str], gather: bool, reuse: Sequence[Path]) -> Result:
     began = time.monotonic()
-    children = children_of(experiment)
-    wanted = chosen(children, only) if only else ()
+    children, jobs = children_of(experiment), jobs_of(experiment)
+    wanted = chosen(jobs, only) if only else ()
     sources, modules = everywhere(lambda: _checked(experiment, children[0], only, gather, reuse))
     parts = {name: module.parts for name, module in modules.items()}
     check_alike(parts)
-    with claim_together(experiment, fingerprints(parts), children, wanted, gather) as folder:
+    with claim_together(experiment, fingerprints(parts), wanted, gather) as folder:
         if folder.first:
             _begin(experiment, folder, parts, gather)
         with _tracked(experiment, folder, bool(only)):
-            for child in children:
-                if child.name in folder.mine and not gather:
-                    own = modules if child == children[0] else None
-                    _run_child(experiment, child, folder, own, sources)
+            for child in () if gather else children:
+                mine = [job for job in jobs if job.child == child and job.name in folder.mine]
+                do_jobs(experiment, mine, folder, modules if child == children[0] else None, sources)
             if not folder.first:
                 return Result(folder.path, {}, pd.DataFrame(), first=False)
-            left = folder.left(children, tuple(experiment.stages))
+            left = listed(folder.left(jobs), jobs)
             if not only and not left:
                 return _conclude(experiment, children, folder, parts, time.monotonic() - began)
         folder.amend(
@@ -114,7 +114,7 @@ def _run(experiment: Experiment, only: Sequence[str], gather: bool, reuse: Seque
         if not only:
             raise RetinalabError(
                 f"{folder.path} lacks {', '.join(left)}, on which another process works. Gather the result when it is "
-                "done: the same command with --gather."
+                "done: the same command, which does first what may be left."
             )
         return Result(folder.path, {}, pd.DataFrame(), left)
 
@@ -138,7 +138,7 @@ def _checked(
 def _check_asked(experiment: Experiment, only: Sequence[str], gather: bool) -> None:
     if only and gather:
         raise RetinalabError(
-            "--only trains single folds and seeds, --gather trains none. Give one of the two."
+            "--only does single folds, seeds or tests, --gather does none. Give one of the two."
         )
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import require_wandb
@@ -167,83 +167,6 @@ def _tracked(experiment: Experiment, folder: RunFolder, only: bool) -> AbstractC
     return wandb_run(experiment, folder.path, folder.mine if only else ())
 
 
-def _run_child(
-    experiment: Experiment,
-    child: Child,
-    folder: RunFolder,
-    modules: Mapping[str, FundusDataModule] | None,
-    sources: Sequence[Source],
-) -> None:
-    place = child.folder(folder.path)
-    known = folder.state()["stages"]
-    pending = [name for name in experiment.stages if child.label(name) not in known]
-    if pending and folder.first:
-        folder.amend(lambda known: with_training(known, child.name))
-    if pending and modules is None:
-        modules = everywhere(lambda: stage_modules(experiment, child.fold, child.seed))
-    for name in pending:
-        assert modules is not None
-        module, label = modules[name], child.label(name)
-        if agreed(partial(_begin_stage, experiment, child, folder, name, module.parts, sources))[0]:
-            continue
-        if experiment.stages[name].kind == "make_data":
-            make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
-        else:
-            stage = experiment.stages[name]
-            module.add(added(experiment, name, place), stage.alternate, stage.combined == "equal")
-            run_stage(experiment, name, module, place, child.fold, child.seed)
-        if folder.first:
-            folder.done(label)
-
-
-def _begin_stage(
-    experiment: Experiment,
-    child: Child,
-    folder: RunFolder,
-    name: str,
-    parts: Parts,
-    sources: Sequence[Source],
-) -> bool:
-    """Note what a stage begins with; whether it need not be trained, since another run's was taken over."""
-    if not folder.first:
-        return False
-    _log.info("%s: %d train, %d val, %d test photographs", child.label(name), *_sizes(parts))
-    place = child.folder(folder.path)
-    place.mkdir(exist_ok=True)
-    _note_split(parts, name, place, folder)
-    return _taken_over(experiment, child, folder, name, parts, sources)
-
-
-def _taken_over(
-    experiment: Experiment,
-    child: Child,
-    folder: RunFolder,
-    name: str,
-    parts: Parts,
-    sources: Sequence[Source],
-) -> bool:
-    """Whether another run's stage could be taken in the place of this one; then it is done, and said so."""
-    data, split = fingerprints({name: parts})[name], parts.split.frame()
-    found = take_over(sources, experiment, child, name, child.folder(folder.path), data, split)
-    if found is not None:
-        folder.amend(lambda known: with_reused(known, child.label(name), found))
-        folder.done(child.label(name))
-    return found is not None
-
-
-def _note_split(parts: Parts, stage: str, place: Path, folder: RunFolder) -> None:
-    """Write who is in which part and who stood in two; leaks of any fold label the whole result."""
-    parts.split.frame().to_csv(place / f"split-{stage}.csv", index=False)
-    if len(parts.overlaps):
-        parts.overlaps.to_csv(place / f"overlap-{stage}.csv", index=False)
-    if parts.split.leaks:
-        folder.amend(lambda known: with_leaks(known, stage, parts.split.leaks))
-
-
-def _sizes(parts: Parts) -> tuple[int, int, int]:
-    return len(parts.train), len(parts.val), sum(len(part) for part in parts.tests.values())
-
-
 def _conclude(
     experiment: Experiment,
     children: Sequence[Child],
@@ -251,6 +174,9 @@ def _conclude(
     parts: Mapping[str, Parts],
     seconds: float,
 ) -> Result:
+    for stage, sets in sets_tested(experiment).items():
+        for child in children:
+            join_tables(child.folder(folder.path) / "tables" / stage, sets)
     tables: dict[str, pd.DataFrame] = {}
     for kind in get_args(TableKind):
         each = [

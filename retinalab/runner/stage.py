@@ -1,9 +1,11 @@
-"""Train one stage and predict its evaluated photographs once, from the best checkpoint."""
+"""Train one stage and predict its evaluated photographs, each once, from the best checkpoint."""
 
 from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,19 +19,26 @@ from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.collect import Collector
+from retinalab.runner.evaluation import EvaluatedParts, place_of
 from retinalab.runner.folder import write_json
 from retinalab.runner.history import join_history, set_aside
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 
-__all__ = ["build_task", "run_stage"]
+__all__ = ["build_task", "predict_set", "run_stage"]
 
 _log = logging.getLogger(__name__)
 
 
 def run_stage(
-    experiment: Experiment, name: str, module: FundusDataModule, folder: Path, fold: int | None, seed: int
+    experiment: Experiment,
+    name: str,
+    module: FundusDataModule,
+    folder: Path,
+    fold: int | None,
+    seed: int,
+    only: str | None = None,
 ) -> None:
     """Train a stage, going on from its last checkpoint if it was interrupted, and write its tables.
 
@@ -40,6 +49,7 @@ def run_stage(
         folder: of the run, or of this fold and seed; checkpoints, history and ``tables/<stage>`` go there, and
             ``start-<stage>.json``, the weights that the stage carried over from another and those that began anew.
         fold, seed: noted in the tables.
+        only: what is predicted, as :class:`~retinalab.runner.evaluation.EvaluatedParts` takes it.
 
     Raises:
         RetinalabError: the metric that should choose the checkpoint is not logged, or never defined.
@@ -51,44 +61,96 @@ def run_stage(
     begun = None
     if stage.start_from is not None and resume is None:
         begun = load_weights(task, folder / "checkpoints", stage.start_from)
-    monitor = (stage.trainer.monitor, stage.trainer.mode) if stage.trainer.monitor else task.chosen_by()
-    collector = Collector(module, folder / "tables" / name, -1 if fold is None else fold, seed)
+    monitor = _monitor(experiment, name, task)
+    evaluated, collector = _collector(module, only, folder / "tables" / name, fold, seed)
     with quiet():
         trainer = build_trainer(
             stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate
         )
-        interrupt = signal.getsignal(signal.SIGINT)
         if begun is not None and stage.start_from is not None and trainer.is_global_zero:
             _log.info("%s: of %s, %s", name, stage.start_from.stage, begun)
             write_json(folder / f"start-{name}.json", {"from": stage.start_from.stage, **asdict(begun)})
-        try:
-            _set_aside(trainer, folder / "history" / name)
-            trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
-            best = folder / "checkpoints" / name / "best.ckpt"
-            if not best.is_file():
-                raise _unchosen(name, monitor[0], trainer)
-            if _never_defined(trainer, monitor[0]):
-                raise RetinalabError(
-                    f"Stage {name!r} has no checkpoint to choose: {monitor[0]} was undefined in every validation, as "
-                    "where no validation photograph has all the grades that it needs. Set "
-                    f"stages.{name}.trainer.monitor to a metric that is defined, or complete the labels."
-                )
-            _set_aside(trainer, folder / "history" / name)
-            trainer.test(task, datamodule=module, ckpt_path=best, weights_only=True, verbose=False)
-        except (MisconfigurationException, RuntimeError) as error:
-            if monitor[0] in str(error) and monitor[0] not in trainer.callback_metrics:
-                raise _unchosen(name, monitor[0], trainer) from error
-            raise
-        except SystemExit as error:
-            if trainer.interrupted:
-                signal.signal(signal.SIGINT, interrupt)
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            for logger in trainer.loggers:
-                logger.finalize("success")
+        with _closed(trainer):
+            try:
+                _set_aside(trainer, folder / "history" / name)
+                trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
+                best = folder / "checkpoints" / name / "best.ckpt"
+                if not best.is_file():
+                    raise _unchosen(name, monitor[0], trainer)
+                if _never_defined(trainer, monitor[0]):
+                    raise _undefined(name, monitor[0])
+                _set_aside(trainer, folder / "history" / name)
+                trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+            except (MisconfigurationException, RuntimeError) as error:
+                if monitor[0] in str(error) and monitor[0] not in trainer.callback_metrics:
+                    raise _unchosen(name, monitor[0], trainer) from error
+                raise
     if trainer.is_global_zero:
         join_history(folder / "history" / name)
+
+
+def predict_set(
+    experiment: Experiment,
+    name: str,
+    module: FundusDataModule,
+    folder: Path,
+    fold: int | None,
+    seed: int,
+    only: str,
+) -> None:
+    """Predict the photographs of one test set by the best checkpoint of a stage that was trained.
+
+    Args:
+        experiment, name, module, folder, fold, seed: as :func:`run_stage`.
+        only: the data set.
+
+    Raises:
+        RetinalabError: the checkpoint is gone.
+        KeyboardInterrupt: the user stopped the test.
+    """
+    stage = experiment.stages[name]
+    best = folder / "checkpoints" / name / "best.ckpt"
+    if not best.is_file():
+        raise RetinalabError(
+            f"{best} is not there, which is tested. Restore it, or train again: change seed=N."
+        )
+    task = build_task(experiment, name, seed)
+    evaluated, collector = _collector(module, only, folder / "tables" / name, fold, seed)
+    with quiet():
+        monitor = _monitor(experiment, name, task)
+        trainer = build_trainer(
+            stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate, history=False
+        )
+        with _closed(trainer):
+            trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+
+
+def _collector(
+    module: FundusDataModule, only: str | None, tables: Path, fold: int | None, seed: int
+) -> tuple[EvaluatedParts, Collector]:
+    evaluated = EvaluatedParts(module, only)
+    return evaluated, Collector(evaluated, place_of(tables, only), -1 if fold is None else fold, seed)
+
+
+def _monitor(experiment: Experiment, name: str, task: Task) -> tuple[str, str]:
+    section = experiment.stages[name].trainer
+    return (section.monitor, section.mode) if section.monitor else task.chosen_by()
+
+
+@contextmanager
+def _closed(trainer: Trainer) -> Iterator[None]:
+    """Close the loggers however the work ends; an interrupt, which Lightning makes a SystemExit of, stays one."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if trainer.interrupted:
+            signal.signal(signal.SIGINT, interrupt)
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        for logger in trainer.loggers:
+            logger.finalize("success")
 
 
 def _never_defined(trainer: Trainer, metric: str) -> bool:
@@ -119,6 +181,14 @@ def build_task(experiment: Experiment, name: str, seed: int) -> Task:
     task: Task = kind(stage.task, scales, seed, stage.trainer.channels_last, classes, stage.stream)
     task.max_steps = stage.trainer.max_steps
     return task
+
+
+def _undefined(stage: str, metric: str) -> RetinalabError:
+    return RetinalabError(
+        f"Stage {stage!r} has no checkpoint to choose: {metric} was undefined in every validation, as where no "
+        f"validation photograph has all the grades that it needs. Set stages.{stage}.trainer.monitor to a metric that "
+        "is defined, or complete the labels."
+    )
 
 
 def _unchosen(stage: str, metric: str, trainer: Trainer) -> RetinalabError:

@@ -51,6 +51,7 @@ def build_trainer(
     monitor: tuple[str, str],
     callbacks: list[Callback],
     alternate: bool = False,
+    history: bool = True,
 ) -> Trainer:
     """A Trainer that keeps the best and the last checkpoint and the history of every logged metric.
 
@@ -62,6 +63,7 @@ def build_trainer(
         monitor: metric that chooses the checkpoint, and ``max`` or ``min``.
         callbacks: further callbacks.
         alternate: whether epochs differ in what is trained on, so that each loads its own batches.
+        history: whether anything is logged; nothing where nothing is trained.
 
     Raises:
         RetinalabError: Lightning does not know what the section says, or the machine does not have it.
@@ -107,7 +109,7 @@ def build_trainer(
         config,
         stage,
         alternate,
-        logger=_loggers(experiment, folder, stage),
+        logger=_loggers(experiment, folder, stage) if history else False,
         callbacks=callbacks,
         default_root_dir=folder,
         use_distributed_sampler=False,

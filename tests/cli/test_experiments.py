@@ -28,4 +28,4 @@ def test_one_of_several_processes_speaks(
     said = capsys.readouterr().out
     assert bool(said) == first
     assert ("metrics.json" in said) == (first and not only)
-    assert ("All are trained" in said) == (first and bool(only))
+    assert ("All is done" in said) == (first and bool(only))

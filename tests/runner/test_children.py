@@ -16,9 +16,7 @@ import pytest
 from filelock import FileLock
 
 from retinalab.errors import RetinalabError
-from retinalab.experiment import load_experiment
 from retinalab.runner import run
-from retinalab.runner.children import children_of, chosen
 from retinalab.runner.provenance import concluded
 
 SHORT = ("train.trainer.max_epochs=1",)
@@ -33,48 +31,9 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def trains(*words: object, **named: object) -> None:
             raise AssertionError("trained")
 
-        monkeypatch.setattr(import_module("retinalab.runner.run"), "run_stage", trains)
+        monkeypatch.setattr(import_module("retinalab.runner.work"), "run_stage", trains)
 
     return refuse
-
-
-def names(only: list[str], *overrides: str) -> list[str]:
-    experiment = load_experiment("baseline", "synthetic", ["protocol.split=folds", *overrides])
-    return [child.name for child in chosen(children_of(experiment), only)]
-
-
-def test_a_name_means_every_child_that_has_it() -> None:
-    both = ("folds=2", "seeds=2", "seed=5")
-    every = ["fold-0_seed-5", "fold-0_seed-6", "fold-1_seed-5", "fold-1_seed-6"]
-    assert names([], *both) == every
-    assert names(["fold-1"], *both) == every[2:]
-    assert names(["seed-6"], *both) == every[1::2]
-    assert names(["fold=1_seed-5", "seed-6"], *both) == every[1:]
-    assert names(["fold-10"], "folds=12") == ["fold-10"]
-    assert names(["seed-0"], "folds=3", "fold=1", "seeds=2") == ["seed-0"]
-
-
-@pytest.mark.parametrize(
-    ("only", "overrides", "message"),
-    [
-        (
-            "fold-2",
-            ("folds=2",),
-            "Unknown fold or seed 'fold-2'. Did you mean 'fold-1'? Choices: fold-0, fold-1.",
-        ),
-        ("fold-1_seed-1", ("folds=2",), "Unknown fold or seed 'fold-1_seed-1'. Did you mean 'fold-1'?"),
-        (
-            "fold-1",
-            ("folds=3", "fold=1"),
-            "Only 'fold-1' was asked for, and the experiment has one fold and one seed.",
-        ),
-    ],
-)
-def test_a_name_of_none_is_one_line(only: str, overrides: tuple[str, ...], message: str) -> None:
-    with pytest.raises(RetinalabError) as caught:
-        names([only], *overrides)
-    assert str(caught.value).startswith(message)
-    assert "\n" not in str(caught.value)
 
 
 def test_folds_trained_apart_are_gathered_into_what_one_command_makes(
@@ -136,7 +95,7 @@ def test_a_child_in_other_hands_is_left_to_them(
         assert run(experiment, only=["seed-0"]).left == ("seed-1",)
     with (
         FileLock(folder / ".lock"),
-        pytest.raises(RetinalabError, match=r"seed=1\); folds and seeds are shared"),
+        pytest.raises(RetinalabError, match=r"seed=1\); folds, seeds and test sets are shared"),
     ):
         run(experiment)
     assert (folder / "seed-0/checkpoints/train/best.ckpt").is_file()
@@ -164,7 +123,7 @@ def test_bad_input_removes_no_folder_in_which_another_works(
     def refuses(*words: object, **named: object) -> None:
         raise RetinalabError("refused")
 
-    monkeypatch.setattr(import_module("retinalab.runner.run"), "run_stage", refuses)
+    monkeypatch.setattr(import_module("retinalab.runner.work"), "run_stage", refuses)
     experiment = make("one", "seeds=2", *SHORT)
     parent = tmp_path / "runs/madeup/one"
     with pytest.raises(RetinalabError, match="refused"):
@@ -184,7 +143,7 @@ def test_states_of_the_code_that_had_a_share_are_noted() -> None:
     known = concluded({"notes": ["before"], "seconds": 2.0, "trained": trained}, 1.5)
     assert known["notes"] == [
         "before",
-        "trained by different states of the code: a1 (fold-0, fold-1), b2 (fold-1)",
+        "computed by different states of the code: a1 (fold-0, fold-1), b2 (fold-1)",
     ]
     assert known["seconds"] == 3.5
     assert concluded({"notes": [], "trained": {"all": [{"commit": "a1"}]}}, 1.0)["notes"] == []
@@ -208,7 +167,7 @@ def test_two_processes_share_folds_and_a_cold_cache(
     for process in started:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err[-2000:]
-        assert "Trained: fold-" in out
+        assert "Done: fold-" in out
         assert "--gather" in out
     untrained()
     result = run(make("one", *FOLDS), gather=True)

@@ -1,0 +1,147 @@
+"""Do the jobs of one fold and seed: its stages trained, made or taken over, then each test set predicted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from retinalab.config import Experiment
+from retinalab.data.module import FundusDataModule
+from retinalab.data.parts import Parts
+from retinalab.runner.children import Child
+from retinalab.runner.evaluation import VALIDATION
+from retinalab.runner.folder import RunFolder
+from retinalab.runner.jobs import Job, sets_tested, step_of_test, steps_of
+from retinalab.runner.make import added, make_stage
+from retinalab.runner.modules import evaluated_parts, stage_modules
+from retinalab.runner.processes import agreed, everywhere
+from retinalab.runner.provenance import fingerprints, with_leaks, with_share
+from retinalab.runner.reuse import Source, take_over, with_reused
+from retinalab.runner.stage import predict_set, run_stage
+
+__all__ = ["do_jobs"]
+
+_log = logging.getLogger(__name__)
+
+
+def do_jobs(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    folder: RunFolder,
+    modules: Mapping[str, FundusDataModule] | None,
+    sources: Sequence[Source],
+) -> None:
+    """Do what is left of jobs of one fold and seed, each step noted in the run's state as soon as it is done.
+
+    Args:
+        experiment: what is run.
+        jobs: of one fold and seed, the training before the tests.
+        folder: of the run.
+        modules: stage -> its photographs; None: they are read where something is left.
+        sources: runs whose equal stages are taken over.
+    """
+    for job in jobs:
+        known = folder.state()["stages"]
+        if all(step in known for step in job.steps):
+            continue
+        if modules is None:
+            modules = everywhere(partial(stage_modules, experiment, job.child.fold, job.child.seed))
+        if folder.first:
+            folder.amend(partial(with_share, job=job.name if job.test else job.child.name))
+        if job.test:
+            _test(experiment, job, folder, modules, known)
+        else:
+            _train(experiment, job.child, folder, modules, known, sources)
+
+
+def _train(
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    modules: Mapping[str, FundusDataModule],
+    known: Sequence[str],
+    sources: Sequence[Source],
+) -> None:
+    place = child.folder(folder.path)
+    apart = sets_tested(experiment)
+    for name in [one for one in experiment.stages if child.label(one) not in known]:
+        module, stage = modules[name], experiment.stages[name]
+        if agreed(partial(_begin_stage, experiment, child, folder, name, module.parts, sources))[0]:
+            continue
+        if stage.kind == "make_data":
+            make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
+        else:
+            module.add(added(experiment, name, place), stage.alternate, stage.combined == "equal")
+            only = VALIDATION if name in apart else None
+            run_stage(experiment, name, module, place, child.fold, child.seed, only)
+        if folder.first:
+            folder.done(child.label(name))
+
+
+def _test(
+    experiment: Experiment,
+    job: Job,
+    folder: RunFolder,
+    modules: Mapping[str, FundusDataModule],
+    known: Sequence[str],
+) -> None:
+    """Test each evaluated stage that is tested on the job's data set."""
+    for stage in experiment.evaluated:
+        step = step_of_test(job.child, stage, job.test)
+        if step in job.steps and step not in known:
+            if folder.first:
+                _log.info("%s: %d photographs", step, len(modules[stage].parts.tests[job.test]))
+            place = job.child.folder(folder.path)
+            predict_set(experiment, stage, modules[stage], place, job.child.fold, job.child.seed, job.test)
+            if folder.first:
+                folder.done(step)
+
+
+def _begin_stage(
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    name: str,
+    parts: Parts,
+    sources: Sequence[Source],
+) -> bool:
+    """Note what a stage begins with; whether it need not be trained, since another run's was taken over."""
+    if not folder.first:
+        return False
+    _log.info("%s: %d train, %d val, %d test photographs", child.label(name), *_sizes(parts))
+    place = child.folder(folder.path)
+    place.mkdir(exist_ok=True)
+    _note_split(parts, name, place, folder)
+    return _taken_over(experiment, child, folder, name, parts, sources)
+
+
+def _taken_over(
+    experiment: Experiment,
+    child: Child,
+    folder: RunFolder,
+    name: str,
+    parts: Parts,
+    sources: Sequence[Source],
+) -> bool:
+    """Whether another run's stage could be taken in the place of this one; then it is done, and said so."""
+    data, split = fingerprints({name: parts})[name], parts.split.frame()
+    found = take_over(sources, experiment, child, name, child.folder(folder.path), data, split)
+    if found is not None:
+        folder.amend(lambda known: with_reused(known, child.label(name), found))
+        folder.done(*steps_of(experiment, child, name))
+    return found is not None
+
+
+def _note_split(parts: Parts, stage: str, place: Path, folder: RunFolder) -> None:
+    """Write who is in which part and who stood in two; leaks of any fold label the whole result."""
+    parts.split.frame().to_csv(place / f"split-{stage}.csv", index=False)
+    if len(parts.overlaps):
+        parts.overlaps.to_csv(place / f"overlap-{stage}.csv", index=False)
+    if parts.split.leaks:
+        folder.amend(lambda known: with_leaks(known, stage, parts.split.leaks))
+
+
+def _sizes(parts: Parts) -> tuple[int, int, int]:
+    return len(parts.train), len(parts.val), sum(len(part) for part in parts.tests.values())
