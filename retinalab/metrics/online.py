@@ -51,12 +51,11 @@ class DiseaseGrading(Metric):
               counts.
             - ``reference``: ``(B,)``, int64; -1 unknown, left out.
         """
-        grades = _grades(predicted)
         known = reference >= 0
-        cells = reference[known].long() * self.scale.size + grades[known].long()
-        # one_hot, not bincount: bincount has no deterministic form on a GPU
-        counts = nn.functional.one_hot(cells, self.scale.size**2).sum(dim=0)
-        self.confusion += counts.view_as(self.confusion)
+        cells = reference.long() * self.scale.size + _grades(predicted).long()
+        # one_hot, not bincount: bincount has no deterministic form on a GPU, and choosing rows would wait for it
+        marks = nn.functional.one_hot(cells.where(known, 0), self.scale.size**2) * known[:, None]
+        self.confusion += marks.sum(dim=0).view_as(self.confusion)
 
     def compute(self) -> dict[str, Tensor]:
         """Name to scalar; nan where undefined. ``kappa`` is quadratic."""

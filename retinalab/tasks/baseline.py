@@ -18,7 +18,7 @@ from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.config import BaselineConfig
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads, timm_feature_maps
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 
 __all__ = ["BaselineTask"]
@@ -93,7 +93,7 @@ class BaselineTask(Task):
         """Adam with decoupled weight decay, and a cosine schedule per step."""
         config = self.config
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused(self)
         )
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))

@@ -1,10 +1,12 @@
-"""Learning rates that several papers use."""
+"""Learning rates that several papers use, and how weights are updated."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["cosine"]
+from lightning import LightningModule
+
+__all__ = ["cosine", "fused"]
 
 
 def cosine(step: int, total: int, warmup: int = 0) -> float:
@@ -18,3 +20,16 @@ def cosine(step: int, total: int, warmup: int = 0) -> float:
         return step / warmup
     share = min(1.0, (step - warmup) / max(1, total - warmup))
     return 0.5 * (1 + math.cos(math.pi * share))
+
+
+def fused(task: LightningModule) -> bool | None:
+    """Whether an optimiser of torch's may update all weights in one kernel: True on a GPU, else None, torch's default.
+
+    On a processor it would round Adam's steps otherwise. Where gradients are clipped in mixed precision, Lightning
+    refuses a fused optimiser.
+    """
+    if not all(one.device.type == "cuda" for one in task.parameters()):
+        return None
+    trainer = task.trainer
+    clipped = bool(trainer.gradient_clip_val) and "mixed" in str(trainer.precision)
+    return None if clipped else True

@@ -14,7 +14,7 @@ from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Task
 from retinalab.tasks.config import SegmentationConfig
 from retinalab.tasks.lesion_loss import batch_dice, pixel_cross_entropy
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 from retinalab.tasks.segmenter import LesionMaps
 
@@ -71,7 +71,7 @@ class SegmentationTask(Task):
         """Adam with decoupled weight decay, and a cosine schedule per step after a short warm-up."""
         config = self.config
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused(self)
         )
         total = self.total_steps
         warmup = int(config.warmup * total)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from kornia.geometry.transform import warp_affine
+from kornia.geometry.transform import remap
 from torch import Tensor
 
 from retinalab.config import NormaliseConfig
 from retinalab.transforms.draw import IDENTITY_COLOUR
 
-__all__ = ["apply_batch", "apply_colour", "apply_image", "apply_mask", "colour_of", "normalise"]
+__all__ = [
+    "affine_grid",
+    "apply_batch",
+    "apply_colour",
+    "apply_image",
+    "apply_mask",
+    "colour_of",
+    "normalise",
+]
 
 _BLACK = 0.5 / 255
 _IMAGENET = NormaliseConfig(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
@@ -65,9 +73,29 @@ def apply_batch(images: Tensor, warp: Tensor, crop: int, mode: str = "bilinear")
         - ``images``: ``(B, C, S, S)``, float32. ``warp``: ``(B, 2, 3)``, float32, input pixel -> working pixel.
         - Returns: ``(B, C, crop, crop)``, float32, zero where the map leaves the photograph.
     """
-    linear = torch.linalg.inv(warp[:, :, :2])
-    forward = torch.cat([linear, -linear @ warp[:, :, 2:]], dim=2)
-    return warp_affine(images, forward, (crop, crop), mode=mode, padding_mode="zeros", align_corners=True)
+    # kornia's own warp of a matrix inverts it twice, and each inversion waits for the device
+    x, y = affine_grid(warp, crop, crop)
+    height, width = images.shape[2:]
+    x, y = x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1
+    return remap(images, x, y, mode=mode, align_corners=True, normalized_coordinates=True)
+
+
+def affine_grid(warp: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where affine maps carry each pixel of a picture.
+
+    Shape:
+        - ``warp``: ``(B, 2, 3)``, pixel centres at integers. Returns: x and y, each ``(B, height, width)``.
+    """
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=warp.dtype, device=warp.device),
+        torch.arange(width, dtype=warp.dtype, device=warp.device),
+        indexing="ij",
+    )
+    mapped = [
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
+        for row in warp.unbind(1)
+    ]
+    return mapped[0], mapped[1]
 
 
 def apply_colour(images: Tensor, colour: Tensor) -> Tensor:
@@ -105,6 +133,9 @@ def normalise(images: Tensor, how: str | NormaliseConfig) -> Tensor:
     if how == "none":
         return images * 255
     by = _IMAGENET if isinstance(how, str) else how
-    mean = torch.tensor(by.mean, device=images.device).view(1, 3, 1, 1)
-    deviation = torch.tensor(by.deviation, device=images.device).view(1, 3, 1, 1)
-    return (images - mean) / deviation
+    return (images - _of_channels(by.mean, images)) / _of_channels(by.deviation, images)
+
+
+def _of_channels(values: tuple[float, float, float], images: Tensor) -> Tensor:
+    """``(1, 3, 1, 1)``, filled on the device: a tensor made of a list would wait for it."""
+    return torch.stack([images.new_full((), value) for value in values]).view(1, 3, 1, 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from retinalab.config import BackgroundConfig
+from retinalab.transforms.apply import affine_grid
 
 __all__ = ["average_side", "even_out", "local_average", "place_average"]
 
@@ -103,24 +104,10 @@ def place_average(average: Tensor, warp: Tensor, crop: int) -> Tensor:
         - ``warp``: ``(B, 2, 3)``, float32: pixel of the window -> pixel of ``average``, pixel centres at integers.
         - Returns: ``(B, 3, crop, crop)``, float32.
     """
-    x, y = _grid(warp, crop, crop)
+    x, y = affine_grid(warp, crop, crop)
     height, width = average.shape[2:]
     scaled = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=3)
     return F.grid_sample(average, scaled, mode="bilinear", padding_mode="border", align_corners=True)
-
-
-def _grid(warp: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where an affine map carries each pixel: x and y, ``(B, height, width)``."""
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=warp.dtype, device=warp.device),
-        torch.arange(width, dtype=warp.dtype, device=warp.device),
-        indexing="ij",
-    )
-    mapped = [
-        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-        for row in warp.unbind(1)
-    ]
-    return mapped[0], mapped[1]
 
 
 def _field(images: Tensor) -> Tensor:
@@ -133,7 +120,7 @@ def _kept(images: Tensor, background: BackgroundConfig, place: Tensor | None, si
         return _field(images)
     if place is None:
         place = torch.eye(2, 3, dtype=images.dtype, device=images.device)[None].expand(len(images), 2, 3)
-    x, y = _grid(place, *images.shape[2:])
+    x, y = affine_grid(place, *images.shape[2:])
     centre = (side - 1) / 2
     circle = ((x - centre) ** 2 + (y - centre) ** 2 <= (background.circle * side / 2) ** 2)[:, None]
     return circle if background.kind == "median" else circle & _field(images)

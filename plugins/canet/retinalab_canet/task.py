@@ -14,7 +14,7 @@ from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.network import timm_feature_maps
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 from retinalab_canet.baselines import JointNetwork
 from retinalab_canet.build import build_network
@@ -62,6 +62,7 @@ class CanetTask(Task):
                     f"class_weights gives {len(weights)} weights for {disease!r}; "
                     f"the protocol grades {expected}. Give one weight per grade."
                 )
+            self.register_buffer(_weights_of(disease), torch.tensor(weights), persistent=False)
         return build_network(self.config, grades)
 
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
@@ -101,8 +102,7 @@ class CanetTask(Task):
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 7, and the probabilities of the refined logits."""
         logits: GradeLogits = self(batch["image"])
-        given = self.config.class_weights or {}
-        weights = {d: torch.tensor(values, device=self.device) for d, values in given.items()}
+        weights = {d: self.get_buffer(_weights_of(d)) for d in self.config.class_weights or {}}
         loss = joint_grading_loss(logits, batch["grades"], self.config.specific_weight, weights)
         return Outputs(loss, grades={d: value.float().softmax(1) for d, value in logits.refined.items()})
 
@@ -110,10 +110,17 @@ class CanetTask(Task):
         """Adam with L2 penalty; the learning rate follows a cosine per iteration."""
         config = self.config
         optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=fused(self),
         )
         if config.schedule == "constant":
             return optimiser
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _weights_of(disease: str) -> str:
+    return f"class_weights_{disease}"

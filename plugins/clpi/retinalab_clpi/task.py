@@ -16,7 +16,7 @@ from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import timm_feature_maps
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 from retinalab_clpi.config import ClpiConfig, ClpiOptions, LesionPatchConfig
 from retinalab_clpi.generator import CLASSES, FIELD, STRIDE, LesionAttentionGenerator
@@ -221,10 +221,12 @@ def _optimiser(task: Task, config: ClpiOptions, generator_rate: float = 1.0) -> 
     optimiser: torch.optim.Optimizer
     if config.optimiser == "sgd":
         optimiser = torch.optim.SGD(
-            groups, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+            groups, config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=fused(task)
         )
     else:
-        optimiser = torch.optim.Adam(groups, config.learning_rate, weight_decay=config.weight_decay)
+        optimiser = torch.optim.Adam(
+            groups, config.learning_rate, weight_decay=config.weight_decay, fused=fused(task)
+        )
     total = task.total_steps
     warmup = int(config.warmup * total)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total, warmup))

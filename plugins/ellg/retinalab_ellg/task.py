@@ -15,7 +15,7 @@ from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import LinearHeads, timm_feature_maps
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 from retinalab_ellg.config import EllgConfig
 from retinalab_ellg.loss import severity_loss
@@ -120,9 +120,11 @@ class EllgTask(Task):
         optimiser: torch.optim.Optimizer
         if config.optimiser == "sgd":
             nesterov = config.momentum > 0
-            optimiser = torch.optim.SGD(groups, config.learning_rate, config.momentum, nesterov=nesterov)
+            optimiser = torch.optim.SGD(
+                groups, config.learning_rate, config.momentum, nesterov=nesterov, fused=fused(self)
+            )
         else:
-            optimiser = torch.optim.AdamW(groups, config.learning_rate)
+            optimiser = torch.optim.AdamW(groups, config.learning_rate, fused=fused(self))
         if config.schedule == "cosine":
             total = self.total_steps
             by_step = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))

@@ -46,7 +46,8 @@ def lesion_group_maps(lesions: Tensor, taught: Sequence[str] = LESIONS) -> dict[
     for group, members in GROUPS.items():
         shown = [lesion for lesion in members if lesion in taught]
         if shown:
-            planes = lesions[:, [LESIONS.index(lesion) for lesion in shown]].amax(1)
+            # one by one, since choosing them by a list would carry it to the device
+            planes = torch.stack([lesions[:, LESIONS.index(lesion)] for lesion in shown]).amax(0)
             found[f"surest {group} ({', '.join(shown)})"] = F.adaptive_max_pool2d(planes, places)
     return found
 

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
-from retinalab.tasks.optim import cosine
+from retinalab.tasks.optim import cosine, fused
 from retinalab_sian.config import SianOptions
 
 __all__ = ["RecipeTask"]
@@ -53,10 +53,16 @@ class RecipeTask(Task):
         optimiser: torch.optim.Optimizer
         if config.optimiser == "sgd":
             optimiser = torch.optim.SGD(
-                learning, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+                learning,
+                config.learning_rate,
+                config.momentum,
+                weight_decay=config.weight_decay,
+                fused=fused(self),
             )
         else:
-            optimiser = torch.optim.AdamW(learning, config.learning_rate, weight_decay=config.weight_decay)
+            optimiser = torch.optim.AdamW(
+                learning, config.learning_rate, weight_decay=config.weight_decay, fused=fused(self)
+            )
         if config.schedule == "cosine":
             total = self.total_steps
             warmup = int(config.warmup * total)
