@@ -30,7 +30,7 @@ __all__ = [
 
 M = TypeVar("M", bound=BaseModel)
 
-_ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy")
+_ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy", "compile", "check_loss_every_n_steps")
 
 
 def load_experiment(of: str, name: str = "synthetic", overrides: Iterable[str] = ()) -> Experiment:

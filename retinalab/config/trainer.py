@@ -54,6 +54,9 @@ class TrainerConfig(Model):
     limit_train_batches: int | float | None = Field(None, gt=0)
     limit_val_batches: int | float | None = Field(None, ge=0)
     log_every_n_steps: int = Field(10, ge=1)
+    check_loss_every_n_steps: int = Field(
+        50, ge=1, description="batches between two looks whether every loss was finite; training stops where not"
+    )
     monitor: str | None = Field(
         None, description="metric that chooses the checkpoint; default: the task's own"
     )
@@ -64,6 +67,11 @@ class TrainerConfig(Model):
     early_stopping: EarlyStopping | None = None
     weight_averaging: WeightAveraging | None = None
     channels_last: bool = Field(True, description="memory order of the photographs and weights")
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="translate the network to faster kernels, which takes minutes; auto: not, true: for long trainings "
+        "on a GPU",
+    )
     deterministic: bool | Literal["warn"] = "warn"
     extra: dict[str, Any] = Field(default_factory=dict, description="further arguments of lightning.Trainer")
 

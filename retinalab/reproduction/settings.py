@@ -27,7 +27,15 @@ _TOP = (
 )
 _PLACES = ("workers", "cache", "root", "strict")
 _LISTS = ("list",)
-_ENVIRONMENT = ("accelerator", "devices", "num_nodes", "strategy", "log_every_n_steps")
+_ENVIRONMENT = (
+    "accelerator",
+    "devices",
+    "num_nodes",
+    "strategy",
+    "log_every_n_steps",
+    "check_loss_every_n_steps",
+    "compile",
+)
 
 
 class Difference(Model):

@@ -19,9 +19,12 @@ from retinalab.data.module import FundusDataModule
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.collect import Collector
+from retinalab.runner.compile import compile_network
+from retinalab.runner.divergence import DivergenceGuard
 from retinalab.runner.evaluation import EvaluatedParts, place_of
 from retinalab.runner.folder import write_json
 from retinalab.runner.history import join_history, set_aside
+from retinalab.runner.memory import is_out_of_memory, out_of_memory
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
@@ -52,7 +55,8 @@ def run_stage(
         only: what is predicted, as :class:`~retinalab.runner.evaluation.EvaluatedParts` takes it.
 
     Raises:
-        RetinalabError: the metric that should choose the checkpoint is not logged, or never defined.
+        RetinalabError: the metric that should choose the checkpoint is not logged, or never defined; a loss or weights
+            that are no longer finite; or too little memory.
         KeyboardInterrupt: the user stopped the training.
     """
     stage = experiment.stages[name]
@@ -63,9 +67,12 @@ def run_stage(
         begun = load_weights(task, folder / "checkpoints", stage.start_from)
     monitor = _monitor(experiment, name, task)
     evaluated, collector = _collector(module, only, folder / "tables" / name, fold, seed)
+    guard = DivergenceGuard(module, folder, name, stage.trainer.check_loss_every_n_steps)
+    if compile_network(task, stage.trainer):
+        _log.info("%s: the network is compiled; the first steps take minutes", name)
     with quiet():
         trainer = build_trainer(
-            stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate
+            stage.trainer, experiment, folder, name, monitor, [guard, collector], stage.alternate
         )
         if begun is not None and stage.start_from is not None and trainer.is_global_zero:
             _log.info("%s: of %s, %s", name, stage.start_from.stage, begun)
@@ -81,7 +88,9 @@ def run_stage(
                     raise _undefined(name, monitor[0])
                 _set_aside(trainer, folder / "history" / name)
                 trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
-            except (MisconfigurationException, RuntimeError) as error:
+            except (MisconfigurationException, RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise out_of_memory(error, name, stage) from error
                 if monitor[0] in str(error) and monitor[0] not in trainer.callback_metrics:
                     raise _unchosen(name, monitor[0], trainer) from error
                 raise
@@ -105,7 +114,7 @@ def predict_set(
         only: the data set.
 
     Raises:
-        RetinalabError: the checkpoint is gone.
+        RetinalabError: the checkpoint is gone, or there is too little memory.
         KeyboardInterrupt: the user stopped the test.
     """
     stage = experiment.stages[name]
@@ -116,13 +125,19 @@ def predict_set(
         )
     task = build_task(experiment, name, seed)
     evaluated, collector = _collector(module, only, folder / "tables" / name, fold, seed)
+    compile_network(task, stage.trainer)
     with quiet():
         monitor = _monitor(experiment, name, task)
         trainer = build_trainer(
             stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate, history=False
         )
         with _closed(trainer):
-            trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+            try:
+                trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    raise out_of_memory(error, name, stage) from error
+                raise
 
 
 def _collector(
