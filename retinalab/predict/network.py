@@ -16,6 +16,7 @@ from retinalab.data.batch import Batch
 from retinalab.data.tiles import JoinedMaps
 from retinalab.explain.cam import check_cam, class_activation_map
 from retinalab.predict.finished import FinishedRun, Member
+from retinalab.predict.folding import fold_normalisation
 from retinalab.predict.prepare import Batches
 from retinalab.runner.trained import load_task
 from retinalab.runner.trainer import resolved_precision
@@ -79,6 +80,8 @@ class Network:
         self._tiles = batches.tiles
         self.tiled = self._tiles is not None
         self._probe = _some(batches.make(_noise(self.data.size)), slice(0, 2))
+        if self.precision in ("32-true", "bf16-mixed", "16-mixed"):
+            self._fold()
         self._tried = self._outputs(self._probe)
         self.maps_lesions = self._tried.lesions is not None
         self.names_lesions = self.maps_lesions or (self._tried.present is not None and not self.tiled)
@@ -146,6 +149,16 @@ class Network:
             assert maps is not None
             whole.update(joined.add(index[chunk], maps))
         return torch.stack([whole[photograph] for photograph in sorted(whole)])
+
+    def _fold(self) -> None:
+        """Compute less for the same answers; what is folded is found in single precision."""
+        one = _some(self._probe, slice(0, 1))
+
+        def run() -> Outputs:
+            with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+                return self.task.outputs(one)
+
+        fold_normalisation(self.task.network, run)
 
     def _images(self, batch: Batch) -> Tensor:
         images = batch["image"]
