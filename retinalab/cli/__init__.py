@@ -11,6 +11,7 @@ from pathlib import Path
 
 from retinalab.cli.arguments import Parser, whole
 from retinalab.cli.audit import add_audit_arguments, audit
+from retinalab.cli.cache import add_cache_arguments, data_cache
 from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.compare import add_compare_arguments, compare
 from retinalab.cli.data import data_index, data_sets, data_synth
@@ -108,7 +109,7 @@ def _add(commands: argparse._SubParsersAction[Parser], name: str, command: objec
 
 def _add_data(commands: argparse._SubParsersAction[Parser]) -> None:
     data = commands.add_parser(
-        "data", help="data sets: sets, check, index, split, synth", description="Data sets."
+        "data", help="data sets: sets, check, index, split, cache, synth", description="Data sets."
     )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add(actions, "sets", data_sets, "data sets that can be read")
@@ -135,6 +136,8 @@ def _add_data(commands: argparse._SubParsersAction[Parser]) -> None:
                 metavar="PAPER/NAME",
                 help="take protocol, folds and options from an experiment",
             )
+    text = "prepare an experiment's photographs beforehand, or estimate how much room they take"
+    add_cache_arguments(_add(actions, "cache", data_cache, text))
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")
     synth.add_argument("--count", type=whole, default=100)

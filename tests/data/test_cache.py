@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -260,31 +259,6 @@ def test_a_folder_that_cannot_be_written_is_named(
     monkeypatch.undo()
     assert made(root, tmp_path / "cache").usable.all()
     assert not list((tmp_path / "cache").rglob("*.tmp"))
-
-
-def test_two_processes_that_build_at_once_give_one_good_cache(root: Path, tmp_path: Path) -> None:
-    program = f"""
-from pathlib import Path
-from retinalab.data import prepare
-from retinalab.data.sets import open_set
-prepare.SHARD = 2
-source = open_set("table", Path({str(root)!r}), {{}})
-prepare.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=2)
-"""
-    pair = [
-        subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    assert [(process.communicate(timeout=120), process.returncode)[1] for process in pair] == [0, 0]
-    (folder,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
-    listed = [json.loads(p.read_text())["photographs"] for p in sorted(folder.glob("*.json"))]
-    assert [entry["image"] for shard in listed for entry in shard] == [
-        f"images/{i:03d}.jpg" for i in range(8)
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (reading, preparing):
-            patch.setattr(module, "SHARD", 2)
-        images = made(root, tmp_path / "cache").images(np.arange(8))
-    assert np.array_equal(images, made(root, tmp_path / "alone").images(np.arange(8)))
 
 
 def test_the_default_folder_follows_the_users_environment(

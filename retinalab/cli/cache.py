@@ -1,0 +1,114 @@
+"""The command that prepares the photographs of an experiment beforehand, or says how much room they will take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from retinalab.config import DataConfig, Experiment
+    from retinalab.data.space import Needed
+
+__all__ = ["add_cache_arguments", "data_cache"]
+
+
+def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``retinalab data cache``."""
+    parser.set_defaults(overrides_allowed=True)
+    parser.add_argument("paper", help="as retinalab papers lists it")
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="experiment key=value", help="default experiment: synthetic"
+    )
+    parser.add_argument(
+        "--estimate", action="store_true", help="print how much room they will take, and prepare nothing"
+    )
+
+
+def data_cache(known: argparse.Namespace) -> int:
+    """Prepare the photographs of every stage and test set of an experiment."""
+    from retinalab.experiment import load_experiment
+
+    words = [*known.words, *known.rest]
+    names = [word for word in words if "=" not in word]
+    if len(names) > 1 or any(name.startswith("-") for name in names):
+        raise RetinalabError(f"Unexpected {names[-1]!r}. Give one experiment, then overrides as key=value.")
+    overrides = [word for word in words if "=" in word]
+    experiment = load_experiment(known.paper, names[0] if names else "synthetic", overrides)
+    if known.estimate:
+        _estimate(experiment)
+    else:
+        _prepare(experiment)
+    return 0
+
+
+def _prepare(experiment: Experiment) -> None:
+    from retinalab.config import TestConfig
+    from retinalab.data.parts import load_parts
+
+    fold = 0 if experiment.folds > 1 else None
+    done = set()
+    for name, stage in experiment.stages.items():
+        test = experiment.test if name in experiment.evaluated else TestConfig()
+        parts = load_parts(stage.data, experiment.protocol, experiment.roots, test, fold, experiment.folds)
+        for part in (parts.train, parts.val, *parts.tests.values()):
+            done |= {f"{one} at {stage.data.size} px" for one in part.records.table["set"].unique()}
+    print(f"prepared: {', '.join(sorted(done))}")
+
+
+def _estimate(experiment: Experiment) -> None:
+    from retinalab.data.codec import CODECS
+    from retinalab.data.home import default_cache
+    from retinalab.data.space import as_text, available_memory, free_disk, lossless_codec
+
+    meanings = {"raw": "read the fastest", "delta": "every pixel kept", "jpeg": "lossy, only when asked for"}
+    places: dict[Path, None] = {}
+    for name, data, needed in _needed(experiment):
+        place = data.cache or default_cache()
+        places[place] = None
+        masks = " with lesions" * needed.masks
+        print(f"{name}: {needed.photographs:,} photographs at {needed.size} px{masks}")
+        auto = lossless_codec(needed, place)
+        chosen = auto if data.codec == "auto" else data.codec
+        for codec in CODECS:
+            about = "" if codec == "raw" else "about "
+            mark = f", data.codec={data.codec}" * (codec == chosen)
+            print(f"  {codec:6s} {about}{as_text(needed.bytes_in(codec))}, {meanings[codec]}{mark}")
+    for place in places:
+        print(f"free: {as_text(available_memory())} of memory, {as_text(free_disk(place))} in {place}")
+
+
+def _needed(experiment: Experiment) -> Iterator[tuple[str, DataConfig, Needed]]:
+    """Every data set at every size, once: its name, how it is prepared, and what that takes."""
+    from retinalab.data.parts import read_records
+    from retinalab.data.space import Needed
+
+    seen = set()
+    for stage, described in experiment.stages.items():
+        data = described.data
+        tested = experiment.test if stage in experiment.evaluated else None
+        for name, section in _sections(data, experiment, tested is not None):
+            records = read_records(section, experiment.protocol, experiment.roots)[1]
+            masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
+            count = len(records) if data.limit is None else min(len(records), 3 * data.limit)
+            needed = Needed(count, data.size, masks)
+            if (name, needed) not in seen:
+                seen.add((name, needed))
+                yield name, data, needed
+
+
+def _sections(data: DataConfig, experiment: Experiment, tested: bool) -> Iterator[tuple[str, DataConfig]]:
+    """The sets that a stage trains on, then those that it is tested on besides."""
+    yield data.set, data
+    for name in data.mix.sets:
+        options = data.mix.options.get(name, {})
+        yield name, data.model_copy(update={"set": name, "root": None, "options": options})
+    for name in experiment.test.sets if tested else ():
+        given = dict(experiment.test.options.get(name, {}))
+        adapter = str(given.pop("set", name))
+        root = experiment.roots.get(name, experiment.roots.get(adapter))
+        yield name, data.model_copy(update={"set": adapter, "root": root, "options": given})
