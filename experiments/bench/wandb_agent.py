@@ -1,7 +1,8 @@
 """``wandb sweep`` and ``wandb agent`` themselves on a sweep file, against a server of five answers on this machine.
 
-No account, no network: the server draws values as the sweep file says, the agent starts the command line that the file
-names, and each run logs offline. Prints what was asked and what ran as JSON, and writes it.
+No account, no network: the server draws values as the sweep file says, the agents start the command line that the file
+names, and each run logs offline; several agents may work at once, on one cache. Prints what was asked, what
+ran and what the offline runs hold as JSON, and writes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 import yaml
@@ -56,6 +57,7 @@ class SweepServer(ThreadingHTTPServer):
         self.config: dict[str, Any] = {}
         self.given: list[dict[str, Any]] = []
         self.operations: list[str] = []
+        self.alone = Lock()
 
     def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The ``data`` of one GraphQL operation."""
@@ -76,9 +78,11 @@ class SweepServer(ThreadingHTTPServer):
             }
             return {"project": {"sweep": {**sweep, "runs": {"edges": []}}}}
         if operation == "CreateAgent":
-            return {"createAgent": {"agent": {"id": "a"}}}
+            return {"createAgent": {"agent": {"id": f"a{self.operations.count(operation)}"}}}
         if operation == "Heartbeat":
-            return {"agentHeartbeat": {"agent": {"id": "a"}, "commands": json.dumps(self._work(variables))}}
+            with self.alone:
+                work = self._work(variables)
+            return {"agentHeartbeat": {"agent": {"id": variables.get("id")}, "commands": json.dumps(work)}}
         viewer = {
             "id": "v",
             "entity": "local",
@@ -144,11 +148,23 @@ def reduced(sweep: Path, folder: Path, words: list[str]) -> Path:
     return copy
 
 
+def held(run: Path) -> dict[str, Any]:
+    """What an offline run holds: the log that would be sent, and files of the predictions table and the report."""
+    files = run / "files"
+    return {
+        "log": sum(path.stat().st_size for path in run.glob("*.wandb")),
+        "predictions": len(list(files.glob("media/table/predictions*.table.json"))),
+        "report": len(list(files.glob("media/html/report*.html"))),
+        "confusions": len(list(files.glob("media/table/confusion/**/*.table.json"))),
+    }
+
+
 def main() -> int:
     """Make the sweep, start an agent, wait for its runs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweep", type=Path, default=_ROOT / "experiments/canet/sweep.yaml")
-    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=2, help="of all agents together")
+    parser.add_argument("--agents", type=int, default=1, help="at once, on one sweep and one cache")
     parser.add_argument("--show", action="store_true", help="each run prints its experiment and stops")
     parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/wandb_agent.json")
     known = parser.parse_args()
@@ -171,22 +187,30 @@ def main() -> int:
         wandb = [sys.executable, "-m", "wandb"]
         made = [*wandb, "sweep", str(reduced(known.sweep, folder, words))]
         subprocess.run(made, env=seen, cwd=folder, check=True)
-        agent = [*wandb, "agent", "--count", str(known.runs), f"local/retinalab/{_SWEEP}"]
-        subprocess.run(agent, env=seen | {"WANDB_MODE": "offline"}, cwd=folder, check=True)
+        agent = [*wandb, "agent", f"local/retinalab/{_SWEEP}"]
+        agents = [
+            subprocess.Popen(agent, env=seen | {"WANDB_MODE": "offline"}, cwd=folder)
+            for _ in range(known.agents)
+        ]
+        ended = [one.wait() for one in agents]
         metrics = sorted({path.resolve() for path in folder.glob("runs/*/*/*/metrics.json")})
-        logged = [len(list(path.parent.glob("wandb/offline-run-*"))) for path in metrics]
+        logged = [[held(run) for run in path.parent.glob("wandb/offline-run-*")] for path in metrics]
+        prepared = sorted({path.parent.name for path in folder.glob("cache/*/*") if path.is_file()})
     result = {
         "seconds": round(time.perf_counter() - began, 1),
         "operations": sorted(set(server.operations)),
         "runs": [{key: entry["value"] for key, entry in command["args"].items()} for command in server.given],
         "finished": len(metrics),
-        "wandb_folders": logged,
+        "agents_ended": ended,
+        "offline_runs": logged,
+        "prepared": prepared,
     }
     known.out.parent.mkdir(parents=True, exist_ok=True)
     known.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
-    complete = len(server.given) == known.runs and (known.show or logged == [1] * known.runs)
-    return 0 if complete else 1
+    whole = [len(each) == 1 and all(each[0].values()) for each in logged]
+    complete = len(server.given) == known.runs and (known.show or whole == [True] * known.runs)
+    return 0 if complete and not any(ended) else 1
 
 
 if __name__ == "__main__":
