@@ -72,7 +72,9 @@ def part_of(source: PhotographSet, size: int, folder: Path) -> Part:
     return Part("train", records, cache, np.arange(len(records)))
 
 
-def ours(part: Part, crop: int, augment: dict[str, Any], copies: int, on_device: bool, threads: int) -> BatchLoader:
+def ours(
+    part: Part, crop: int, augment: dict[str, Any], copies: int, on_device: bool, threads: int
+) -> BatchLoader:
     """A loader of every photograph so many times."""
     rows = np.tile(np.arange(len(part)), copies)
     many = Part("train", part.records.take(rows), part.cache, part.rows[rows])
@@ -121,7 +123,11 @@ class Measured:
         self.figures: dict[str, Any] = {}
 
     def table(
-        self, title: str, rows: dict[str, tuple[Callable[[], Any], int]], goals: dict[str, float], repeats: int
+        self,
+        title: str,
+        rows: dict[str, tuple[Callable[[], Any], int]],
+        goals: dict[str, float],
+        repeats: int,
     ) -> None:
         """Measure rows, (what is timed, how many photographs), of which the first is ours; goals: ours over a row."""
         taken = interleaved({name: row[0] for name, row in rows.items()}, repeats)
@@ -130,14 +136,18 @@ class Measured:
         print(f"\n{title}\n| | photographs a second | ours is | goal |\n|---|---|---|---|")
         for name, rate in rates.items():
             goal = goals.get(name)
-            print(f"| {name} | {rate:,.0f} | {own / rate:.2f}× | {f'{goal:g}×' if goal else ''} |", flush=True)
+            print(
+                f"| {name} | {rate:,.0f} | {own / rate:.2f}× | {f'{goal:g}×' if goal else ''} |", flush=True
+            )
         self.figures[title] = {
             name: {"per_second": rate, "ours_is": own / rate, "goal": goals.get(name), "seconds": taken[name]}
             for name, rate in rates.items()
         }
 
 
-def first_epochs(measured: Measured, files: list[Path], source: PhotographSet, work: Path, known: Any) -> None:
+def first_epochs(
+    measured: Measured, files: list[Path], source: PhotographSet, work: Path, known: Any
+) -> None:
     """Everything from the files on, with an empty cache each time."""
     count = 0
 
@@ -157,7 +167,9 @@ def first_epochs(measured: Measured, files: list[Path], source: PhotographSet, w
         measured.table(f"First epoch, {title}", rows, goals, known.repeats)
 
 
-def later_epochs(measured: Measured, files: list[Path], source: PhotographSet, work: Path, known: Any) -> None:
+def later_epochs(
+    measured: Measured, files: list[Path], source: PhotographSet, work: Path, known: Any
+) -> None:
     """What is kept, read again."""
     for title, (size, crop) in SIZES.items():
         part = part_of(source, size, work / "kept")
@@ -166,7 +178,9 @@ def later_epochs(measured: Measured, files: list[Path], source: PhotographSet, w
         small = resized_files(files, size, work / f"resized-{size}")
 
         def loader(paths: list[Path], resized: bool) -> DataLoader[torch.Tensor]:
-            return DataLoader(Files(paths, usual(size, crop, True, resized)), BATCH, num_workers=known.threads)
+            return DataLoader(
+                Files(paths, usual(size, crop, True, resized)), BATCH, num_workers=known.threads
+            )
 
         raw, again = loader(files, False), loader(small * max(1, copies // 8), True)
         own = ours(part, crop, RICH, copies, False, known.threads)
@@ -175,21 +189,31 @@ def later_epochs(measured: Measured, files: list[Path], source: PhotographSet, w
             "PIL and torchvision": (lambda one=raw: gone_through(one), len(files)),
             "resized JPEG files": (lambda one=again: gone_through(one), len(again.dataset)),  # type: ignore[arg-type]
         }
-        goals = {"350 to 224": {"PIL and torchvision": 200.0, "resized JPEG files": 6.0}, "896": {"resized JPEG files": 5.0}}
-        measured.table(f"Later epochs, {title}, rotation and colour", rows, goals.get(title, {}), known.repeats)
+        goals = {
+            "350 to 224": {"PIL and torchvision": 200.0, "resized JPEG files": 6.0},
+            "896": {"resized JPEG files": 5.0},
+        }
+        measured.table(
+            f"Later epochs, {title}, rotation and colour", rows, goals.get(title, {}), known.repeats
+        )
         plain = ours(part, size, {}, copies, True, known.threads)
         floor = {
             "ours": (lambda one=plain: gone_through(one), many),
             "copying the same bytes": (lambda p=part, n=many: copied(p.cache, n, known.threads), many),
         }
         measured.table(
-            f"Later epochs, {size}, augmented on the device", floor, {"copying the same bytes": 0.6}, known.repeats
+            f"Later epochs, {size}, augmented on the device",
+            floor,
+            {"copying the same bytes": 0.6},
+            known.repeats,
         )
 
 
 def main(words: list[str] | None = None) -> None:
     """Print the tables and write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photographs", type=Path, nargs="+", help="folders of large JPEG photographs")
     parser.add_argument("--threads", type=int, default=2, help="ours, and workers of the others")
     parser.add_argument("--repeats", type=int, default=5)

@@ -19,7 +19,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "runs" / "bench"
 
 
 def interleaved(
-    rows: Mapping[str, Callable[[], Any]], repeats: int, warm: int = 1, settle: Callable[[], None] | None = None
+    rows: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    warm: int = 1,
+    settle: Callable[[], None] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of each row, all rows once in every repeat, so that a busy moment of the machine strikes all of them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -83,6 +84,13 @@ class Fov:
         """Left, top and side in whole pixels, as the crop takes them."""
         return round(self.x0), round(self.y0), max(1, round(self.side))
 
+    def outline(self, size: int) -> Ellipse | None:
+        """The outline in the crop, None where no part of it is in the picture."""
+        if self.ellipse is None:
+            return None
+        x0, y0, side = self.box
+        return self.ellipse.shift(-x0, -y0).rescale(size / side, size / side)
+
     def map_points(self, points: np.ndarray, size: int) -> np.ndarray:
         """Carry points of the image into the crop; nan stays nan.
 
@@ -156,14 +164,14 @@ def crop_to_square(image: np.ndarray, fov: Fov, size: int) -> np.ndarray:
     """
     fov = _fitted(fov, image)
     x0, y0, side = fov.box
-    square = _cut(image, x0, y0, side)
+    inside = None
     if fov.ellipse is not None:
         margin = 0.99 if fov.background == "white" else 1.005
         inside = fov.ellipse.shift(-x0, -y0).draw(side, side, margin)
-        square = cv2.bitwise_and(square, square, mask=inside)
+    square = _cut(image, x0, y0, side, inside)
     if side == size:
         return square
-    tensor = torch.from_numpy(square).permute(2, 0, 1)[None]
+    tensor = torch.from_numpy(square)[None].permute(0, 3, 1, 2)  # channels last, which is read fastest
     small = torch.nn.functional.interpolate(
         tensor, (size, size), mode="bicubic", antialias=True, align_corners=False
     )
@@ -193,13 +201,18 @@ def _fitted(fov: Fov, image: np.ndarray) -> Fov:
     return fov if (height, width) == (fov.height, fov.width) else fov.rescale(height, width)
 
 
-def _cut(image: np.ndarray, x0: int, y0: int, side: int) -> np.ndarray:
+def _cut(image: np.ndarray, x0: int, y0: int, side: int, inside: np.ndarray | None = None) -> np.ndarray:
+    """A square of the image, black beyond it and where ``inside``, ``(side, side)`` uint8, is 0."""
     height, width = image.shape[:2]
     square = np.zeros((side, side, *image.shape[2:]), np.uint8)
     top, left = max(0, y0), max(0, x0)
     bottom, right = min(height, y0 + side), min(width, x0 + side)
     if top < bottom and left < right:
-        square[top - y0 : bottom - y0, left - x0 : right - x0] = image[top:bottom, left:right]
+        there = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
+        if inside is None:
+            square[there] = image[top:bottom, left:right]
+        else:
+            cv2.copyTo(image[top:bottom, left:right], inside[there], square[there])
     return square
 
 
@@ -212,7 +225,10 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
         1, int(0.5 / factor)
     )  # every second pixel and the like: averaging all of them costs ten times as much
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    thinned = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
+    # three bytes as one element, which is copied faster
+    pixels = np.ascontiguousarray(image).view("V3")[..., 0]
+    thinned = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step])
+    thinned = thinned.view(np.uint8).reshape(*thinned.shape, 3)
     return np.asarray(cv2.resize(thinned, size, interpolation=cv2.INTER_AREA))
 
 
@@ -238,15 +254,23 @@ def _foregrounds(small: np.ndarray) -> tuple[str, Iterator[np.ndarray]]:
     darkest = np.asarray(cv2.min(cv2.min(red, green), blue))
     k = max(2, round(0.03 * min(small.shape[:2])))
     corners = [np.s_[:k, :k], np.s_[:k, -k:], np.s_[-k:, :k], np.s_[-k:, -k:]]
-    white = sum(float(np.median(darkest[corner])) > _WHITE for corner in corners)
-    dark = [brightest[corner] for corner in corners if np.median(brightest[corner]) < _DARK]
+    white = sum(_quantile(darkest[corner], 0.5) > _WHITE for corner in corners)
+    dark = [brightest[corner] for corner in corners if _quantile(brightest[corner], 0.5) < _DARK]
     if white >= 2 and white > len(dark):
         return "white", iter([darkest < _WHITE])
-    level = float(np.median(dark)) if dark else 0.0
+    level = _quantile(np.stack(dark), 0.5) if dark else 0.0
     noise = float(min(corner.std() for corner in dark)) if dark else 0.0
-    bright = float(np.percentile(brightest, 90))
+    bright = _quantile(brightest, 0.9)
     margins = (max(10.0, 0.15 * (bright - level)), max(5.0, 5.0 * noise))
     return ("black" if dark else "none"), (brightest > level + margin for margin in margins)
+
+
+def _quantile(levels: np.ndarray, share: float) -> float:
+    """As NumPy's, by counting levels, which is ten times as fast on a thumbnail."""
+    counted = np.bincount(levels.ravel(), minlength=256).cumsum()
+    place = share * (levels.size - 1)
+    below, above = np.searchsorted(counted, (math.floor(place), math.ceil(place)), side="right")
+    return float(below + (above - below) * (place - math.floor(place)))
 
 
 def _largest_piece(foreground: np.ndarray) -> np.ndarray | None:

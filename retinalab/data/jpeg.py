@@ -11,7 +11,9 @@ import simplejpeg
 __all__ = ["decode_scaled", "exif_orientation", "jpeg_orientation", "jpeg_size"]
 
 _SCALES = (1, 2, 3, 4, 8)  # eighths; 5/8 to 7/8 are slower than a full decode
-_OVERSAMPLING = 1.5  # keeps the contrast of microaneurysms through the later antialiased resize
+_OVERSAMPLING = {1: 2.0, 2: 1.5, 3: 1.5, 4: 1.5, 8: 0.0}
+"""Eighths -> least shorter side over what is wanted: so much keeps the contrast of microaneurysms through the later
+antialiased resize. At 1/8 no detail within a block of 8 pixels is left, only its mean."""
 _ORIENTATION = 0x0112
 _EXIF = b"Exif\x00\x00"
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
@@ -34,6 +36,8 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 def decode_scaled(data: bytes, shortest: int | None = None) -> np.ndarray:
     """Decode strictly, at the smallest of 1/8, 2/8, 3/8, 4/8 and 1 whose shorter side is 1.5 times ``shortest``.
 
+    At 1/8 it must be twice ``shortest``.
+
     Shape:
         - Returns: ``(H, W, 3)``, uint8, RGB, as stored.
 
@@ -43,8 +47,9 @@ def decode_scaled(data: bytes, shortest: int | None = None) -> np.ndarray:
     height, width = jpeg_size(data)
     scale = 8
     if shortest is not None:
-        wanted = _OVERSAMPLING * shortest
-        scale = next((k for k in _SCALES if math.ceil(min(width, height) * k / 8) >= wanted), 8)
+        scale = next(
+            k for k in _SCALES if math.ceil(min(width, height) * k / 8) >= _OVERSAMPLING[k] * shortest
+        )
     image: np.ndarray = simplejpeg.decode_jpeg(
         data,
         colorspace="RGB",

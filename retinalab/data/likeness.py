@@ -22,7 +22,9 @@ half size, cut, darker and quality 50    22, 52               48 of 52
 
 At a working size of 128 the same but for 47 of 52 after a cut of 5 % all round. The twenty originals of dr600 (3872 x
 2592) lie within 10 bits of their reduced copies. All pairs of different pictures were seen while the thresholds were
-chosen; of the copies above, those cut by 5 % were seen once, and the outline is looked for at 256 pixels since.
+chosen; of the copies above, those cut by 5 % were seen once, and the outline is looked for at 256 pixels since. Of
+prepared photographs the outline is the one that they were cut out by: on 60 other photographs, of copies cut by 5 % all round
+60 lie within 20 bits, where an outline looked for in the working image leaves 40 within 40; all else is the same.
 
 Of the 1,600 photographs of DeepDRiD, 26 eyes have one picture as both views (at most 12 bits). The other 774 pairs of
 views have 24 to 146 bits; one of them, taken in one fixation, is called the same. The two eyes of one person differ in
@@ -45,7 +47,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from retinalab.data.fov import field_of_view
+from retinalab.data.fov import Fov, field_of_view
 from retinalab.errors import RetinalabError
 
 __all__ = ["NEAR", "SAME", "likeness", "likeness_hash", "near_pairs", "same_picture"]
@@ -68,18 +70,22 @@ _FAR = 6.0
 _FAINT = 0.8
 
 
-def likeness_hash(image: np.ndarray) -> np.ndarray:
+def likeness_hash(image: np.ndarray, field: Fov | None = None) -> np.ndarray:
     """A perceptual hash of 256 bits: the signs of the lowest spatial frequencies of the retina's detail.
 
     The outline of the field is laid onto a fixed circle, the green channel's local mean and contrast are taken
     out, and the square inside the circle is hashed (:func:`imagehash.phash`), so that neither the black outside,
     nor exposure, nor where the field was cut off decides.
 
+    Args:
+        image: as below.
+        field: the field of view that the image was cut out by; None: it is looked for in the image.
+
     Shape:
         - ``image``: ``(S, S, 3)``, uint8, RGB, cropped to the field of view.
         - Returns: ``(4,)``, uint64; all 0 where the image shows no field of view.
     """
-    found = _hashable(image)
+    found = _hashable(image, field)
     if found is None:
         return np.zeros(4, np.uint64)
     grey = Image.fromarray(np.clip(128 + 40 * _square(found), 0, 255).astype(np.uint8))
@@ -203,9 +209,9 @@ def _patches(square: np.ndarray) -> list[np.ndarray]:
     return [square[y : y + _PATCH, x : x + _PATCH].copy() for x, y in _corners(square.shape[0])]
 
 
-def _hashable(image: np.ndarray) -> np.ndarray | None:
+def _hashable(image: np.ndarray, field: Fov | None) -> np.ndarray | None:
     """Detail from the finest that 128 pixels show up to a twentieth of the field, ``(128, 128)``."""
-    laid = _laid(image, _HASHED)
+    laid = _laid(image, _HASHED, field)
     if laid is None:
         return None
     green, inside = laid
@@ -234,11 +240,11 @@ def _local_mean(values: np.ndarray, inside: np.ndarray, sigma: float) -> np.ndar
     return np.asarray(cv2.GaussianBlur(values * inside, (0, 0), sigma) / weight)
 
 
-def _laid(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _laid(image: np.ndarray, side: int, field: Fov | None = None) -> tuple[np.ndarray, np.ndarray] | None:
     """The green channel, and where the field is, its outline on the circle inscribed in the square; float32."""
     image = _resized(image, _COMPARED)
     try:
-        ellipse = field_of_view(image).ellipse
+        ellipse = field_of_view(image).ellipse if field is None else field.outline(_COMPARED)
     except RetinalabError:
         return None
     half = _COMPARED / 2

@@ -62,6 +62,8 @@ def fit_outline(piece: np.ndarray) -> tuple[Ellipse | None, float]:
         return None, 0.0
     generator = np.random.default_rng(0)
     circle, of_circle = _best(points, 3, generator)
+    if of_circle >= _PREFER_CIRCLE:  # no ellipse can explain clearly more
+        return circle, of_circle
     ellipse, of_ellipse = _best(points, 4, generator)
     best, support = (circle, of_circle) if of_circle >= _PREFER_CIRCLE * of_ellipse else (ellipse, of_ellipse)
     return (best, support) if support >= _SUPPORT else (None, support)
@@ -81,7 +83,7 @@ def _outline(piece: np.ndarray) -> np.ndarray:
 
 def _best(points: np.ndarray, unknowns: int, generator: np.random.Generator) -> tuple[Ellipse | None, float]:
     picks = generator.integers(0, len(points), (_TRIALS, unknowns))
-    shapes = _solve(points[picks])
+    shapes = _circles(points[picks]) if unknowns == 3 else _solve(points[picks])
     if len(shapes) == 0:
         return None, 0.0
     voters = points[:: max(1, len(points) // _VOTERS)]
@@ -99,6 +101,20 @@ def _best(points: np.ndarray, unknowns: int, generator: np.random.Generator) -> 
     share = float((_distance(points, refined[None])[0] < _TOLERANCE).mean())
     cx, cy, rx, ry = (float(value) for value in refined)
     return Ellipse(cx, cy, rx + 0.5, ry + 0.5), share  # contours run through pixel centres
+
+
+def _circles(points: np.ndarray) -> np.ndarray:
+    """Circles through ``(n, 3, 2)`` points as ``(k, 4)`` rows cx, cy, r, r; points on one line have none."""
+    first = points[:, 0]
+    ax, ay = (points[:, 1] - first).T
+    bx, by = (points[:, 2] - first).T
+    twice = 2 * (ax * by - ay * bx)
+    a, b = ax**2 + ay**2, bx**2 + by**2
+    good = np.abs(twice) > 1e-6 * (a + b)
+    x = (by * a - ay * b)[good] / twice[good]
+    y = (ax * b - bx * a)[good] / twice[good]
+    radius = np.hypot(x, y)
+    return np.stack([first[good, 0] + x, first[good, 1] + y, radius, radius], axis=1)
 
 
 def _solve(points: np.ndarray, unknowns: int | None = None) -> np.ndarray:

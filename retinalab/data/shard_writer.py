@@ -138,7 +138,7 @@ def _prepare(job: ShardJob, row: int, image: np.ndarray, planes: np.ndarray) -> 
         whole = job.source.size(job.records, row)
         full = field.rescale(*whole)
         entry["box"] = [full.x0, full.y0, full.side]
-        entry["likeness"] = likeness_hash(image).tolist()
+        entry["likeness"] = likeness_hash(image, field).tolist()
         if job.masks:
             planes[...] = _planes(job, row, field, decoded.shape[:2] if job.source.drawn else whole)
     except RetinalabError as error:

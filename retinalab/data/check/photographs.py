@@ -142,7 +142,7 @@ def look_at(path: Path, image: str, describe: Describe | None = None) -> Seen:
         reason = f"the field is of one colour (standard deviation {spread:.1f} grey levels)"
         return replace(seen, kind="empty-field", reason=reason)
     features = describe(Glance(working, decoded, fov, path, height, width)) if describe else None
-    return replace(seen, field=fov, likeness=likeness_hash(working), features=features)
+    return replace(seen, field=fov, likeness=likeness_hash(working, fov), features=features)
 
 
 def working_image(path: Path) -> np.ndarray:
