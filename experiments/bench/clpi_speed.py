@@ -6,11 +6,15 @@
 *Pass or patches*: the generator's probabilities of one photograph, in one pass and as one batch of the patches of 68
 pixels under its units. They cost the same arithmetic, but for the overlap of 4 pixels, and must agree to 1e-5; the
 largest difference is measured, on float32. *Framework or plain*: CLPI and an ordinary classifier with the same
-DenseNet-121, which both grade the photograph at half its side; for inference and for a step of training.
+DenseNet-121, which both grade the photograph at half its side; for inference and for a step of training. *Whole or
+parts*: the framework against the sum of what it is made of, each alone: DenseNet-121 on a photograph of half the side,
+and the generator on the whole one. What the whole costs beyond it is the attention, the wider first convolution and the
+integration of the shortcut.
 
 Times are medians over repeats, the rows of a table in turn; the ratio is to the first row. Memory is what the row
 needs beyond the photographs and weights: on a processor the peak of a fresh process less its level before the row, on
-a GPU the allocator's peak.
+a GPU the allocator's peak. ``--clock process`` counts the processor's time for this process alone, where others use the
+machine.
 """
 
 from __future__ import annotations
@@ -28,13 +32,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from retinalab_clpi.generator import FIELD, STRIDE, LesionAttentionGenerator
-from retinalab_clpi.network import CLPI, PlainGrader
+from retinalab_clpi.network import CLPI, Grades, PlainGrader
 from torch import Tensor
 from torch.nn import functional as F
 
 _ROOT = Path(__file__).resolve().parents[2]
 _BEFORE = (FIELD - STRIDE) // 2
 _GRADES = {"dr": 5}
+_TABLES = (
+    "pass or patches",
+    "inference",
+    "step of training",
+    "inference, whole or parts",
+    "step of training, whole or parts",
+)
+
+_PARTS = ("DenseNet-121 alone, half the side", "generator alone")
 
 Row = Callable[[], Tensor]
 
@@ -83,6 +96,50 @@ def network_rows(size: int, batch: int, device: str, training: bool) -> dict[str
     return rows
 
 
+def part_rows(size: int, batch: int, device: str, training: bool) -> dict[str, Row]:
+    """What the framework is made of, and the whole."""
+    torch.manual_seed(0)
+    photographs, small = _photographs(batch, size, device), _photographs(batch, size // 2, device)
+    grades = torch.arange(batch, device=device) % _GRADES["dr"]
+    rows: dict[str, Row] = {}
+    for name, network, given in (
+        (_PARTS[0], Backbone(), small),
+        (_PARTS[1], Generator(), photographs),
+        ("CLPI, whole framework", CLPI(_GRADES), photographs),
+    ):
+        placed = network.to(device, memory_format=torch.channels_last).train(training)
+        rows[name] = _step(placed, given, grades) if training else _inference(placed, given)
+    return rows
+
+
+class Backbone(torch.nn.Module):
+    """DenseNet-121 with its classifier, on photographs of the side that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        whole = PlainGrader(_GRADES)
+        self.backbone, self.head = whole.backbone, whole.heads["dr"]
+
+    def forward(self, images: Tensor) -> Grades:
+        """Grade them."""
+        features: Tensor = self.backbone(images)
+        return Grades({"dr": self.head(features.mean((2, 3)))}, None, features)
+
+
+class Generator(torch.nn.Module):
+    """The generator; the mean of its units stands for a grade, so that a step teaches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = LesionAttentionGenerator()
+
+    def forward(self, images: Tensor) -> Grades:
+        """Its probabilities, as the framework makes them."""
+        lesions: Tensor = self.generator(images)
+        mean = lesions.float().softmax(1).mean((2, 3))
+        return Grades({"dr": F.pad(mean, (0, _GRADES["dr"] - mean.shape[1]))}, lesions, lesions)
+
+
 def _inference(network: torch.nn.Module, photographs: Tensor) -> Row:
     def run() -> Tensor:
         with torch.inference_mode():
@@ -123,20 +180,23 @@ def rows_of(table: str, size: int, batch: int, device: str) -> dict[str, Row]:
     """What one table measures."""
     if table == "pass or patches":
         return generator_rows(size, batch, device)
+    if table.endswith("whole or parts"):
+        return part_rows(size, batch, device, training=table.startswith("step of training"))
     return network_rows(size, batch, device, training=table == "step of training")
 
 
-def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
+def measure(rows: dict[str, Row], repeats: int, device: str, clock: str) -> dict[str, float]:
     """Medians of seconds, the rows in turn."""
+    now = time.process_time if clock == "process" else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in rows}
     for repeat in range(repeats + 1):
         for name, row in rows.items():
             _wait(device)
-            start = time.perf_counter()
+            start = now()
             row()
             _wait(device)
             if repeat:
-                taken[name].append(time.perf_counter() - start)
+                taken[name].append(now() - start)
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
@@ -181,6 +241,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--clock", choices=["wall", "process"], default="wall")
+    parser.add_argument("--tables", nargs="+", choices=_TABLES, default=list(_TABLES), metavar="TABLE")
     parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/clpi_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.size % STRIDE:
@@ -189,9 +251,10 @@ def main(words: list[str] | None = None) -> None:
         parser.error("--device cuda: no GPU is to be had here")
     size, batch, device = options.size, options.batch, options.device
     tables: dict[str, dict[str, dict[str, float]]] = {}
-    for table in ("pass or patches", "inference", "step of training"):
+    sums: dict[str, float] = {}
+    for table in options.tables:
         rows = rows_of(table, size, batch, device)
-        seconds = measure(rows, options.repeats, device)
+        seconds = measure(rows, options.repeats, device, options.clock)
         tables[table] = {
             row: {"seconds": taken, "MiB": peak(table, row, size, batch, device)}
             for row, taken in seconds.items()
@@ -203,8 +266,12 @@ def main(words: list[str] | None = None) -> None:
             print(
                 f"| {row} | {values['seconds']:.3f} | {values['seconds'] / first:.2f} | {values['MiB']:,.0f} |"
             )
-    whole, cut = (row() for row in generator_rows(size, batch, device).values())
-    difference = float((whole - cut).abs().max())
+        if table.endswith("whole or parts"):
+            whole = seconds["CLPI, whole framework"]
+            sums[table] = sum(seconds[part] for part in _PARTS) / whole
+            print(f"\nsum of the parts ÷ whole: {sums[table]:.3f}")
+    in_one, cut = (row() for row in generator_rows(size, batch, device).values())
+    difference = float((in_one - cut).abs().max())
     print(f"\nlargest difference between one pass and the patches: {difference:.1e} (probabilities, float32)")
     result = {
         "size": size,
@@ -215,6 +282,8 @@ def main(words: list[str] | None = None) -> None:
         "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "difference": difference,
+        "clock": options.clock,
+        "sum of the parts ÷ whole": sums,
         "tables": tables,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -31,9 +31,10 @@ def out_of_memory(error: BaseException, name: str, stage: Stage) -> RetinalabErr
         stage: with the batch size that was tried.
     """
     data, trainer = stage.data, stage.trainer
-    where = (
-        "the GPU" if isinstance(error, torch.OutOfMemoryError) or "CU" in str(error)[:6] else "the machine"
+    on_gpu = isinstance(error, torch.OutOfMemoryError) or any(
+        word in str(error) for word in ("CUDA", "CUBLAS")
     )
+    where = "the GPU" if on_gpu else "the machine"
     remedies = []
     if data.batch_size > 1:
         half, twice = data.batch_size // 2, trainer.accumulate_grad_batches * 2
