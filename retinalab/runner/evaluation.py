@@ -11,7 +11,7 @@ from lightning import LightningDataModule
 
 from retinalab.data.batch import Batch
 from retinalab.data.module import FundusDataModule, PartDataset
-from retinalab.data.part import Part
+from retinalab.data.part import Part, Parts
 from retinalab.metrics.tables import TableKind, read_table, write_table
 
 __all__ = ["VALIDATION", "EvaluatedParts", "join_tables", "place_of"]
@@ -32,6 +32,11 @@ class EvaluatedParts(LightningDataModule):
         self.module = module
         self.only = only
         self.data = module.data
+
+    @property
+    def parts(self) -> Parts:
+        """All photographs of the stage, as tasks ask the trainer's data module for them."""
+        return self.module.parts
 
     def evaluation_parts(self) -> list[Part]:
         """What :meth:`test_dataloader` goes through."""
