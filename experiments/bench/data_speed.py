@@ -177,17 +177,14 @@ def later_epochs(
         many = copies * len(files)
         small = resized_files(files, size, work / f"resized-{size}")
 
-        def loader(paths: list[Path], resized: bool) -> DataLoader[torch.Tensor]:
-            return DataLoader(
-                Files(paths, usual(size, crop, True, resized)), BATCH, num_workers=known.threads
-            )
-
-        raw, again = loader(files, False), loader(small * max(1, copies // 8), True)
+        raw = DataLoader(Files(files, usual(size, crop, True)), BATCH, num_workers=known.threads)
+        paths = small * max(1, copies // 8)
+        again = DataLoader(Files(paths, usual(size, crop, True, True)), BATCH, num_workers=known.threads)
         own = ours(part, crop, RICH, copies, False, known.threads)
         rows = {
             "ours": (lambda one=own: gone_through(one), many),
             "PIL and torchvision": (lambda one=raw: gone_through(one), len(files)),
-            "resized JPEG files": (lambda one=again: gone_through(one), len(again.dataset)),  # type: ignore[arg-type]
+            "resized JPEG files": (lambda one=again: gone_through(one), len(paths)),
         }
         goals = {
             "350 to 224": {"PIL and torchvision": 200.0, "resized JPEG files": 6.0},

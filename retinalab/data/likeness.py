@@ -23,8 +23,9 @@ half size, cut, darker and quality 50    22, 52               48 of 52
 At a working size of 128 the same but for 47 of 52 after a cut of 5 % all round. The twenty originals of dr600 (3872 x
 2592) lie within 10 bits of their reduced copies. All pairs of different pictures were seen while the thresholds were
 chosen; of the copies above, those cut by 5 % were seen once, and the outline is looked for at 256 pixels since. Of
-prepared photographs the outline is the one that they were cut out by: on 60 other photographs, of copies cut by 5 % all round
-60 lie within 20 bits, where an outline looked for in the working image leaves 40 within 40; all else is the same.
+prepared photographs the outline is the one that they were cut out by: on 60 other photographs, of copies cut by 5 %
+all round 60 lie within 20 bits, where an outline looked for in the working image leaves 40 within 40; all else is the
+same.
 
 Of the 1,600 photographs of DeepDRiD, 26 eyes have one picture as both views (at most 12 bits). The other 774 pairs of
 views have 24 to 146 bits; one of them, taken in one fixation, is called the same. The two eyes of one person differ in

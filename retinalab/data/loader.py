@@ -100,12 +100,12 @@ class RecycledMemory:
         """A piece that is large enough and not much too large, taken by the deque's own steps, which are atomic."""
         for _ in range(len(self._free)):
             try:
-                owner = self._free.popleft()
+                owner = self._free.pop()
             except IndexError:
                 break
             if wanted <= owner.size <= _SPARE * wanted:
                 return owner
-            self._free.append(owner)
+            self._free.appendleft(owner)
         return np.empty(wanted, np.uint8)
 
 
