@@ -16,6 +16,7 @@ from filelock import FileLock
 from retinalab.errors import RetinalabError
 from retinalab.metrics import read_table
 from retinalab.runner import Result, run
+from retinalab.runner.evaluation import EvaluatedParts
 from retinalab.runner.modules import stage_modules
 from retinalab.runner.trained import load_task
 from retinalab.testing import write_fake_set
@@ -92,6 +93,9 @@ def test_each_row_is_what_the_best_checkpoint_answers(make: Make, other: str) ->
     result = run(experiment)
     task = load_task(result.folder / "checkpoints/train/best.ckpt", "madeup-severity")
     module = stage_modules(experiment, None, 0)["train"]
+    alone = EvaluatedParts(module, "dr600")
+    assert [len(part) for part in alone.evaluation_parts()] == [12]
+    assert alone.parts is module.parts
     found = []
     for part in (module.parts.val, *(module.parts.tests[name] for name in SETS)):
         batch: Any = module.dataset(part).__getitems__([(0, k, k) for k in range(len(part))])
