@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from retinalab.cli import main
 from retinalab.errors import RetinalabError
 from retinalab.experiment import as_yaml, experiment_id
+from retinalab.registry import task_class
 from retinalab.runner import run
 from retinalab.runner.divergence import finite_weights
 from retinalab.runner.modules import stage_modules
@@ -136,6 +138,44 @@ def test_the_command_says_so_in_one_line_and_ends_with_2(
     said = capsys.readouterr().err.strip().splitlines()
     assert "Traceback" not in "".join(said)
     assert sum("diverged" in line for line in said) == 1
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a value is read on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func._schema.name == "aten::_local_scalar_dense"
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_but_the_flag_is_read_by_the_trainer_task_and_callbacks(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    modes: list[Reads] = []
+    begin = Task.on_train_batch_start
+
+    def enter(self: Task, batch: Any, batch_idx: int) -> None:
+        begin(self, batch, batch_idx)
+        modes.append(Reads())
+        modes[-1].__enter__()
+
+    def leave(self: Task, outputs: Any, batch: Any, batch_idx: int) -> None:  # after the callbacks
+        modes[-1].__exit__(None, None, None)
+        counts.append(modes[-1].count)
+
+    def plain(self: Task) -> Any:  # Adam keeps its steps on the host, where reading them waits for nothing
+        return torch.optim.SGD(self.parameters(), 1e-3)
+
+    monkeypatch.setattr(Task, "on_train_batch_start", enter)
+    monkeypatch.setattr(Task, "on_train_batch_end", leave)
+    monkeypatch.setattr(task_class("madeup-severity"), "configure_optimizers", plain)
+    run(make("one", "train.trainer.max_epochs=2", "train.trainer.check_loss_every_n_steps=4"))
+    assert counts == [int((batch + 1) % 4 == 0) for batch in range(2 * BATCHES)]
 
 
 def test_running_statistics_count_as_weights() -> None:
