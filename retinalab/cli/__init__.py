@@ -64,7 +64,7 @@ def _parser() -> Parser:
         description="Published diabetic-retinopathy methods as experiments that anyone can run, compare and "
         "trust. Research use only.",
     )
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add(commands, "papers", papers, "what is installed: papers, tasks, experiments")
     show_parser = _add(commands, "show", show, "one paper: citation, tasks, experiments")
     show_parser.add_argument("paper")
