@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -83,26 +84,23 @@ def trained(experiment: Experiment, folder: Path) -> dict[str, FundusDataModule]
     return modules
 
 
-def judged_alone(
-    experiment: Experiment, name: str, module: FundusDataModule, folder: Path
+def judged(
+    experiment: Experiment, name: str, module: FundusDataModule, folder: Path, **devices: Any
 ) -> dict[str, float]:
-    """The tables and validation figures of a stage's best checkpoint, by one process."""
+    """Validation figures of a stage's best checkpoint; its tables go to ``<folder>/judged/<name>``."""
     task = build_task(experiment, name, 0)
     best = torch.load(folder / "checkpoints" / name / "best.ckpt", weights_only=True)
     task.load_state_dict(best["state_dict"])
-    collector = Collector(module, folder / "alone" / name, -1, 0)
-    settings: dict[str, Any] = {
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_model_summary": False,
-    }
+    collector = Collector(module, folder / "judged" / name, -1, 0)
+    off = dict.fromkeys(
+        ("logger", "enable_model_summary", "enable_progress_bar", "enable_checkpointing"), False
+    )
     with quiet():
-        alone = Trainer(
-            **settings, callbacks=[collector], enable_progress_bar=False, enable_checkpointing=False
+        trainer = Trainer(
+            accelerator="cpu", callbacks=[collector], use_distributed_sampler=False, **off, **devices
         )
-        (figures,) = alone.validate(task, datamodule=module, verbose=False)
-        alone.test(task, datamodule=module, verbose=False)
+        (figures,) = trainer.validate(task, datamodule=module, verbose=False)
+        trainer.test(task, datamodule=module, verbose=False)
     return dict(figures)
 
 
@@ -127,8 +125,8 @@ def test_two_processes_are_judged_as_one_is(paper: str, cache: Path, tmp_path: P
         if stage.kind == "make_data":
             continue
         module = modules[name]
-        figures = judged_alone(experiment, name, module, tmp_path)
-        assert alike(tmp_path / "tables" / name, tmp_path / "alone" / name)
+        figures = judged(experiment, name, module, tmp_path, devices=1)
+        assert alike(tmp_path / "tables" / name, tmp_path / "judged" / name)
         logged = pd.read_csv(tmp_path / "history" / name / "metrics.csv")
         validated = {key: value for key, value in figures.items() if key.startswith("val/")}
         assert validated
@@ -141,3 +139,21 @@ def test_two_processes_are_judged_as_one_is(paper: str, cache: Path, tmp_path: P
             "best.ckpt",
             "last.ckpt",
         }
+
+
+def test_a_process_without_a_photograph_counts_none_and_keeps_no_other_waiting(
+    cache: Path, tmp_path: Path
+) -> None:
+    experiment = reduced("sian", cache)
+    module = stage_modules(experiment, None, 0)["sian"]
+    first = np.arange(ODD) == 0
+    tests = {kind: part.keep(first) for kind, part in module.parts.tests.items()}
+    module.use(replace(module.parts, val=module.parts.val.keep(first), tests=tests))
+    figures = {}
+    for place, devices in (("one", {"devices": 1}), ("two", {"devices": 2, "strategy": "ddp_fork"})):
+        checkpoint = tmp_path / place / "checkpoints" / "sian" / "best.ckpt"
+        checkpoint.parent.mkdir(parents=True)
+        torch.save({"state_dict": build_task(experiment, "sian", 0).state_dict()}, checkpoint)
+        figures[place] = judged(experiment, "sian", module, tmp_path / place, **devices)
+    assert figures["two"] == pytest.approx(figures["one"], rel=1e-5, nan_ok=True)
+    assert "predictions" in alike(tmp_path / "one" / "judged" / "sian", tmp_path / "two" / "judged" / "sian")
