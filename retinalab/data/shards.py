@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +144,11 @@ def read_windows(
     out = buffer(out, (len(rows), layout.planes, side, side, layout.channels), layout.dtype)
     with ExitStack() as opened:
         files = _Files(folder, layout, index, opened)
-        for row, places in _grouped(rows):
+        grouped = _grouped(rows)
+        if len(grouped) > 1:
+            for row, places in grouped.items():
+                files.expect(row, min(corners[place, 1] for place in places), side)
+        for row, places in grouped.items():
             known = index is None or bool(index.found_right[row])
             if layout.codec == "raw" and known:
                 for place in places:
@@ -174,21 +177,26 @@ class _Files:
         self._opened = opened
         self._files: dict[int, int] = {}
 
+    def expect(self, row: int, top: int, side: int) -> None:
+        """Tell the system what will be read unless it lies in memory, so that the disk works on a whole batch at once.
+
+        Args:
+            row: photograph.
+            top, side: its rows of pixels that will be read; of several windows the upper one stands for all.
+        """
+        first, last = self._extent(row)
+        if self.layout.codec == "raw" and self.layout.planes == 1:
+            y0, y1 = (min(max(y, 0), self.layout.size) * self.layout.row_bytes for y in (top, top + side))
+            first, last = first + y0, first + y1
+        if last > first and not _in_memory(file := self._file(row), first):
+            os.posix_fadvise(file, first, last - first, os.POSIX_FADV_WILLNEED)
+
     def read(self, row: int, first: int, into: np.ndarray) -> None:
         """Fill an array with the bytes from ``first`` on of the file that a photograph lies in."""
-        shard = row // self.layout.photographs
-        if shard not in self._files:
-            try:
-                self._files[shard] = os.open(self.path(row), os.O_RDONLY)
-            except FileNotFoundError as error:
-                raise RetinalabError(
-                    f"{self.path(row)} is missing. Remove {self.folder} and try again."
-                ) from error
-            self._opened.callback(os.close, self._files[shard])
-        view = into.data.cast("B")
+        file, view = self._file(row), into.data.cast("B")
         done = 0
         while done < len(view):
-            count = os.preadv(self._files[shard], [view[done:]], first + done)
+            count = os.preadv(file, [view[done:]], first + done)
             if count == 0:
                 raise RetinalabError(
                     f"{self.path(row)} is shorter than it was written. Remove it and try again."
@@ -200,9 +208,9 @@ class _Files:
         layout, index = self.layout, self.index
         if index is None:
             raise ValueError(f"photographs in {layout.codec} cannot be read without an index")
-        first = int(index.ends[row - 1]) if row % layout.photographs else 0
+        first, last = self._extent(row)
         raw = layout.codec == "raw"
-        content = into if raw else np.empty(int(index.ends[row]) - first, np.uint8)
+        content = into if raw else np.empty(last - first, np.uint8)
         self.read(row, first, content)
         try:
             if checksum(content.data) != index.sums[row]:
@@ -216,17 +224,44 @@ class _Files:
             ) from error
         index.found_right[row] = True
 
+    def _extent(self, row: int) -> tuple[int, int]:
+        """Where a photograph begins and ends in its file."""
+        place = row % self.layout.photographs
+        if self.index is None:
+            return place * self.layout.stride, (place + 1) * self.layout.stride
+        return int(self.index.ends[row - 1]) if place else 0, int(self.index.ends[row])
+
+    def _file(self, row: int) -> int:
+        shard = row // self.layout.photographs
+        if shard not in self._files:
+            try:
+                self._files[shard] = os.open(self.path(row), os.O_RDONLY)
+            except FileNotFoundError as error:
+                raise RetinalabError(
+                    f"{self.path(row)} is missing. Remove {self.folder} and try again."
+                ) from error
+            self._opened.callback(os.close, self._files[shard])
+        return self._files[shard]
+
     def path(self, row: int) -> Path:
         """Of the file that a photograph lies in."""
         return self.folder / f"{row // self.layout.photographs:05d}.{self.layout.suffix}"
 
 
-def _grouped(rows: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+def _in_memory(file: int, first: int) -> bool:
+    """Whether the system holds a byte of a file; where it cannot say, it does not."""
+    try:
+        return os.preadv(file, [bytearray(1)], first, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False
+
+
+def _grouped(rows: np.ndarray) -> dict[int, list[int]]:
     """Each photograph, and its places in the batch."""
     places: dict[int, list[int]] = {}
     for place, row in enumerate(rows.tolist()):
         places.setdefault(row, []).append(place)
-    yield from places.items()
+    return places
 
 
 def _read_bands(files: _Files, row: int, window: np.ndarray, left: int, top: int) -> None:

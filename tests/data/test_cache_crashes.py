@@ -34,6 +34,7 @@ prepare.SHARD = 2
 source = open_set("table", root, {})
 records = source.records()
 random.seed(0)
+prepare._code()  # read once, whoever edits those modules meanwhile
 
 
 def build(place, codec, most):
@@ -164,7 +165,15 @@ def test_the_system_refusing_to_write_is_one_line_and_status_2(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By the limit on the size of a file, which is met in the middle of writing as a full disk is."""
-    words = ["data", "cache", "baseline", "data.set=table", f"data.root={root}", f"data.cache={tmp_path}"]
+    words = [
+        "data",
+        "cache",
+        "baseline",
+        "deepdrid",
+        "data.set=table",
+        f"data.root={root}",
+        f"data.cache={tmp_path}",
+    ]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:

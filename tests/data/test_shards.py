@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retinalab.data import shards
 from retinalab.data.files import write_file
 from retinalab.data.shards import Layout, read_whole, read_windows
 from retinalab.errors import RetinalabError
@@ -80,6 +82,29 @@ def test_an_array_that_does_not_fit_is_refused(stored: tuple[Path, np.ndarray, L
     for wrong in (whole[:1], whole[..., :1], whole.astype(np.int16), fixed):
         with pytest.raises(ValueError, match=r"out is a .* a writable uint16 one of"):
             read_whole(folder, layout, np.array([0, 1]), wrong)
+
+
+def test_the_system_is_told_what_a_batch_will_read_unless_it_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout("plain", 3, 1, SIDE, CHANNELS)
+    pixels = np.random.default_rng(1).integers(0, 256, (3, *layout.shape), np.uint8)
+    write_file(tmp_path / "00000.plain", pixels.tobytes())
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, first, length, advice: told.append((first, length)))
+    monkeypatch.setattr(shards, "_in_memory", lambda file, first: False)
+    row = SIDE * CHANNELS
+    assert np.array_equal(read_whole(tmp_path, layout, np.array([2, 0, 2])), pixels[[2, 0, 2]])
+    assert told == [(2 * SIDE * row, SIDE * row), (0, SIDE * row)]
+    told.clear()
+    corners = np.array([[0, 4], [0, -3], [0, 11], [5, SIDE]])
+    read_windows(tmp_path, layout, np.array([0, 1, 2, 2]), corners, 5)
+    assert told == [(4 * row, 5 * row), ((SIDE + 0) * row, 2 * row), ((2 * SIDE + 11) * row, row)]
+    told.clear()
+    read_whole(tmp_path, layout, np.array([1]))
+    monkeypatch.setattr(shards, "_in_memory", lambda file, first: True)
+    read_whole(tmp_path, layout, np.array([0, 1, 2]))
+    assert told == []
 
 
 def test_several_threads_read_at_once(stored: tuple[Path, np.ndarray, Layout]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from retinalab.data import space
+from retinalab.data.codec import Codec
 from retinalab.data.space import Needed, as_text, available_memory, free_disk, lossless_codec, reserve
 from retinalab.errors import RetinalabError
 
@@ -29,6 +30,19 @@ def test_raw_photographs_take_three_bytes_a_pixel() -> None:
     assert Needed(88_702, 1024, masks=False).bytes_in("raw") == 88_702 * 1024 * 1024 * 3
     needed = Needed(10, 512, masks=True)
     assert needed.bytes_in("raw") > needed.bytes_in("delta") > needed.bytes_in("jpeg") > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "codec", "kilobytes"),
+    [
+        (512, "delta", 255), (1024, "delta", 855), (512, "jpeg", 76), (1024, "jpeg", 235),
+        (128, "delta", 19), (256, "jpeg", 21),
+    ],
+)  # fmt: skip
+def test_estimates_are_near_what_photographs_take(size: int, codec: Codec, kilobytes: int) -> None:
+    """Measured one by one on real photographs with other programs' encoders and with these."""
+    found = Needed(1, size, masks=False).bytes_in(codec) / 1000
+    assert found == pytest.approx(kilobytes, rel=0.15)
 
 
 @pytest.mark.parametrize(
