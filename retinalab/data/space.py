@@ -76,8 +76,8 @@ def as_text(count: int) -> str:
 def lossless_codec(needed: Needed, folder: Path) -> Codec:
     """``raw`` where it fits half of the memory that is available and nine tenths of the free disk, else ``delta``.
 
-    The system keeps in memory what was read, so that later epochs read no disk. What does not fit there is read from the
-    disk in every epoch, a third of the bytes then.
+    The system keeps in memory what was read, so that later epochs read no disk. What does not fit there is read from
+    the disk in every epoch, a third of the bytes then.
     """
     raw = needed.bytes_in("raw")
     fits = raw <= _MEMORY_SHARE * available_memory() and raw <= _DISK_SHARE * free_disk(folder)
