@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from retinalab.config import Experiment, TaskConfig
+from retinalab.documents import read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.overrides import merged, overridden
 from retinalab.registry import experiment_file, paper, task_config
@@ -213,7 +214,7 @@ def _digest(mapping: Mapping[str, Any]) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from retinalab.documents import parse_yaml
 from retinalab.errors import RetinalabError
 from retinalab.rounds import each_stage
 
@@ -37,7 +38,7 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     value = value.strip()
     if value.startswith(("[", "{")):
         try:
-            return path, yaml.safe_load(value)
+            return path, parse_yaml(value)
         except yaml.YAMLError as error:
             raise RetinalabError(
                 f"Override {text!r}: the list or mapping cannot be read ({error})."

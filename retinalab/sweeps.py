@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from retinalab.config import Experiment
+from retinalab.documents import read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import load_experiment
 from retinalab.metrics.grading import summary
@@ -77,7 +78,7 @@ def values_of(parameter: Mapping[str, Any]) -> list[Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = read_yaml(file)
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or type(error).__name__
         raise RetinalabError(

@@ -10,6 +10,7 @@ import yaml
 
 from retinalab.claims.claim import WAYS, Claim, laid_together
 from retinalab.claims.file import ClaimsFile
+from retinalab.documents import PlainLoader, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import load_experiment, resolve_model
 from retinalab.registry import paper
@@ -137,7 +138,7 @@ def _as_repeated(claim: Claim, other: Claim, path: Path) -> Claim:
     )
 
 
-class _Texts(yaml.SafeLoader):
+class _Texts(PlainLoader):
     """Reads every scalar as the text that stands there, so that 0.780 stays 0.780, and refuses a key written twice."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - overrides PyYAML's own attribute of the class
@@ -152,7 +153,7 @@ class _Texts(yaml.SafeLoader):
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Texts)
+        return read_yaml(path, _Texts)
     except OSError as error:
         raise RetinalabError(f"Claims {path} cannot be read: {error.strerror}. Give another file.") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

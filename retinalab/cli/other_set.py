@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from retinalab.documents import parse_yaml
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -54,5 +55,11 @@ def other_set(known: argparse.Namespace) -> OtherSet | None:
             raise RetinalabError(
                 f"--option {pair!r} is not of the form KEY=VALUE, such as task=segmentation."
             )
-        options[key] = yaml.safe_load(value)
+        try:
+            options[key] = parse_yaml(value)
+        except yaml.YAMLError as error:
+            reason = getattr(error, "problem", None) or type(error).__name__
+            raise RetinalabError(
+                f"--option {pair!r} cannot be read: {reason}. Write plain values."
+            ) from error
     return OtherSet(known.set.replace("-", "_"), known.root, options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def report(known: argparse.Namespace) -> int:
 
 def _check_tables(run: Path) -> None:
     """Every table that the run's figures were made from is there: a page of the rest would read like the whole."""
-    import json
-
     try:
-        keys = list(json.loads((run / "metrics.json").read_text(encoding="utf-8")))
+        keys = list(read_json(run / "metrics.json"))
     except ValueError:
         return  # said with its reason where the run is read
     needed: dict[str, str] = {}
@@ -87,7 +86,9 @@ def _pictures(run: Path) -> Picture | None:
     from retinalab.runner import pictures_of
 
     try:
-        return pictures_of(resolve(yaml.safe_load((run / "experiment.yaml").read_text(encoding="utf-8"))))
+        return pictures_of(resolve(read_yaml(run / "experiment.yaml")))
     except RetinalabError as error:
         print(f"without photographs: {error}")
         return None
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+        return None  # said with its reason where the run is read

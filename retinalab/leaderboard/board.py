@@ -12,6 +12,7 @@ from pydantic import Field
 
 from retinalab.config import DataConfig, Experiment
 from retinalab.config.base import Model, PlainName
+from retinalab.documents import read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import load_experiment, resolve_model
 from retinalab.protocol import Protocol
@@ -88,7 +89,7 @@ def read_board(name: str) -> tuple[str, Board]:
         if path.stem not in names:
             raise unknown("leaderboard", name, names, "Or give the path of a YAML file.")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise RetinalabError(f"Leaderboard {path} cannot be read: {reason}. Correct it.") from error

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 
 from retinalab.counted import counted
+from retinalab.documents import read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import experiment_id, resolve
 from retinalab.leaderboard.board import Board, Candidate, figure_diseases
@@ -158,7 +159,7 @@ def newest(candidate: Candidate) -> Path | None:
 def _identity(file: Path, name: str) -> str:
     """Of a run under another name; "" where it cannot be read as an experiment."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = read_yaml(file)
         return experiment_id(resolve({**raw, "name": name}))
     except (RetinalabError, OSError, TypeError, ValueError, yaml.YAMLError):
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from retinalab.config import Experiment, Stage
 from retinalab.data.sets.files import read_csv
+from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve
 from retinalab.records import LESIONS, photograph_name
@@ -128,7 +128,7 @@ def _experiment(folder: Path) -> Experiment:
         )
         raise RetinalabError(f"{folder} is no run: it has no experiment.yaml. {hint}")
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = read_yaml(file)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = type(error).__name__
         raise RetinalabError(
@@ -167,7 +167,7 @@ def _check_finished(folder: Path, experiment: Experiment, children: tuple[str, .
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return _mapping(json.loads(path.read_text(encoding="utf-8")))
+        return _mapping(read_json(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

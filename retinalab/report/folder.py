@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.tables import diseases_of, read_table
 from retinalab.protocol import SCALES, Scale
@@ -175,8 +175,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _parse(path: Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        return read_yaml(path) if path.suffix == ".yaml" else read_json(path)
     except FileNotFoundError:
         raise RetinalabError(
             f"No {path.name} in '{path.parent}'. Give the folder of a finished run."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from retinalab.counted import counted
+from retinalab.documents import read_json
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
@@ -272,7 +272,7 @@ def _picture(path: Path) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as error:
         raise RetinalabError(
             f"'{path}' cannot be read ({error}). Repeat the run, or remove the file."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from retinalab.config import Experiment
+from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment, resolve
 from retinalab.reproduction.stale import changed_since, stale_label
@@ -99,7 +99,7 @@ def kept_runs(
     faults: list[str] = []
     for file in sorted(folder.glob("*.json")) if folder is not None else ():
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
+            kept = read_json(file)
             words = shlex.split(kept["command"])
             if words[1:3] == ["exp", paper]:
                 runs.append(_kept(file, kept, words[3:], roots))
@@ -109,11 +109,11 @@ def kept_runs(
 
 
 def _run_of(shown: Path, place: Path, roots: Mapping[str, Path] | None) -> MeasuredRun:
-    experiment = resolve(yaml.safe_load((place / "experiment.yaml").read_text(encoding="utf-8")))
+    experiment = resolve(read_yaml(place / "experiment.yaml"))
     provenance: Mapping[str, Any] = {}
     if (place / "provenance.json").is_file():
-        provenance = json.loads((place / "provenance.json").read_text(encoding="utf-8"))
-    metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+        provenance = read_json(place / "provenance.json")
+    metrics = read_json(place / "metrics.json")
     changed = changed_since(experiment, provenance, roots)
     return _measured(str(shown), experiment, metrics, provenance, changed, experiment.seeds)
 

@@ -8,7 +8,6 @@ photographs and labels, the same split, fold and seed. The code may have changed
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import pandas as pd
 import yaml
 
 from retinalab.config import Experiment
+from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve, stage_id
 from retinalab.runner.children import Child, children_of
@@ -60,8 +60,8 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
     sources = []
     for folder in folders:
         try:
-            raw = yaml.safe_load((folder / "experiment.yaml").read_text(encoding="utf-8"))
-            known = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+            raw = read_yaml(folder / "experiment.yaml")
+            known = read_json(folder / "provenance.json")
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise RetinalabError(
                 f"--reuse {folder}: no run can be read there ({type(error).__name__}). Give the folder of a run, such "
