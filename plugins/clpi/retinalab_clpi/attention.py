@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["attention_map", "weighted_attention"]
+__all__ = ["attention_map", "weighted_attention", "weighted_by_units"]
 
 
 def attention_map(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
@@ -51,3 +51,21 @@ def weighted_attention(images: Tensor, attention: Tensor) -> Tensor:
         - Returns: ``(B, n c, H, W)``, class-major.
     """
     return (images.unsqueeze(1) * (attention.unsqueeze(2) + 1)).flatten(1, 2)
+
+
+def weighted_by_units(images: Tensor, probabilities: Tensor) -> Tensor:
+    """The same as :func:`weighted_attention` of :func:`attention_map`, without making the map.
+
+    Shape:
+        - ``images``: ``(B, c, H, W)``, float32, at least 0. ``probabilities``: ``(B, n, h, w)``, in [0, 1].
+        - Returns: ``(B, n c, H, W)``, class-major.
+
+    Raises:
+        ValueError: the photograph's size is no multiple of P's.
+    """
+    (batch, colours, height, width), (classes, rows, columns) = images.shape, probabilities.shape[1:]
+    if height % rows or width % columns:
+        raise ValueError(f"{height}x{width} pixels cannot be parted into {rows}x{columns} units")
+    squares = images.contiguous().view(batch, 1, colours, rows, height // rows, columns, width // columns)
+    weights = (probabilities.to(images.dtype).contiguous() + 1).view(batch, classes, 1, rows, 1, columns, 1)
+    return (squares * weights).view(batch, classes * colours, height, width)

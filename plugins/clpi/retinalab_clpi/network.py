@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError
-from retinalab_clpi.attention import attention_map, weighted_attention
+from retinalab_clpi.attention import weighted_attention, weighted_by_units
 from retinalab_clpi.backbone import Stem, features_of, grading_backbone
 from retinalab_clpi.generator import CLASSES, FIELD, LesionAttentionGenerator, Widths
 
@@ -229,6 +229,4 @@ def enlarged(patches: Tensor, side: int) -> Tensor:
 
 def attended(images: Tensor, probabilities: Tensor) -> Tensor:
     """I_AM at half the photograph's size."""
-    small = halved(images)
-    height, width = small.shape[2:]
-    return weighted_attention(small, attention_map(probabilities, (height, width)).to(small.dtype))
+    return weighted_by_units(halved(images), probabilities)
