@@ -252,7 +252,8 @@ class Task(LightningModule):
 
     def _step(self, batch: Batch, part: str, counted: bool = True) -> Outputs:
         given = self.outputs(batch)
-        size = batch["image"].shape[0] if counted else 0
+        # of whole numbers Lightning takes the mean over processes as a whole number: 2 of 2 and 3
+        size: Any = float(batch["image"].shape[0] if counted else 0)
         on_bar = part == "train"
         self.log(
             f"{part}/loss",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -22,6 +23,7 @@ from retinalab.config import TrainerConfig
 from retinalab.errors import RetinalabError
 from retinalab.runner.launch import Launch, launched, placed
 from retinalab.runner.processes import check_devices
+from retinalab.runner.trainer import check_trainer
 from retinalab.tasks import Task
 
 ELASTIC = {
@@ -100,6 +102,15 @@ def test_stages_that_cannot_share_processes_are_refused_before_any_is_trained() 
         assert len(str(refused.value).splitlines()) == 1
 
 
+def test_batch_norm_is_synchronised_where_it_is_asked_for() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    plain = TrainerConfig(accelerator="cpu", devices=1, strategy="ddp")
+    assert check_trainer(plain, "train").strategy._layer_sync is None
+    synchronised = check_trainer(plain.model_copy(update={"sync_batchnorm": True}), "train")
+    converted = synchronised.strategy._layer_sync.apply(network)
+    assert [type(layer) for layer in converted] == [torch.nn.Conv2d, torch.nn.SyncBatchNorm]
+
+
 Answers = list[tuple[int, str]]
 
 
@@ -164,7 +175,7 @@ def _task(rank: int, port: str, words: list[str], log: Path, failing: bool) -> N
 
 def told(answers: Answers) -> list[str]:
     """The command line's own lines, of both processes."""
-    return [line for _, text in answers for line in text.splitlines() if line.startswith("retinalab: ")]
+    return [line for _, text in answers for line in re.findall(r"retinalab: [^\r\n]*", text)]
 
 
 def test_what_one_process_cannot_read_ends_both_with_one_line(
