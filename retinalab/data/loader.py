@@ -7,12 +7,13 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from retinalab.data.ahead import ahead
 from retinalab.data.batch import Batch
 from retinalab.data.dataset import PartDataset
 from retinalab.data.sampler import EpochBatches
@@ -61,21 +62,8 @@ class BatchLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        if not self.threads:
-            for keys in self.batch_sampler:
-                yield self.dataset.batch(keys, self._memory)
-            return
-        waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="batches")
-        try:
-            for keys in self.batch_sampler:
-                waiting.append(pool.submit(self.dataset.batch, keys, self._memory))
-                if len(waiting) > self.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        make = partial(self.dataset.batch, memory=self._memory)
+        return ahead(make, self.batch_sampler, self.threads)
 
 
 class RecycledMemory:

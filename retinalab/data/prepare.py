@@ -95,13 +95,26 @@ def prepare(
             rest.told(chosen),
         )
         there = os.listdir(place)
+        processors = processes or len(os.sched_getaffinity(0))
+        at_once = min(processors, len(shards))
+        threads = 1 if source.drawn else -(-processors // at_once)
         jobs = [
             ShardJob(
-                source, own, place, s, size, masks, coverage, chosen, leftovers(there, f"{s:05d}."), FORMAT
+                source,
+                own,
+                place,
+                s,
+                size,
+                masks,
+                coverage,
+                chosen,
+                leftovers(there, f"{s:05d}."),
+                FORMAT,
+                threads,
             )
             for s, own in shards.items()
         ]
-        with _pool(source, min(processes or len(os.sched_getaffinity(0)), len(jobs))) as pool:
+        with _pool(source, at_once) as pool:
             _run(pool, jobs, f"preparing {label} at {size} px")
     return _opened(place, len(records), size, masks, count, chosen)
 

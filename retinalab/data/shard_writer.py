@@ -6,12 +6,14 @@ import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from retinalab.data.ahead import ahead
 from retinalab.data.cache import PLANES
 from retinalab.data.codec import Codec, encoded
 from retinalab.data.files import growing_file, remove_leftovers, write_file
@@ -40,6 +42,7 @@ class ShardJob:
         codec: that photographs are written in.
         leftovers: files of this shard that a killed process left behind.
         version: of the files' format.
+        threads: that work on its photographs.
     """
 
     source: PhotographSet
@@ -52,6 +55,7 @@ class ShardJob:
     codec: Codec
     leftovers: tuple[str, ...]
     version: int
+    threads: int = 1
 
 
 def write_shard(job: ShardJob, wait: bool) -> bool:
@@ -98,10 +102,9 @@ def _fill(job: ShardJob, description: Path) -> None:
         if job.masks:
             planes = opened.enter_context(growing_file(description.with_suffix(".planes")))
             files["planes"] = _Written(planes, "zstd")
-        for row in range(len(job.records)):
-            image = np.zeros((1, job.size, job.size, 3), np.uint8)
-            lesions = np.zeros((PLANES, job.size, job.size, 1), np.uint8)
-            entries.append(_prepare(job, row, image[0], lesions[..., 0]))
+        threads = job.threads if job.threads > 1 else 0
+        for entry, image, lesions in ahead(partial(_prepared, job), range(len(job.records)), threads):
+            entries.append(entry)
             images.add(image)
             if job.masks:
                 files["planes"].add(lesions)
@@ -125,6 +128,13 @@ class _Written:
         self._file.write(content)
         self.ends.append((self.ends[-1] if self.ends else 0) + len(content))
         self.sums.append(checksum(content))
+
+
+def _prepared(job: ShardJob, row: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """What is to be known of a photograph, its pixels, ``(1, S, S, 3)``, and its lesions, ``(2, S, S, 1)``."""
+    image = np.zeros((1, job.size, job.size, 3), np.uint8)
+    lesions = np.zeros((PLANES, job.size, job.size, 1), np.uint8)
+    return _prepare(job, row, image[0], lesions[..., 0]), image, lesions
 
 
 def _prepare(job: ShardJob, row: int, image: np.ndarray, planes: np.ndarray) -> dict[str, Any]:
