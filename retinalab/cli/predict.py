@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from retinalab.cli.predicted import WIDTH, Tally, print_agreement, print_header
+from retinalab.cli.predicted import WIDTH, Tally, print_agreement, print_header, print_places
 from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     from retinalab.predict.finished import FinishedRun
+    from retinalab.predict.inputs import Inputs, Survey
     from retinalab.predict.predictor import Prediction, Predictor
+    from retinalab.predict.table import Table
 
 __all__ = ["add_predict_arguments", "predict"]
 
@@ -24,13 +26,18 @@ __all__ = ["add_predict_arguments", "predict"]
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``retinalab predict``."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a finished run; its latest link will do"
+        "run", type=Path, metavar="RUN", help="folder of a finished run, or one checkpoint below it"
     )
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT",
-        help="photographs, folders, globs, or lists (.csv, .txt, .lst) with one relative path per line",
+        help="photographs (DICOM too), folders, globs, or lists (.csv, .txt, .lst) with a relative path a line",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for predictions.csv and maps")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for predictions.csv, on which the same command goes on",
+    )
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="CSV with photographs and grades: print the agreement"
     )
@@ -46,6 +53,14 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         help="write each photograph with its lesions in colour (needs --out)",
     )
     parser.add_argument(
+        "--gallery",
+        action="store_true",
+        help="write gallery.html with the first 1,000 photographs (needs --out)",
+    )
+    parser.add_argument(
+        "--ungated", action="store_true", help="grade also what looks like no fundus photograph, and flag it"
+    )
+    parser.add_argument(
         "--which", choices=("best", "last"), default="best", help="checkpoint; default: best, which the run was "
         "evaluated with",
     )  # fmt: skip
@@ -58,20 +73,20 @@ def predict(known: argparse.Namespace) -> int:
     from retinalab.predict.labels import Judged, read_labels
     from retinalab.predict.table import prepare_folder
 
-    for option in ("cam", "masks", "overlays"):
+    for option in ("cam", "masks", "overlays", "gallery"):
         if getattr(known, option) and known.out is None:
             raise RetinalabError(f"--{option} writes pictures and needs a folder for them. Give --out DIR.")
     run = read_finished(known.run, known.which)
     inputs = Inputs(known.inputs)
-    survey = inputs.survey()
+    survey = inputs.survey(known.out)
     labels = read_labels(known.labels, run.experiment.protocol.scales) if known.labels else None
     matched = labels.matched(inputs) if labels else 0
     if known.out is not None:
-        prepare_folder(known.out, (*survey.data, *_roots(run)), survey.folders)
+        prepare_folder(known.out, (*survey.data, *_roots(run)), survey.around)
 
     from retinalab.predict.predictor import Predictor
 
-    predictor = Predictor(run)
+    predictor = Predictor(run, gated=not known.ungated)
     if known.cam:
         predictor.check_maps()
     if known.masks or known.overlays:
@@ -80,13 +95,12 @@ def predict(known: argparse.Namespace) -> int:
     flattered = sum(photograph.name in learned for photograph in inputs)
     head = print_header(predictor, known.which, survey, flattered)
     tally = Tally(predictor.scales, Judged(labels) if labels else None, predictor.lesions)
-    predictions = predictor.predict(inputs, known.cam, known.masks or known.overlays)
-    bar = tqdm(predictions, total=survey.count, unit="photo", ncols=WIDTH, disable=None)
     try:
-        _go_through(bar, tally, predictor, known)
+        _go_through(inputs, survey, tally, predictor, head, known)
     except KeyboardInterrupt:
         print(
-            f"retinalab: interrupted after {tally.total} of {counted(survey.count, 'photograph')}",
+            f"retinalab: interrupted after {tally.total} of {counted(survey.count, 'photograph')}"
+            + "; the same command goes on" * (known.out is not None),
             file=sys.stderr,
         )
         return 130
@@ -95,40 +109,72 @@ def predict(known: argparse.Namespace) -> int:
     if tally.judged:
         print_agreement(tally.judged, figures, matched, survey.count)
     if known.out is not None:
-        _describe(
-            known.out,
-            predictor,
-            known,
-            head,
-            {"photographs": tally.total, "not_graded": tally.refused},
-            figures,
-        )
-        wanted = {"maps": known.cam, "masks": known.masks, "overlays": known.overlays}
-        folders = "".join(f"; {kind}: {known.out / kind}" for kind, there in wanted.items() if there)
-        print(f"\nTable: {known.out / 'predictions.csv'}{folders}")
+        counts = {"photographs": tally.total, "not_graded": tally.refused, "quality": dict(tally.flags)}
+        _describe(known, _about(predictor, known, head), counts, figures)
+        if known.gallery:
+            from retinalab.predict.gallery import write_gallery
+            from retinalab.predict.rows import Rows
+
+            write_gallery(known.out, Rows.of(predictor, known.cam, known.masks, known.overlays), inputs, head)
+        print_places(known)
     print("\nResearch use only: not for diagnosis.")
     return 1 if tally.refused else 0
 
 
 def _go_through(
-    predictions: Iterable[Prediction], tally: Tally, predictor: Predictor, known: argparse.Namespace
+    inputs: Inputs,
+    survey: Survey,
+    tally: Tally,
+    predictor: Predictor,
+    head: list[str],
+    known: argparse.Namespace,
 ) -> None:
-    from retinalab.predict.maps import write_maps
-    from retinalab.predict.masks import write_masks, write_overlay
+    from retinalab.predict.begun import begin, checkpoint_digest
+    from retinalab.predict.rows import USE, Rows
     from retinalab.predict.table import Table
 
+    maps = known.masks or known.overlays
     if known.out is None:
-        for prediction in predictions:
+        for prediction in _bar(predictor.predict(inputs, lesion_maps=maps), survey.count, 0):
             tally.add(prediction)
         return
-    with Table(known.out, predictor, known.cam, known.masks, known.overlays) as table:
-        for prediction in predictions:
-            row = table.rows + 1
-            maps = write_maps(prediction, predictor.scales, known.out, row)
-            masks = write_masks(prediction, known.out, row) if known.masks else {}
-            overlay = write_overlay(prediction, predictor.scales, known.out, row) if known.overlays else ""
-            table.write(prediction, maps, masks, overlay)
+    rows = Rows.of(predictor, known.cam, known.masks, known.overlays)
+    about = _about(predictor, known, head)
+    with Table(known.out, rows, {"use": USE, "run": about["run"]}) as table:
+        identity = {
+            "checkpoints": checkpoint_digest(predictor.run),
+            "photographs": [survey.count, survey.digest],
+            "columns": rows.header,
+            "options": {"ungated": known.ungated},
+        }
+        begin(known.out, identity, about)
+        photographs = iter(inputs)
+        for prediction in table.kept(photographs):
             tally.add(prediction)
+        if table.rows:
+            left = survey.count - table.rows
+            print(f"{counted(table.rows, 'row')} in {known.out} already; {left or 'none'} to go")
+        found = predictor.predict(photographs, known.cam, maps)
+        for prediction in _bar(found, survey.count, table.rows):
+            _write(table, prediction, predictor, known)
+            tally.add(prediction)
+
+
+def _bar(predictions: Iterator[Prediction], total: int, done: int) -> Iterator[Prediction]:
+    """With rate and remaining time; silent where the output is no terminal."""
+    yield from tqdm(predictions, total=total, initial=done, unit="photo", ncols=WIDTH, disable=None)
+
+
+def _write(table: Table, prediction: Prediction, predictor: Predictor, known: argparse.Namespace) -> None:
+    from retinalab.predict.maps import write_maps
+    from retinalab.predict.masks import write_masks, write_overlay
+    from retinalab.predict.rows import Pictures
+
+    row = table.rows + 1
+    maps = write_maps(prediction, predictor.scales, known.out, row)
+    masks = write_masks(prediction, known.out, row) if known.masks else {}
+    overlay = write_overlay(prediction, predictor.scales, known.out, row) if known.overlays else ""
+    table.write(prediction, Pictures(maps, masks, overlay))
 
 
 def _roots(run: FinishedRun) -> list[Path]:
@@ -137,21 +183,13 @@ def _roots(run: FinishedRun) -> list[Path]:
     return [root for root in (*(stage.data.root for stage in stages), *run.experiment.roots.values()) if root]
 
 
-def _describe(
-    out: Path,
-    predictor: Predictor,
-    known: argparse.Namespace,
-    head: list[str],
-    counts: dict[str, int],
-    figures: Any,
-) -> None:
-    """Write beside the table what it was made with."""
-    from retinalab.predict.table import USE
+def _about(predictor: Predictor, known: argparse.Namespace, head: list[str]) -> dict[str, Any]:
+    """What the table is made with, known before its first row."""
+    from retinalab.predict.rows import USE
     from retinalab.records import LESION_NAMES
-    from retinalab.runner.folder import write_json
 
     run = predictor.run
-    content = {
+    return {
         "use": USE,
         "about": head,
         "run": str(run.path.resolve()),
@@ -159,8 +197,21 @@ def _describe(
         "grades": {d: {"scale": s.name, "levels": list(s.levels)} for d, s in predictor.scales.items()},
         "lesions": {x: LESION_NAMES[x] for x in predictor.lesions},
         "inputs": known.inputs,
+    }
+
+
+def _describe(known: argparse.Namespace, about: dict[str, Any], counts: dict[str, Any], figures: Any) -> None:
+    """Write beside the finished table what came of it."""
+    from retinalab.predict.begun import finish
+    from retinalab.predict.quality import FLAGS, LIMITS
+
+    limits = {name: [limit.least, limit.most] for name, limit in LIMITS.items()}
+    content = {
+        **about,
         **counts,
+        "quality_flags": dict(FLAGS),
+        "quality_limits": {name: [a, b if b < float("inf") else None] for name, (a, b) in limits.items()},
         "labels": str(known.labels) if known.labels else None,
         "figures": figures,
     }
-    write_json(out / "predictions.json", content)
+    finish(known.out, content)

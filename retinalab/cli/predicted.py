@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from retinalab.predict.predictor import Answer, Prediction, Predictor
     from retinalab.protocol import Scale
 
-__all__ = ["Tally", "print_agreement", "print_header"]
+__all__ = ["Tally", "print_agreement", "print_header", "print_places"]
 
 WIDTH = 80
 _FEW = 20
@@ -44,10 +45,12 @@ class Tally:
     total: int = 0
     refused: int = 0
     reasons: list[str] = field(default_factory=list)
+    flags: Counter[str] = field(default_factory=Counter)
 
     def add(self, prediction: Prediction) -> None:
         """Count one photograph."""
         self.total += 1
+        self.flags[prediction.quality] += 1
         if len(self.first) <= _FEW:
             self.first.append(prediction)
         if prediction.reason:
@@ -75,6 +78,9 @@ class Tally:
                     f"lesions with a probability of at least {_PRESENT:g}, in photographs of {looked}: {counts}"
                 )
             )
+        odd = ", ".join(f"{flag} {count}" for flag, count in sorted(self.flags.items()) if flag != "good")
+        if odd:
+            print(_wrapped(f"quality, of {self.total}: {odd}"))
         if self.refused:
             print(f"\nnot graded: {self.refused} of {self.total}")
             for reason in self.reasons:
@@ -149,6 +155,15 @@ def _networks(predictor: Predictor, which: str) -> list[str]:
                 f"computed in {used.pop()} on {predictor.device.type}; the run was evaluated in {recorded}"
             )
     return lines
+
+
+def print_places(known: argparse.Namespace) -> None:
+    """Print where everything was written."""
+    wanted = {"maps": known.cam, "masks": known.masks, "overlays": known.overlays, "gallery": known.gallery}
+    print(f"\nTable: {known.out / 'predictions.csv'} and .parquet")
+    for kind, there in wanted.items():
+        if there:
+            print(f"{kind}: {known.out / (f'{kind}.html' if kind == 'gallery' else kind)}")
 
 
 def _counted(count: int, what: str) -> str:

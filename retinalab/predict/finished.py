@@ -12,7 +12,7 @@ import yaml
 from retinalab.config import Experiment, Stage
 from retinalab.data.sets.files import read_csv
 from retinalab.documents import read_json, read_yaml
-from retinalab.errors import RetinalabError
+from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import resolve
 from retinalab.records import LESIONS, photograph_name
 
@@ -77,12 +77,15 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
     """Read the folder of a run and check that nothing of it is missing.
 
     Args:
-        folder: of the run; its ``latest`` link will do.
+        folder: of the run; its ``latest`` link will do. A file is taken for one checkpoint of a run, at its place below
+            the run's folder: that network alone is used, and the run need not have finished.
         which: the checkpoint that the run's figures were measured with, or that of the last epoch.
 
     Raises:
         RetinalabError: no such run, one that has not finished, an absent file, or a run of windows of photographs only.
     """
+    if folder.is_file():
+        return _of_checkpoint(folder)
     experiment = _experiment(folder)
     children = _children(experiment)
     _check_finished(folder, experiment, children)
@@ -102,6 +105,36 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
             f"Run {folder} lacks {absent[0].relative_to(folder)} ({len(absent)} of {len(members)} checkpoints are "
             "absent). Restore it, or run the experiment again."
         )
+    return _described(folder, experiment, children, members)
+
+
+def _of_checkpoint(file: Path) -> FinishedRun:
+    """One network of a run, by its place in the run's folder: ``[child/]checkpoints/<stage>/<name>.ckpt``."""
+    place = file.absolute()
+    stage, above = place.parent.name, place.parent.parent.parent
+    folder = next((f for f in (above, above.parent) if (f / "experiment.yaml").is_file()), None)
+    if place.parent.parent.name != "checkpoints" or folder is None:
+        raise RetinalabError(
+            f"{file} lies in no run's folder, whose experiment.yaml says how photographs are prepared for it. Give the "
+            "run's folder, or a checkpoint where the run wrote it."
+        )
+    experiment = _experiment(folder)
+    child = "" if above == folder else above.name
+    known = _children(experiment)
+    if child not in known:
+        raise unknown("fold or seed", child, known, f"Looked for {file}.")
+    if stage not in experiment.stages or not _covers(experiment.stages[stage]):
+        graded = [name for name in experiment.stages if _covers(experiment.stages[name])]
+        raise unknown("stage", stage, graded, f"These of {folder} judge whole photographs.")
+    return _described(
+        folder, experiment, (child,), [Member(child, stage, folder / place.relative_to(folder))]
+    )
+
+
+def _described(
+    folder: Path, experiment: Experiment, children: tuple[str, ...], members: list[Member]
+) -> FinishedRun:
+    """With what the run says of its networks."""
     known = _json(folder / "provenance.json")
     precision = {stage: str(value) for stage, value in _mapping(known.get("precision")).items()}
     labels = tuple(map(str, known.get("labels", ())))

@@ -15,6 +15,7 @@ import numpy as np
 from retinalab.data.sets.files import IMAGE_SUFFIXES
 from retinalab.errors import RetinalabError
 from retinalab.predict.columns import image_column
+from retinalab.predict.dicom import DICOM_SUFFIXES
 from retinalab.predict.photograph import Photograph
 
 __all__ = ["LIST_SUFFIXES", "ListFile"]
@@ -157,7 +158,9 @@ class ListFile:
 
 
 def _with_suffix(cells: list[str]) -> int | None:
-    return next((k for k, cell in enumerate(cells) if cell.lower().endswith(IMAGE_SUFFIXES)), None)
+    return next(
+        (k for k, cell in enumerate(cells) if cell.lower().endswith((*IMAGE_SUFFIXES, *DICOM_SUFFIXES))), None
+    )
 
 
 def _climbs(name: str) -> bool:

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from retinalab.data.decode import decode
 from retinalab.errors import RetinalabError
 from retinalab.explain.overlay import enlarged, min_max, overlay
 from retinalab.predict.photograph import Photograph
+from retinalab.predict.pixels import pixels_of
 from retinalab.predict.predictor import Answer, Map, Prediction
-from retinalab.predict.table import USE
+from retinalab.predict.rows import USE
 from retinalab.protocol import Scale
 
 __all__ = ["map_on_photograph", "reduced", "said_of", "write_maps"]
@@ -93,7 +93,7 @@ def said_of(disease: str, answer: Answer, scale: Scale) -> str:
 
 def reduced(photograph: Photograph) -> np.ndarray:
     """The photograph with its longer side at most ``_LONGEST`` pixels."""
-    image = decode(photograph.path, _LONGEST // 2)
+    image = pixels_of(photograph.path, _LONGEST // 2)
     factor = _LONGEST / max(image.shape[:2])
     if factor >= 1:
         return image

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from retinalab.data.decode import image_size
 from retinalab.errors import RetinalabError
 from retinalab.explain.lesions import lesion_sheet
 from retinalab.predict.maps import reduced, said_of
+from retinalab.predict.pixels import size_of
 from retinalab.predict.predictor import LesionMaps, Prediction
-from retinalab.predict.table import USE
+from retinalab.predict.rows import USE
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 
@@ -53,7 +53,7 @@ def write_masks(prediction: Prediction, folder: Path, row: int) -> dict[str, str
     """
     if prediction.lesion_maps is None:
         return {}
-    height, width = image_size(prediction.photograph.path)
+    height, width = size_of(prediction.photograph.path)
     written = {}
     for lesion, mask in masks_on_photograph(prediction.lesion_maps, height, width).items():
         picture = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))

@@ -17,7 +17,8 @@ from retinalab.explain.framing import Framing
 from retinalab.predict.finished import FinishedRun
 from retinalab.predict.network import Given, Network
 from retinalab.predict.photograph import Photograph
-from retinalab.predict.prepare import Batches, Working, read_working
+from retinalab.predict.prepare import Batches, Judged, Working, read_judged
+from retinalab.predict.quality import GRADED, Flag
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 from retinalab.tasks.severity import severity_grades
@@ -90,6 +91,7 @@ class Prediction:
         maps: disease -> class activation map of its grade, where they were asked for.
         lesions: lesion -> probability that the photograph shows it; only of lesions that were taught.
         lesion_maps: where, if that was asked for.
+        quality: whether it is a photograph of the retina at all (:data:`retinalab.predict.quality.FLAGS`).
     """
 
     photograph: Photograph
@@ -98,6 +100,7 @@ class Prediction:
     maps: Mapping[str, Map] = field(default_factory=dict)
     lesions: Mapping[str, float] = field(default_factory=dict)
     lesion_maps: LesionMaps | None = None
+    quality: Flag = "good"
 
 
 @dataclass
@@ -127,13 +130,14 @@ class Predictor:
     Args:
         run: as :func:`~retinalab.predict.finished.read_finished` gives it.
         device: to compute on; default: the GPU, where there is one.
+        gated: whether a picture that looks like no fundus photograph is left ungraded.
 
     Raises:
         RetinalabError: a checkpoint that cannot be loaded, or a run that neither grades nor finds lesions.
     """
 
-    def __init__(self, run: FinishedRun, device: torch.device | None = None) -> None:
-        self.run = run
+    def __init__(self, run: FinishedRun, device: torch.device | None = None, gated: bool = True) -> None:
+        self.run, self.gated = run, gated
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         protocol = run.experiment.protocol
         stages = dict.fromkeys(member.stage for member in run.members)
@@ -196,43 +200,39 @@ class Predictor:
 
     def _ahead(
         self, pool: ThreadPoolExecutor, photographs: Iterator[Photograph]
-    ) -> Iterator[tuple[list[Photograph], list[Future[dict[int, Working] | str]]]]:
+    ) -> Iterator[tuple[list[Photograph], list[Future[Judged]]]]:
         """Batches of photographs, one of them being read while another is graded."""
-        waiting: deque[tuple[list[Photograph], list[Future[dict[int, Working] | str]]]] = deque()
+        waiting: deque[tuple[list[Photograph], list[Future[Judged]]]] = deque()
         while chunk := list(islice(photographs, self.batch)):
             waiting.append((chunk, [pool.submit(self._read, photograph) for photograph in chunk]))
             if len(waiting) > 1:
                 yield waiting.popleft()
         yield from waiting
 
-    def _read(self, photograph: Photograph) -> dict[int, Working] | str:
-        """The photograph at each working size, or why it cannot be used."""
-        try:
-            return {size: read_working(photograph.path, size) for size in self.sizes}
-        except RetinalabError as error:
-            return str(error)
+    def _read(self, photograph: Photograph) -> Judged:
+        return read_judged(photograph.path, self.sizes)
+
+    def _usable(self, judged: Judged) -> bool:
+        return bool(judged.works) and (judged.quality.flag in GRADED or not self.gated)
 
     def _graded(
-        self,
-        chunk: Sequence[Photograph],
-        read: Sequence[dict[int, Working] | str],
-        maps: bool,
-        lesion_maps: bool,
+        self, chunk: Sequence[Photograph], read: Sequence[Judged], maps: bool, lesion_maps: bool
     ) -> Iterator[Prediction]:
-        usable = [works for works in read if not isinstance(works, str)]
+        usable = [judged.works for judged in read if self._usable(judged)]
         told = iter(self._told(usable, maps, lesion_maps) if usable else ())
-        for photograph, works in zip(chunk, read, strict=True):
-            if isinstance(works, str):
-                yield Prediction(photograph, reason=works)
+        for photograph, judged in zip(chunk, read, strict=True):
+            flag = judged.quality.flag
+            if not self._usable(judged):
+                yield Prediction(photograph, reason=judged.quality.reason, quality=flag)
                 continue
             one = next(told)
             finite = all(answer.finite for answer in one.answers.values())
             if finite and np.isfinite(list(one.lesions.values())).all():
-                yield Prediction(photograph, one.answers, "", one.maps, one.lesions, one.lesion_maps)
+                yield Prediction(photograph, one.answers, "", one.maps, one.lesions, one.lesion_maps, flag)
             else:
-                yield Prediction(photograph, reason="The network's answer is no finite number.")
+                yield Prediction(photograph, reason="The network's answer is no finite number.", quality=flag)
 
-    def _told(self, works: Sequence[dict[int, Working]], maps: bool, lesion_maps: bool) -> list[_Told]:
+    def _told(self, works: Sequence[Mapping[int, Working]], maps: bool, lesion_maps: bool) -> list[_Told]:
         told = [_Told() for _ in works]
         batches = {
             stage: made.make(np.stack([work[made.data.size].pixels for work in works]))
@@ -258,7 +258,7 @@ class Predictor:
     def _tell_lesions(
         self,
         told: Sequence[_Told],
-        works: Sequence[dict[int, Working]],
+        works: Sequence[Mapping[int, Working]],
         given: Sequence[Given],
         lesion_maps: bool,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +14,22 @@ from retinalab.config import BackgroundConfig, Stage
 from retinalab.data.averages import average_pixels
 from retinalab.data.batch import Batch
 from retinalab.data.codec import as_kept
-from retinalab.data.decode import decode
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.module import FundusDataModule, PartDataset
 from retinalab.data.part import Part
 from retinalab.data.shards import buffer
 from retinalab.data.tiles import Tiles
 from retinalab.data.windows import cut_at
+from retinalab.errors import RetinalabError
+from retinalab.predict.pixels import pixels_of
+from retinalab.predict.quality import Quality, quality_of
 from retinalab.protocol import Protocol
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
-__all__ = ["Batches", "Working", "read_working"]
+__all__ = ["Batches", "Judged", "Working", "read_judged", "read_working"]
+
+_JUDGED_FROM = 128
+"""Pixels on the shorter side from which a picture is judged, also where a network takes less."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,41 @@ def read_working(path: Path, size: int) -> Working:
     Raises:
         RetinalabError: it cannot be decoded, or shows no field of view.
     """
-    image = decode(path, size)
+    image = pixels_of(path, size)
     fov = field_of_view(image, str(path))
     return Working(crop_to_square(image, fov, size), fov)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A photograph's file as it was found.
+
+    Attributes:
+        works: size -> the photograph at that size; empty where it has no field of view or cannot be read.
+        quality: flag; its reason names the file where nothing is to be graded.
+    """
+
+    works: Mapping[int, Working]
+    quality: Quality
+
+
+def read_judged(path: Path, sizes: Sequence[int]) -> Judged:
+    """Bring a photograph to each working size and say whether it is one; a fault is no error but a reason."""
+    try:
+        images = {size: pixels_of(path, size) for size in sizes}
+        least = min(sizes)
+        seen = images[least] if least >= _JUDGED_FROM else pixels_of(path, _JUDGED_FROM)
+    except RetinalabError as error:
+        return Judged({}, Quality("unreadable", str(error)))
+    try:
+        fields = {size: field_of_view(image, str(path)) for size, image in images.items()}
+        quality = quality_of(seen, fields[least].rescale(*seen.shape[:2]))
+    except RetinalabError as error:
+        return Judged({}, Quality("no fundus", str(error)))
+    works = {size: Working(crop_to_square(images[size], fov, size), fov) for size, fov in fields.items()}
+    if quality.reason:
+        quality = Quality(quality.flag, f"{path} looks like no fundus photograph: {quality.reason}.")
+    return Judged(works, quality)
 
 
 @dataclass(frozen=True)

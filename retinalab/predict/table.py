@@ -1,131 +1,172 @@
-"""``predictions.csv``: a row for each photograph, written as it comes, under its own name once it is whole."""
+"""``predictions.csv``: a row for each photograph, written as it comes, gone on with after a kill."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
+
+from filelock import FileLock, Timeout
 
 from retinalab.errors import RetinalabError
-from retinalab.records import LESIONS
+from retinalab.predict.columnar import write_parquet
+from retinalab.predict.photograph import Photograph
+from retinalab.predict.rows import Pictures, Rows, joined
 
 if TYPE_CHECKING:
-    from retinalab.predict.predictor import Answer, Prediction, Predictor
+    from retinalab.predict.predictor import Prediction
 
-__all__ = ["USE", "Table", "prepare_folder"]
-
-USE = "research use only: not for diagnosis"
-"""In every row, since a comment before the header would break readers of CSV."""
+__all__ = ["Table", "prepare_folder"]
 
 _NAME = "predictions.csv"
+_PARQUET = "predictions.parquet"
+_LOCK = ".predictions.lock"
 
 
 class Table:
-    """Writes ``predictions.csv``.
+    """Writes ``predictions.csv``, and ``predictions.parquet`` from it once it is whole.
 
     Columns: ``image``; for each disease ``<d>_grade``, the probabilities ``<d>_p0`` … (or ``<d>_score``),
     ``<d>_confidence`` and, with maps, ``<d>_map``; where the run finds lesions, ``lesion_<X>_p`` for all eight, empty
-    where one was not taught, with masks ``lesion_<X>_mask`` and with overlays ``overlay``; ``reason`` why a photograph
-    was not graded; ``use``. Rows go to ``predictions.csv.partial``, which an interrupted command leaves and a finished
-    one renames.
+    where one was not taught, with masks ``lesion_<X>_mask`` and with overlays ``overlay``; ``quality``, a flag;
+    ``reason`` why a photograph was not graded; ``use``. A row is one line, in the order of the photographs. Rows go to
+    ``predictions.csv.partial``, which an interrupted command leaves, the same command goes on with, and a finished one
+    renames.
 
     Args:
         folder: to write to.
-        predictor: says which diseases and columns.
-        maps: whether class activation maps are written.
-        masks, overlays: whether pictures of lesions are written.
+        rows: the columns.
+        facts: kept in the Parquet file's metadata.
 
     Raises:
-        RetinalabError: the folder cannot be written.
+        RetinalabError: the folder cannot be written, or another process writes to it.
     """
 
-    def __init__(
-        self, folder: Path, predictor: Predictor, maps: bool, masks: bool = False, overlays: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, rows: Rows, facts: Mapping[str, str]) -> None:
         self.path = folder / _NAME
         self.partial = folder / f"{_NAME}.partial"
         self.rows = 0
-        self._scales, self._regressed, self._maps = predictor.scales, predictor.regressed, maps
-        self._lesions, self._masks, self._overlays = LESIONS if predictor.lesions else (), masks, overlays
-        try:
-            self._file = self.partial.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        except OSError as error:
-            raise _unwritable(folder, error) from error
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(self._header())
+        self._layout, self._facts = rows, dict(facts)
+        self._lock = FileLock(folder / _LOCK)
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RetinalabError(
+                f"Another process writes predictions to {self.path.parent}. Wait for it, or name another folder with "
+                "--out."
+            ) from None
+        except OSError as error:
+            raise _unwritable(self.path.parent, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self.partial, self.path)
+        try:
+            if self._file is not None:
+                if kind is None:
+                    os.fsync(self._file.fileno())
+                self._file.close()
+            if kind is None:
+                self._finish()
+        finally:
+            self._lock.release()
 
-    def write(
-        self,
-        prediction: Prediction,
-        pictures: dict[str, str],
-        masks: Mapping[str, str] | None = None,
-        overlay: str = "",
-    ) -> None:
-        """Add the row of one photograph.
+    def kept(self, photographs: Iterator[Photograph]) -> Iterator[Prediction]:
+        """What an earlier command left, row by row; then the table is ready for the next ones.
+
+        A last row that a kill has torn is cut off. Nothing is held of the rows.
 
         Args:
-            prediction: of it.
-            pictures: disease -> path of its map, relative to the folder.
-            masks: lesion -> path of its mask, likewise.
-            overlay: path of its overlay, likewise.
+            photographs: as they are to be graded; those that have a row are taken from it.
+
+        Raises:
+            RetinalabError: the rows are not those of the photographs, or the file cannot be read or written.
+        """
+        place = self.path if self.path.exists() else self.partial
+        header = joined(self._layout.header).encode()
+        try:
+            whole = 0
+            if place.exists():
+                with place.open("rb") as file:
+                    first = file.readline()
+                    if first == header:
+                        whole = len(header)
+                        for line in file:
+                            if not line.endswith(b"\n"):
+                                break
+                            yield self._read(place, line, next(photographs, None))
+                            whole += len(line)
+                            self.rows += 1
+                    elif first.endswith(b"\n"):
+                        raise self._changed(place)
+            if place == self.path and whole != place.stat().st_size:
+                raise self._changed(place)
+            if place == self.partial:
+                self._file = self.partial.open("r+b" if place.exists() else "w+b")
+                self._file.truncate(whole)
+                self._file.seek(whole)
+                if not whole:
+                    self._add(header)
+        except OSError as error:
+            raise _unwritable(self.path.parent, error) from error
+
+    def write(self, prediction: Prediction, pictures: Pictures) -> None:
+        """Add the row of one photograph.
 
         Raises:
             RetinalabError: the disk is full, or the folder is gone.
         """
-        row = [prediction.photograph.image]
-        for disease in self._scales:
-            row += self._cells(disease, prediction.answers.get(disease))
-            row += [pictures.get(disease, "")] * self._maps
-        for lesion in self._lesions:
-            row.append(f"{prediction.lesions[lesion]:.6f}" if lesion in prediction.lesions else "")
-            row += [(masks or {}).get(lesion, "")] * self._masks
-        row += [overlay] * self._overlays
+        if self._file is None:
+            raise self._changed(self.path)
         try:
-            self._writer.writerow([*row, prediction.reason, USE])
-            self._file.flush()
+            self._add(self._layout.line(prediction, pictures).encode())
         except OSError as error:
             raise _unwritable(self.path.parent, error) from error
         self.rows += 1
 
-    def _header(self) -> list[str]:
-        names = ["image"]
-        for disease, scale in self._scales.items():
-            several = ["score"] if disease in self._regressed else [f"p{k}" for k in range(scale.size)]
-            kinds = ["grade", *several, "confidence", *["map"] * self._maps]
-            names += [f"{disease}_{kind}" for kind in kinds]
-        for lesion in self._lesions:
-            names += [f"lesion_{lesion}_p", *[f"lesion_{lesion}_mask"] * self._masks]
-        names += ["overlay"] * self._overlays
-        return [*names, "reason", "use"]
+    def _add(self, line: bytes) -> None:
+        assert self._file is not None
+        self._file.write(line)
+        self._file.flush()
 
-    def _cells(self, disease: str, answer: Answer | None) -> list[str]:
-        if answer is None:
-            return [""] * (3 if disease in self._regressed else self._scales[disease].size + 2)
-        values = answer.probabilities if answer.score is None else (answer.score,)
-        confidence = "" if answer.confidence is None else f"{answer.confidence:.6f}"
-        return [str(answer.grade), *(f"{value:.6f}" for value in values), confidence]
+    def _read(self, place: Path, line: bytes, photograph: Photograph | None) -> Prediction:
+        try:
+            cells = next(csv.reader([line.decode()], strict=True))
+        except (UnicodeDecodeError, csv.Error):
+            raise self._changed(place) from None
+        if photograph is None or not self._layout.holds(cells, photograph):
+            raise self._changed(place)
+        return self._layout.prediction(cells, photograph)
+
+    def _changed(self, place: Path) -> RetinalabError:
+        return RetinalabError(
+            f"{place}, row {self.rows + 1}: not what this command has written. Remove the folder, or name another with "
+            "--out."
+        )
+
+    def _finish(self) -> None:
+        source = self.partial if self._file is not None else self.path
+        try:
+            write_parquet(source, self.path.with_name(_PARQUET), self._layout.header, self._facts)
+            os.replace(source, self.path)
+        except OSError as error:
+            raise _unwritable(self.path.parent, error) from error
 
 
-def prepare_folder(out: Path, data: tuple[Path, ...], photographs: frozenset[Path]) -> None:
+def prepare_folder(out: Path, data: tuple[Path, ...], around: bool) -> None:
     """Make the folder for results, which must not lie among the photographs.
 
     Args:
         out: the folder.
         data: folders of data; nothing may be written in or below them.
-        photographs: folders that hold photographs; nothing may be written in them.
+        around: whether the folder holds photographs itself.
 
     Raises:
         RetinalabError: it lies in a data folder, is a file, or cannot be written.
@@ -136,7 +177,7 @@ def prepare_folder(out: Path, data: tuple[Path, ...], photographs: frozenset[Pat
             raise RetinalabError(
                 f"--out {out} lies inside the data folder {folder}. Name a folder outside of it."
             )
-    if place in {folder.resolve() for folder in photographs}:
+    if around:
         raise RetinalabError(f"--out {out} is the folder of the photographs. Name another folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)

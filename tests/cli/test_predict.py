@@ -51,6 +51,10 @@ def predict(*words: str | Path) -> int:
     return main(["predict", *map(str, words)])
 
 
+def visible(folder: str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
 def refused(capsys: Said, *words: str | Path) -> str:
     assert predict(*words) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("retinalab: ")]
@@ -68,7 +72,7 @@ def test_a_folder_of_photographs_becomes_a_table(run: Path, capsys: Said) -> Non
     table = pd.read_csv("out/predictions.csv", keep_default_na=False)
     assert list(table) == [
         "image", "dr_grade", *(f"dr_p{k}" for k in range(5)), "dr_confidence",
-        "dme_grade", *(f"dme_p{k}" for k in range(3)), "dme_confidence", "reason", "use",
+        "dme_grade", *(f"dme_p{k}" for k in range(3)), "dme_confidence", "quality", "reason", "use",
     ]  # fmt: skip
     assert table["image"].tolist() == sorted(f"set/images/{k:03d}.jpg" for k in range(32))
     assert set(table["reason"]) == {""}
@@ -76,7 +80,7 @@ def test_a_folder_of_photographs_becomes_a_table(run: Path, capsys: Said) -> Non
     for grade in range(5):
         line = next(line for line in out.splitlines() if line.startswith(f"  {grade} "))
         assert int(line.split()[-2]) == (table["dr_grade"] == grade).sum()
-    assert sorted(os.listdir("out")) == ["predictions.csv", "predictions.json"]
+    assert visible("out") == ["predictions.csv", "predictions.json", "predictions.parquet"]
     own = read_table(run / "predictions.parquet", "predictions").set_index("image")
     mine = table.assign(image=table["image"].str.removeprefix("set/")).set_index("image").loc[own.index]
     for column in [c for c in own if re.fullmatch(r"(dr|dme)_(p\d|grade)", str(c))]:
@@ -142,6 +146,7 @@ def test_what_cannot_be_graded_has_a_row_and_the_status_says_so(run: Path, capsy
     assert table["image"].tolist() == ["mixed/a.jpg", "mixed/b.jpg", "mixed/c.png"]
     assert table["reason"].str.contains("is text, not an image").tolist() == [False, True, False]
     assert table["reason"].str.contains("shows no field of view").tolist() == [False, False, True]
+    assert table["quality"].tolist() == ["good", "unreadable", "no fundus"]
     assert table.loc[1:, ["dr_grade", "dr_p0", "dr_confidence", "dr_map", "dme_grade"]].eq("").all(axis=None)
     assert len(list(Path("out/maps").iterdir())) == 2
 
@@ -182,7 +187,7 @@ def test_an_interrupted_command_leaves_its_rows_under_another_name(
     monkeypatch.setattr(Tally, "add", stop)
     assert predict(run, "set/images", "--out", "out") == 130
     assert "interrupted after 3 of 32 photographs" in capsys.readouterr().err
-    assert os.listdir("out") == ["predictions.csv.partial"]
+    assert visible("out") == ["predictions.csv.partial", "predictions.json"]
     assert len(pd.read_csv("out/predictions.csv.partial")) == 3
 
 
@@ -238,4 +243,6 @@ def test_a_folder_that_may_not_be_written(run: Path, tmp_path: Path, capsys: Sai
 
 def test_a_folder_in_which_nothing_can_be_made(run: Path, tmp_path: Path, capsys: Said) -> None:
     (tmp_path / "out/predictions.csv.partial").mkdir(parents=True)
-    assert "Cannot write to out" in refused(capsys, run, "set/images/000.jpg", "--out", "out")
+    assert "out holds predictions.csv.partial, which was not begun" in refused(
+        capsys, run, "set/images/000.jpg", "--out", "out"
+    )

@@ -51,7 +51,11 @@ def test_a_folder_with_everything_below_it(tree: Path) -> None:
     survey = Inputs(["set"]).survey()
     assert (survey.count, survey.passed) == (5, 2)
     assert survey.data == (tree / "set",)
-    assert {folder.name for folder in survey.folders} == {"set", "b", "c", "d"}
+    around = {
+        name: Inputs(["set"]).survey(Path(name)).around
+        for name in ("set", "set/c/d", ".", "out", "set/.hidden")
+    }
+    assert around == {"set": True, "set/c/d": True, ".": False, "out": False, "set/.hidden": False}
 
 
 def test_files_and_globs_in_the_order_of_the_words(tree: Path) -> None:

@@ -1,0 +1,196 @@
+"""Fundus photographs in DICOM files: their pixels, and nothing of whom they show.
+
+Only the tags that describe pixels are read, so that a patient's name never reaches memory, an error or a table.
+
+What is read: one frame of Ophthalmic Photography (8 or 16 bit, also wide field), VL Photographic or Secondary Capture;
+RGB, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT, MONOCHROME1 or MONOCHROME2; uncompressed, deflated, RLE, JPEG (baseline,
+and extended with 8 bit) or JPEG 2000. JPEG Lossless and JPEG-LS are refused: one decoder is under the GPL, the others
+are large compiled packages. Windows (VOI LUT) are not applied: 16 bit are scaled by the bits stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retinalab.data.decode import decode_bytes
+from retinalab.data.refusal import absent, check_size, damaged
+from retinalab.errors import RetinalabError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+__all__ = ["DICOM_SUFFIXES", "dicom_size", "is_dicom", "read_dicom"]
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+
+_PREAMBLE, _MAGIC = 128, b"DICM"
+_TAGS = (
+    "SOPClassUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+)  # fmt: skip
+_OPHTHALMIC = "1.2.840.10008.5.1.4.1.1.77.1.5"
+_PHOTOGRAPHS = (
+    *(f"{_OPHTHALMIC}.{k}" for k in (1, 2, 5, 6)), "1.2.840.10008.5.1.4.1.1.77.1.4",
+    "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.2", "1.2.840.10008.5.1.4.1.1.7.3",
+    "1.2.840.10008.5.1.4.1.1.7.4",
+)  # fmt: skip
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_GREYS = ("MONOCHROME1", "MONOCHROME2")
+_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+_READ = (
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.5", *_JPEG, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
+)  # fmt: skip
+_NATIVE = _READ[:4]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as a DICOM file does, whatever it is called; False where it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+    except OSError:
+        return False
+
+
+def dicom_size(path: Path) -> tuple[int, int]:
+    """Height and width in pixels.
+
+    Raises:
+        RetinalabError: as for :func:`read_dicom`, as far as the header shows it.
+    """
+    header = _header(path)
+    return int(header.Rows), int(header.Columns)
+
+
+def read_dicom(path: Path, shortest: int | None = None) -> np.ndarray:
+    """Decode the photograph in a DICOM file to RGB, 8 bit.
+
+    Args:
+        path: the file.
+        shortest: as for :func:`retinalab.data.decode.decode`; JPEG alone is decoded smaller.
+
+    Shape:
+        - Returns: ``(H, W, 3)``, uint8, RGB; grey is three equal channels.
+
+    Raises:
+        RetinalabError: no photograph of the eye, a kind of pixels or of compression that is not read, several frames,
+            too large, or damaged.
+    """
+    header = _header(path)
+    dataset = _dataset(path, [*_TAGS, "PixelData"])
+    if "PixelData" not in dataset:
+        raise damaged(path, "it holds no pixels")
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax in _JPEG and header.PhotometricInterpretation != "RGB":
+        return _encapsulated_jpeg(path, dataset, shortest)
+    if syntax in _NATIVE:
+        _check_length(path, dataset)
+    return _eight_bit(dataset, _decoded(path, dataset))
+
+
+def _dataset(path: Path, tags: list[str]) -> FileDataset:
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return dcmread(path, specific_tags=list(tags), stop_before_pixels="PixelData" not in tags)
+    except FileNotFoundError:
+        raise absent(path) from None
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+        raise damaged(path, type(error).__name__) from None
+
+
+def _header(path: Path) -> FileDataset:
+    """What describes the pixels, checked before any of them is read."""
+    header = _dataset(path, list(_TAGS))
+    kind = getattr(header, "SOPClassUID", None)
+    if kind is not None and kind not in _PHOTOGRAPHS:
+        raise RetinalabError(
+            f"{path} holds {kind.name}, not a fundus photograph. Give Ophthalmic Photography, or remove it from the "
+            "list."
+        )
+    meta = getattr(header, "file_meta", None)
+    syntax = getattr(meta, "TransferSyntaxUID", None)
+    if syntax is None or any(tag not in header for tag in ("Rows", "Columns", "PhotometricInterpretation")):
+        raise damaged(path, "its header does not describe any pixels")
+    if str(syntax) not in _READ:
+        raise RetinalabError(
+            f"{path} is compressed with {syntax.name}, which is not read (read are: uncompressed, RLE, JPEG baseline, "
+            "JPEG 2000). Convert it, such as with gdcmconv --raw."
+        )
+    _check_pixels(path, header)
+    return header
+
+
+def _check_pixels(path: Path, header: FileDataset) -> None:
+    if header.PhotometricInterpretation not in (*_COLOURS, *_GREYS):
+        raise RetinalabError(
+            f"{path} has {header.PhotometricInterpretation} pixels. Convert it to RGB or MONOCHROME2."
+        )
+    frames = int(header.get("NumberOfFrames", 1) or 1)
+    if frames != 1:
+        raise RetinalabError(
+            f"{path} holds {frames} frames; one photograph is graded at a time. Split it into files of one frame."
+        )
+    if header.get("PixelRepresentation", 0) or header.get("BitsAllocated", 8) not in (8, 16):
+        signed = "signed " * bool(header.get("PixelRepresentation", 0))
+        raise RetinalabError(
+            f"{path} has {signed}pixels of {header.get('BitsAllocated', 8)} bit. Convert it to 8 or 16 bit, unsigned."
+        )
+    check_size(path, int(header.Rows), int(header.Columns))
+
+
+def _encapsulated_jpeg(path: Path, dataset: FileDataset, shortest: int | None) -> np.ndarray:
+    """Decoded as any JPEG file is: strictly, and no larger than its header may claim."""
+    from pydicom.encaps import get_frame
+
+    try:
+        data = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    except (ValueError, EOFError, IndexError) as error:
+        raise damaged(path, type(error).__name__) from None
+    image = decode_bytes(data, path, shortest)
+    return 255 - image if dataset.PhotometricInterpretation == "MONOCHROME1" else image
+
+
+def _check_length(path: Path, dataset: FileDataset) -> None:
+    samples, bits = int(dataset.get("SamplesPerPixel", 1)), int(dataset.get("BitsAllocated", 8))
+    share = 2 / 3 if dataset.PhotometricInterpretation == "YBR_FULL_422" else 1
+    expected = round(dataset.Rows * dataset.Columns * samples * bits // 8 * share)
+    found = len(dataset.PixelData)
+    if not expected <= found <= expected + 1:
+        raise damaged(path, f"{found} bytes of pixels, {expected} are needed")
+
+
+def _decoded(path: Path, dataset: FileDataset) -> np.ndarray:
+    from pydicom.pixels import pixel_array
+
+    try:
+        return np.asarray(pixel_array(dataset, index=0))
+    except (
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+        AttributeError,
+        NotImplementedError,
+        IndexError,
+    ) as error:
+        raise damaged(path, type(error).__name__) from None
+
+
+def _eight_bit(dataset: FileDataset, pixels: np.ndarray) -> np.ndarray:
+    stored: Any = dataset.get("BitsStored", dataset.get("BitsAllocated", 8))
+    highest = (1 << int(stored)) - 1
+    if highest != 255:
+        scaled = np.minimum(pixels, highest).astype(np.uint32) * 255 + highest // 2
+        pixels = scaled // highest
+    image = pixels.astype(np.uint8)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        image = 255 - image
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    return np.ascontiguousarray(image)

@@ -1,0 +1,144 @@
+"""A prediction as a row of ``predictions.csv``, and a row read back as a prediction."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from retinalab.errors import RetinalabError
+from retinalab.predict.photograph import Photograph
+from retinalab.predict.quality import FLAGS, Flag
+from retinalab.protocol import Scale
+from retinalab.records import LESIONS
+
+if TYPE_CHECKING:
+    from retinalab.predict.predictor import Answer, Prediction, Predictor
+
+__all__ = ["USE", "Pictures", "Rows", "joined"]
+
+USE = "research use only: not for diagnosis"
+"""In every row, since a comment before the header would break readers of CSV."""
+
+_BREAKS = {ord("\r"): "\\r", ord("\n"): "\\n", 0: "\\0"}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Paths, relative to the folder of the table, of what was drawn of one photograph.
+
+    Attributes:
+        maps: disease -> class activation map.
+        masks: lesion -> mask.
+        overlay: the photograph under its lesions; "" none.
+    """
+
+    maps: Mapping[str, str]
+    masks: Mapping[str, str]
+    overlay: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The columns of a table and what goes into them.
+
+    Attributes:
+        scales: disease -> its scale.
+        regressed: diseases whose severity is one number.
+        lesions: that are looked for.
+        maps, masks, overlays: whether paths of such pictures are columns.
+    """
+
+    scales: Mapping[str, Scale]
+    regressed: frozenset[str]
+    lesions: tuple[str, ...]
+    maps: bool = False
+    masks: bool = False
+    overlays: bool = False
+
+    @classmethod
+    def of(
+        cls, predictor: Predictor, maps: bool = False, masks: bool = False, overlays: bool = False
+    ) -> Rows:
+        """Those of a run's networks."""
+        return cls(predictor.scales, predictor.regressed, predictor.lesions, maps, masks, overlays)
+
+    @property
+    def header(self) -> list[str]:
+        """Names of the columns."""
+        names = ["image"]
+        for disease, scale in self.scales.items():
+            several = ["score"] if disease in self.regressed else [f"p{k}" for k in range(scale.size)]
+            kinds = ["grade", *several, "confidence", *["map"] * self.maps]
+            names += [f"{disease}_{kind}" for kind in kinds]
+        for lesion in LESIONS if self.lesions else ():
+            names += [f"lesion_{lesion}_p", *[f"lesion_{lesion}_mask"] * self.masks]
+        return [*names, *["overlay"] * self.overlays, "quality", "reason", "use"]
+
+    def line(self, prediction: Prediction, pictures: Pictures) -> str:
+        """A row with its end; no name or reason breaks it into two."""
+        cells = [prediction.photograph.image]
+        for disease in self.scales:
+            cells += self._cells(disease, prediction.answers.get(disease))
+            cells += [pictures.maps.get(disease, "")] * self.maps
+        for lesion in LESIONS if self.lesions else ():
+            cells.append(f"{prediction.lesions[lesion]:.6f}" if lesion in prediction.lesions else "")
+            cells += [pictures.masks.get(lesion, "")] * self.masks
+        cells += [pictures.overlay] * self.overlays
+        return joined([*cells, prediction.quality, prediction.reason, USE])
+
+    def holds(self, cells: Sequence[str], photograph: Photograph) -> bool:
+        """Whether a row is that of a photograph."""
+        return len(cells) == len(self.header) and cells[0] == _plain(photograph.image)
+
+    def prediction(self, cells: Sequence[str], photograph: Photograph) -> Prediction:
+        """What a row says, its pictures left out.
+
+        Raises:
+            RetinalabError: a cell holds something else than its column says.
+        """
+        from retinalab.predict.predictor import Prediction
+
+        row = dict(zip(self.header, cells, strict=True))
+        try:
+            answers = {d: self._answer(d, row) for d in self.scales if row[f"{d}_grade"]}
+            chances = {x: row[f"lesion_{x}_p"] for x in self.lesions}
+            lesions = {x: float(chance) for x, chance in chances.items() if chance}
+            if row["quality"] not in FLAGS:
+                raise ValueError(row["quality"])
+        except ValueError as error:
+            raise RetinalabError(
+                f"The row of {photograph.image!r} in predictions.csv was changed ({error}). Remove the folder, or name "
+                "another with --out."
+            ) from error
+        flag = cast("Flag", row["quality"])
+        return Prediction(photograph, answers, row["reason"], lesions=lesions, quality=flag)
+
+    def _cells(self, disease: str, answer: Answer | None) -> list[str]:
+        if answer is None:
+            return [""] * (3 if disease in self.regressed else self.scales[disease].size + 2)
+        values = answer.probabilities if answer.score is None else (answer.score,)
+        confidence = "" if answer.confidence is None else f"{answer.confidence:.6f}"
+        return [str(answer.grade), *(f"{value:.6f}" for value in values), confidence]
+
+    def _answer(self, disease: str, row: Mapping[str, str]) -> Answer:
+        from retinalab.predict.predictor import Answer
+
+        grade = int(row[f"{disease}_grade"])
+        if disease in self.regressed:
+            return Answer(grade, score=float(row[f"{disease}_score"]))
+        return Answer(grade, tuple(float(row[f"{disease}_p{k}"]) for k in range(self.scales[disease].size)))
+
+
+def _plain(text: str) -> str:
+    """Text without what would break a line; bytes that are not UTF-8 are written as escapes."""
+    return text.translate(_BREAKS).encode("utf-8", "backslashreplace").decode()
+
+
+def joined(cells: Sequence[str]) -> str:
+    """Cells as a line of CSV with its end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_plain(cell) for cell in cells])
+    return line.getvalue()
