@@ -41,7 +41,8 @@ class PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One value with all in it; its size is known once it is whole."""
-        event: Any = self.peek_event()
+        parser: Any = self
+        event: Any = parser.peek_event()
         alias = isinstance(event, yaml.AliasEvent)
         before = self._counted
         self._depth += 1

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from retinalab.data.jpeg import decode_scaled, exif_orientation, jpeg_orientation, jpeg_size
-from retinalab.data.refusal import MAX_PIXELS, MIN_SIDE, absent, check_size, damaged, not_an_image, too_large
+from retinalab.data.refusal import (
+    MAX_PIXELS,
+    MIN_SIDE,
+    absent,
+    check_file,
+    check_size,
+    damaged,
+    not_an_image,
+    too_large,
+)
 from retinalab.errors import RetinalabError
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "decode", "decode_bytes", "image_size", "read_mask"]
+__all__ = ["FAULTS", "FORMATS", "MAX_PIXELS", "MIN_SIDE", "decode", "decode_bytes", "image_size", "read_mask"]
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-_FORMATS = ("PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+"""What files may be; Pillow knows others, of which PostScript starts a program."""
 _HEAD = 1 << 16
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _STRIPS, _PLANAR = 258, 259, 262, 277, 278, 279, 284
+_YCBCR = 6
+_MAX_GIF = 0xFFFF
 _OPENCV_FORMATS = ("PNG", "BMP", "WEBP", "PPM")
 _OPENCV_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
+FAULTS = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError,
+    AssertionError, RuntimeError, struct.error, zlib.error, cv2.error,
+)  # fmt: skip
+"""What decoders raise on damaged bytes."""
 
 
 def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
@@ -156,7 +177,8 @@ def _brightest(pixels: np.ndarray) -> np.ndarray:
 
 def _read(path: Path, length: int = -1) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
+            check_file(path, file.fileno())
             data = file.read(length)
     except FileNotFoundError:
         raise absent(path) from None
@@ -167,18 +189,24 @@ def _read(path: Path, length: int = -1) -> bytes:
     return data
 
 
+def _opened(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _pixels(path: Path, data: bytes, shortest: int | None, photograph: bool) -> np.ndarray:
+    least = MIN_SIDE if photograph else 1
     if data.startswith(_JPEG):
         height, width = _jpeg_size(path, data)
-        if photograph:
-            check_size(path, height, width)
+        check_size(path, height, width, least)
         try:
             return _turn(decode_scaled(data, shortest), jpeg_orientation(data))
         except ValueError as error:
             raise damaged(path, error) from None
     with _open(path, io.BytesIO(data), data) as header:
-        if photograph:
-            check_size(path, header.height, header.width)
+        check_size(path, header.height, header.width, least)
+        if not _fits(header, data):
+            raise damaged(path, "it holds more or fewer pixels than its header tells")
         if header.format in _OPENCV_FORMATS and header.mode in _OPENCV_MODES:
             image = _with_opencv(path, data)
         else:
@@ -195,13 +223,76 @@ def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
 
 def _open(path: Path, source: io.BytesIO | Path, start: bytes) -> Image.Image:
     try:
-        return Image.open(source, formats=_FORMATS)
+        return Image.open(source, formats=FORMATS[1:])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise too_large(path) from None
     except UnidentifiedImageError:
         raise not_an_image(path, start[:512]) from None
-    except (OSError, ValueError, SyntaxError) as error:
+    except FAULTS as error:
         raise damaged(path, error) from None
+
+
+def _fits(header: Image.Image, data: bytes) -> bool:
+    """Whether the file holds as many rows as its header tells, where that can be known: a wrong size shears them.
+
+    A compressed TIFF or lossy WebP file whose header tells a smaller size than it has cannot be known by this.
+    """
+    try:
+        if header.format == "GIF":
+            return not _gif_holds_more(header, data)
+        row, held = _rows_held(header, data)
+        return row == 0 or abs(held - row * header.height) < row
+    except FAULTS:
+        return False
+
+
+def _rows_held(header: Image.Image, data: bytes) -> tuple[int, int]:
+    """Bytes of a row, and of all that the file holds; 0 where they are compressed."""
+    opened: Any = header
+    codec, _, start, args = [*(opened.tile[0] if opened.tile else ("", None, 0, ()))][:4]
+    if header.format == "BMP" and codec == "raw":
+        (size,) = struct.unpack_from("<I", data, 14)
+        profile = struct.unpack_from("<I", data, 14 + 116)[0] if size >= 124 and len(data) >= 138 else 0
+        return int(args[1]), len(data) - start - profile
+    if header.format == "PPM" and data[:2] in (b"P4", b"P5", b"P6"):
+        wide = args == "I;16B" or (codec == "ppm" and args[1] > 255)
+        bits = {b"P4": 1, b"P5": 8, b"P6": 24}[data[:2]] * (1 + wide)
+        return (header.width * bits + 7) // 8, len(data) - start
+    if header.format == "TIFF" and _STRIPS in opened.tag_v2:
+        return _strips_held(header.width, header.height, opened.tag_v2)
+    return 0, 0
+
+
+def _strips_held(width: int, height: int, tags: Mapping[int, Any]) -> tuple[int, int]:
+    """The same of a TIFF by its strips: their bytes, or where these are compressed their number."""
+    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 2 else 1
+    if tags.get(_COMPRESSION, 1) == 1 and tags.get(_PHOTOMETRIC) != _YCBCR:
+        bits = tags.get(_BITS, (1,))
+        return sum((width * (sum(bits) if planes == 1 else one) + 7) // 8 for one in bits[:planes]), sum(
+            tags[_STRIPS]
+        )
+    needed = planes * -(-height // min(tags.get(_ROWS, height), height))
+    return (0, 0) if needed == len(tags[_STRIPS]) else (1, -height)
+
+
+def _gif_holds_more(header: Image.Image, data: bytes) -> bool:
+    """Whether the codes of a GIF's first picture fill one row more than it has."""
+    opened: Any = header
+    if not opened.tile:
+        return False
+    (left, top, right, bottom), start = opened.tile[0][1:3]
+    place = data.rfind(b"," + struct.pack("<HHHH", left, top, right - left, bottom - top), 0, start)
+    if place < 0 or bottom >= _MAX_GIF:
+        return False
+    taller = bytearray(data)
+    struct.pack_into("<H", taller, 8, bottom + 1)
+    struct.pack_into("<H", taller, place + 7, bottom - top + 1)
+    try:
+        with Image.open(io.BytesIO(taller), formats=("GIF",)) as longer:
+            longer.load()
+    except FAULTS:
+        return False
+    return True
 
 
 def _orientation(header: Image.Image) -> int:
@@ -213,7 +304,10 @@ def _orientation(header: Image.Image) -> int:
 def _with_opencv(path: Path, data: bytes) -> np.ndarray:
     if data.startswith(_PNG) and not _png_is_whole(data):
         raise damaged(path, "a checksum does not match")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
     if image is None:
         raise damaged(path, "its pixels cannot be decoded")
     image = _eight_bit(path, image)
@@ -247,7 +341,7 @@ def _with_pillow(path: Path, header: Image.Image) -> np.ndarray:
             pixels = np.asarray(header.convert("RGBA"))
             return _over_black(pixels[..., :3], pixels[..., 3])
         return np.asarray(header.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except FAULTS as error:
         raise damaged(path, error) from None
 
 

@@ -18,6 +18,8 @@ _ORIENTATION = 0x0112
 _EXIF = b"Exif\x00\x00"
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
 _SHORT = 3
+_MAX_SCANS = 500
+"""Progressive files have about ten; each costs a pass over all pixels, so that a small file could take hours."""
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
@@ -42,9 +44,11 @@ def decode_scaled(data: bytes, shortest: int | None = None) -> np.ndarray:
         - Returns: ``(H, W, 3)``, uint8, RGB, as stored.
 
     Raises:
-        ValueError: the file is damaged or cut off.
+        ValueError: the file is damaged or cut off, or made to take long.
     """
     height, width = jpeg_size(data)
+    if data.count(b"\xff\xda") > _MAX_SCANS:
+        raise ValueError(f"it has more than {_MAX_SCANS} scans")
     scale = 8
     if shortest is not None:
         scale = next(

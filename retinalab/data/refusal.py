@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from retinalab.errors import RetinalabError
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "absent", "check_size", "damaged", "not_an_image", "too_large"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "absent",
+    "check_file",
+    "check_size",
+    "damaged",
+    "not_an_image",
+    "too_large",
+]
 
 MAX_PIXELS = 178_956_970
 """Pillow's own bound against decompression bombs; the largest fundus cameras make under 50 million pixels."""
 MIN_SIDE = 32
 """A photograph with a shorter side is a placeholder or a thumbnail of nothing."""
+MAX_BYTES = 1 << 31
+"""``MAX_PIXELS`` of four channels of 16 bit take less."""
 
 _AGAIN = "Fetch it again from its source."
 
@@ -52,15 +66,34 @@ def not_an_image(path: Path, start: bytes) -> RetinalabError:
     return RetinalabError(f"{path} {what}. {_AGAIN}")
 
 
-def check_size(path: Path, height: int, width: int) -> None:
+def check_file(path: Path, opened: int) -> None:
+    """Refuse what has no end or would be waited for: a pipe, a device, a file beyond any photograph.
+
+    Args:
+        path: named in the error.
+        opened: its file descriptor.
+
+    Raises:
+        RetinalabError: no regular file, or beyond ``MAX_BYTES``.
+    """
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode):
+        raise RetinalabError(f"{path} is a pipe or device, not a file. Name a photograph.")
+    if found.st_size > MAX_BYTES:
+        raise RetinalabError(
+            f"{path} has {found.st_size / 1e9:.1f} GB, which no photograph of a fundus camera has. {_AGAIN}"
+        )
+
+
+def check_size(path: Path, height: int, width: int, least: int = MIN_SIDE) -> None:
     """Refuse what is too large to be real or too small to be of use.
 
     Raises:
-        RetinalabError: beyond ``MAX_PIXELS`` or under ``MIN_SIDE``.
+        RetinalabError: beyond ``MAX_PIXELS``, or a side under ``least``.
     """
     if width * height > MAX_PIXELS:
         raise too_large(path)
-    if min(width, height) < MIN_SIDE:
+    if min(width, height) < least:
         raise RetinalabError(
             f"{path} is {width}x{height} pixels; a photograph needs at least {MIN_SIDE} on its shorter side. "
             "Fetch the original or remove it from the list."

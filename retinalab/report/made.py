@@ -262,9 +262,9 @@ def _repeated(row: pd.Series, table: pd.DataFrame, scales: Mapping[str, Scale], 
 
 def _picture(path: Path) -> str:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("PNG", "JPEG")) as picture:
             return data_uri(small(np.asarray(picture.convert("RGB"))), sharp_colours=True)
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RetinalabError(
             f"'{path}' cannot be read ({error}). Repeat the run, or remove its folder."
         ) from error

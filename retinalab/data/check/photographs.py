@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from retinalab.data.decode import MAX_PIXELS, MIN_SIDE, decode_bytes
+from retinalab.data.decode import FAULTS, FORMATS, MAX_PIXELS, MIN_SIDE, decode_bytes
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.jpeg import jpeg_orientation, jpeg_size
 from retinalab.data.likeness import likeness_hash
@@ -184,14 +184,14 @@ def _whole(data: bytes, decoded: np.ndarray) -> tuple[int, int]:
 def _shown_by_others(data: bytes) -> str:
     """What a file is that the strict decoder refuses: others open it without a word, or nobody does."""
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 return "unreadable"
             if min(opened.size) < MIN_SIDE:
                 return "empty-field"
             opened.load()
             return "unreadable" if opened.mode.startswith(("I", "F")) else "damaged"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (*FAULTS, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return "unreadable"
 
 

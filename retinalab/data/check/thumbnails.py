@@ -13,7 +13,7 @@ from PIL import Image
 
 from retinalab.data.check.findings import Finding
 from retinalab.data.check.photographs import threaded
-from retinalab.data.decode import decode_bytes
+from retinalab.data.decode import FAULTS, FORMATS, decode_bytes
 from retinalab.errors import RetinalabError
 
 __all__ = ["thumbnails"]
@@ -72,7 +72,7 @@ def _picture(path: Path, side: int) -> np.ndarray | None:
 def _shown_by_others(data: bytes) -> np.ndarray | None:
     """What a decoder that is not strict makes of a damaged file."""
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             return np.asarray(opened.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (*FAULTS, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
