@@ -20,7 +20,7 @@ from retinalab.data.window_table import Windows, window_table
 from retinalab.records import LESIONS
 from retinalab.transforms.apply import apply_image, apply_mask
 from retinalab.transforms.background import average_side
-from retinalab.transforms.draw import IDENTITY_COLOUR, draw_colour, draw_warp, evaluation_warp, generator
+from retinalab.transforms.draw import IDENTITY_COLOUR, draw_colours, draw_warps, evaluation_warp, generator
 
 __all__ = ["Memory", "PartDataset", "fresh_memory", "unpacked"]
 
@@ -234,8 +234,7 @@ class PartDataset(Dataset[Batch]):
         stream = [self.stream] if self.stream else []
         rngs = [generator(self.seed, epoch, position, *stream) for epoch, position, _ in keys]
         augment, view = self.data.augment, self.data.view
-        warps = np.stack([draw_warp(augment, size, crop, view, rng) for rng in rngs])
-        return warps, np.stack([draw_colour(augment, rng) for rng in rngs])
+        return draw_warps(augment, size, crop, view, rngs), draw_colours(augment, rngs)
 
 
 def _pieces(warps: np.ndarray, crop: int, side: int | None = None) -> tuple[np.ndarray, int]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from retinalab.transforms.draw import draw_colour, draw_warp, evaluation_warp, generator
+from retinalab.transforms.draw import draw_colours, draw_warps, evaluation_warp, generator
 
-__all__ = ["draw_colour", "draw_warp", "evaluation_warp", "generator"]
+__all__ = ["draw_colours", "draw_warps", "evaluation_warp", "generator"]

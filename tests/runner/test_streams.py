@@ -15,7 +15,7 @@ from retinalab.experiment import experiment_id
 from retinalab.runner import run
 from retinalab.runner.modules import stage_modules
 from retinalab.tasks.base import Task
-from retinalab.transforms.draw import draw_colour, draw_warp, generator
+from retinalab.transforms.draw import draw_colours, draw_warps, generator
 
 TRAINED = 20
 EPOCHS = 4
@@ -86,10 +86,10 @@ def test_augmentation_follows_from_seed_epoch_position_and_stream(
     augment, size, crop = dataset.data.augment, dataset.data.size, dataset.data.input_size
     for k, (epoch, position, _) in enumerate(keys):
         rng = generator(5, epoch, position, *([stream] if stream else []))
-        np.testing.assert_array_equal(batch["warp"][k], draw_warp(augment, size, crop, "whole", rng))
-        np.testing.assert_array_equal(batch["colour"][k], draw_colour(augment, rng))
+        np.testing.assert_array_equal(batch["warp"][k], draw_warps(augment, size, crop, "whole", [rng])[0])
+        np.testing.assert_array_equal(batch["colour"][k], draw_colours(augment, [rng])[0])
     other = generator(5, 1, 0, *([] if stream else [2]))
-    assert not np.array_equal(batch["warp"][0], draw_warp(augment, size, crop, "whole", other))
+    assert not np.array_equal(batch["warp"][0], draw_warps(augment, size, crop, "whole", [other])[0])
     plain = module.dataset(module.parts.val).__getitems__([(0, 0, 0)])
     again = module.dataset(module.parts.val).__getitems__([(9, 5, 0)])
     assert torch.equal(plain["image"], again["image"])

@@ -9,7 +9,7 @@ import torch
 from retinalab.config import AugmentConfig, DataConfig, NormaliseConfig, PrincipalColours
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve_model
-from retinalab.transforms import draw_colour, draw_warp, generator
+from retinalab.transforms import draw_colours, draw_warps, generator
 from retinalab.transforms.apply import normalise
 
 EYEPACS_MEAN = np.array([108.64628601, 75.86886597, 54.34005737]) / 255
@@ -18,7 +18,7 @@ EYEPACS_DEVIATION = np.array([70.53946096, 51.71475228, 43.03428563]) / 255
 
 def stretched(seed: int, **options: object) -> np.ndarray:
     augment = AugmentConfig(stretch=(1 / 1.15, 1.15), **options)  # type: ignore[arg-type]
-    return draw_warp(augment, 200, 200, "whole", generator(seed))
+    return draw_warps(augment, 200, 200, "whole", [generator(seed)])[0]
 
 
 def test_each_axis_is_magnified_apart_and_log_uniformly() -> None:
@@ -43,15 +43,15 @@ def test_stretch_comes_before_the_turn_and_leaves_the_centre() -> None:
 
 def test_without_stretch_nothing_else_is_drawn_than_before() -> None:
     plain, equal = generator(4), generator(4)
-    draw_warp(AugmentConfig(zoom=(0.9, 1.1)), 64, 64, "whole", plain)
-    draw_warp(AugmentConfig(zoom=(0.9, 1.1), stretch=(1.0, 1.0)), 64, 64, "whole", equal)
+    draw_warps(AugmentConfig(zoom=(0.9, 1.1)), 64, 64, "whole", [plain])[0]
+    draw_warps(AugmentConfig(zoom=(0.9, 1.1), stretch=(1.0, 1.0)), 64, 64, "whole", [equal])[0]
     assert plain.random() == equal.random()
 
 
 def test_the_offset_is_that_of_standardised_pixels() -> None:
     """By the other road: standardise, add the components times what was drawn, and undo the standardising."""
     colours = PrincipalColours(deviation=0.25)
-    matrix = draw_colour(AugmentConfig(principal=colours), generator(5)).astype(np.float64)
+    matrix = draw_colours(AugmentConfig(principal=colours), [generator(5)])[0].astype(np.float64)
     rng = generator(5)
     for _ in range(4):
         rng.uniform(-1, 1)  # brightness, contrast, saturation and hue come first
@@ -78,8 +78,10 @@ def test_the_default_components_are_those_of_standardised_pixels() -> None:
 def test_a_number_is_the_deviation_and_nothing_is_drawn_without_it() -> None:
     assert AugmentConfig.model_validate({"principal": 0.25}).principal == PrincipalColours(deviation=0.25)
     still = AugmentConfig(principal=PrincipalColours(deviation=0.0))
-    assert draw_colour(still, generator(1)) == pytest.approx(np.eye(3, 4), abs=1e-6)
-    assert np.array_equal(draw_colour(AugmentConfig(), generator(1)), draw_colour(still, generator(1)))
+    assert draw_colours(still, [generator(1)])[0] == pytest.approx(np.eye(3, 4), abs=1e-6)
+    assert np.array_equal(
+        draw_colours(AugmentConfig(), [generator(1)])[0], draw_colours(still, [generator(1)])[0]
+    )
     again = AugmentConfig.model_validate(
         AugmentConfig(principal=PrincipalColours(deviation=0.5)).model_dump(mode="json")
     )

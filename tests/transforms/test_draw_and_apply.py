@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from retinalab.config import AugmentConfig
 from retinalab.data.sets.fake import fake_image
-from retinalab.transforms import draw_colour, draw_warp, evaluation_warp, generator
+from retinalab.transforms import draw_colours, draw_warps, evaluation_warp, generator
 from retinalab.transforms.apply import apply_batch, apply_colour, apply_image, apply_mask, normalise
 from retinalab.transforms.draw import IDENTITY_COLOUR
 
@@ -40,7 +40,7 @@ def photograph(size: int = 128) -> np.ndarray:
 
 
 def drawn(seed: int, size: int, crop: int, **options: Any) -> np.ndarray:
-    return draw_warp(AugmentConfig(**options), size, crop, "whole", generator(seed))
+    return draw_warps(AugmentConfig(**options), size, crop, "whole", [generator(seed)])[0]
 
 
 def moved(image: np.ndarray, warp: np.ndarray, crop: int) -> np.ndarray:
@@ -65,9 +65,11 @@ def test_flips_reverse_columns_and_rows() -> None:
 def test_a_quarter_turn_by_hand() -> None:
     """Output (x, y) takes from input R(x - c) + c, with R = [[0, -1], [1, 0]]: input (c - (y - c), x)."""
     image = photograph(33)
-    from retinalab.transforms.draw import _warp
+    from retinalab.transforms.draw import _warps
 
-    warp = _warp((33.0, 33.0), math.pi / 2, np.ones(2), np.zeros(2), 33, 33)
+    (warp,) = _warps(
+        np.full((1, 2), 33.0), np.array([math.pi / 2]), np.ones((1, 2)), np.zeros((1, 2)), 33, 33
+    )
     expected = np.empty_like(image)
     for y in range(33):
         for x in range(33):
@@ -139,7 +141,7 @@ def test_colour_is_brightness_after_contrast_after_saturation(
     seed: int, brightness: float, contrast: float, saturation: float, pixel: list[float]
 ) -> None:
     augment = AugmentConfig(brightness=brightness, contrast=contrast, saturation=saturation)
-    matrix = draw_colour(augment, generator(seed))
+    matrix = draw_colours(augment, [generator(seed)])[0]
     rng = generator(seed)
     b, c, s = (1 + rng.uniform(-limit, limit) for limit in (brightness, contrast, saturation))
     rgb = np.array(pixel)
@@ -149,7 +151,7 @@ def test_colour_is_brightness_after_contrast_after_saturation(
 
 
 def test_hue_turns_colours_and_leaves_grey_and_brightness() -> None:
-    matrix = draw_colour(AugmentConfig(hue=0.5), generator(7))
+    matrix = draw_colours(AugmentConfig(hue=0.5), [generator(7)])[0]
     for value in (0.0, 0.3, 1.0):
         assert matrix[:, :3] @ np.full(3, value) == pytest.approx(np.full(3, value), abs=1e-3)
     rgb = np.array([0.6, 0.3, 0.2])
@@ -159,10 +161,12 @@ def test_hue_turns_colours_and_leaves_grey_and_brightness() -> None:
 
 
 def test_draws_follow_from_their_key_alone() -> None:
-    one, same, other = (draw_warp(RICH, 64, 48, "whole", generator(*key)) for key in ((1, 2), (1, 2), (1, 3)))
+    one, same, other = (
+        draw_warps(RICH, 64, 48, "whole", [generator(*key)])[0] for key in ((1, 2), (1, 2), (1, 3))
+    )
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
-    assert not np.array_equal(one, draw_warp(RICH, 64, 48, "whole", generator(2, 1)))
+    assert not np.array_equal(one, draw_warps(RICH, 64, 48, "whole", [generator(2, 1)])[0])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -170,7 +174,7 @@ def test_draws_follow_from_their_key_alone() -> None:
 def test_opencv_and_kornia_give_the_same_picture_and_the_same_masks(seed: int, crop: int) -> None:
     image = photograph()
     rng = generator(seed)
-    warp, colour = draw_warp(RICH, 128, crop, "whole", rng), draw_colour(RICH, rng)
+    warp, colour = draw_warps(RICH, 128, crop, "whole", [rng])[0], draw_colours(RICH, [rng])[0]
     on_cpu = apply_image(image, warp, colour, crop).astype(float)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     batch = apply_batch(tensor, torch.from_numpy(warp)[None], crop)
