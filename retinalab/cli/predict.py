@@ -93,7 +93,8 @@ def predict(known: argparse.Namespace) -> int:
         predictor.check_lesion_maps()
     learned = run.learned_from()
     flattered = sum(photograph.name in learned for photograph in inputs)
-    head = print_header(predictor, known.which, survey, flattered)
+    which = known.run.stem if known.run.is_file() else known.which
+    head = print_header(predictor, which, survey, flattered)
     tally = Tally(predictor.scales, Judged(labels) if labels else None, predictor.lesions)
     try:
         _go_through(inputs, survey, tally, predictor, head, known)
@@ -115,7 +116,8 @@ def predict(known: argparse.Namespace) -> int:
             from retinalab.predict.gallery import write_gallery
             from retinalab.predict.rows import Rows
 
-            write_gallery(known.out, Rows.of(predictor, known.cam, known.masks, known.overlays), inputs, head)
+            rows = Rows.of(predictor, known.cam, known.masks, known.overlays)
+            write_gallery(known.out, rows, inputs, tally.flags, head)
         print_places(known)
     print("\nResearch use only: not for diagnosis.")
     return 1 if tally.refused else 0

@@ -166,7 +166,7 @@ def _check_length(path: Path, dataset: FileDataset) -> None:
 
 
 def _decoded(path: Path, dataset: FileDataset) -> np.ndarray:
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     try:
         return np.asarray(pixel_array(dataset, index=0))

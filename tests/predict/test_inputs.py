@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
+import tracemalloc
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from retinalab.errors import RetinalabError
 from retinalab.predict.inputs import Inputs
+from retinalab.predict.sorting import sorted_names
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".webp")
 TREE = (
     "b/2.PNG",
     "b/10.jpg",
@@ -105,3 +112,58 @@ def test_a_folder_without_photographs(tree: Path) -> None:
     Path("empty/below").mkdir(parents=True)
     assert "Folder empty holds no photograph" in refused("empty")
     assert "Folder empty holds no photograph" in refused("set", "empty")
+
+
+def digest(*words: str) -> str:
+    return Inputs(words).survey().digest
+
+
+def test_photographs_are_told_from_others_of_the_same_names(tree: Path) -> None:
+    before = digest("set")
+    assert digest("set") == before
+    assert digest("set/b", "set/a.tif") != digest("set/a.tif", "set/b")
+    Path("set/a.tif").write_bytes(b"another")
+    changed = digest("set")
+    assert changed != before
+    Path("set/c/z.png").touch()
+    assert digest("set") != changed
+
+
+def test_dicom_files_are_photographs_too(tree: Path) -> None:
+    Path("set/b/eye.DCM").touch()
+    assert images("set/b") == ["set/b/10.jpg", "set/b/2.PNG", "set/b/eye.DCM"]
+    assert images("set/b/*.D*") == ["set/b/eye.DCM"]
+
+
+def test_a_pattern_matches_what_the_shell_would(tree: Path) -> None:
+    for word in ("set/*", "set/b/*", "set/[ab]*", "*/a.tif", "set/.*", "set/*/*"):
+        expected = sorted(name for name in glob.glob(word) if Path(name).suffix.lower() in SUFFIXES)
+        found = [p.image for p in Inputs([word])] if expected else []
+        assert found == expected, word
+
+
+def test_a_listing_takes_eight_bytes_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of drawn entries, since making as many files takes long."""
+    count = 40_000
+
+    class Entry:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def is_dir(self) -> bool:
+            return False
+
+    @contextlib.contextmanager
+    def scandir(folder: str) -> Iterator[Iterator[Entry]]:
+        yield (Entry(f"{k * 7919 % count:012d}.jpg") for k in range(count))
+
+    inputs = Inputs([str(tmp_path)])
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr("retinalab.predict.inputs.sorted_names", partial(sorted_names, most=1_000))
+    tracemalloc.start()
+    try:
+        assert inputs.survey().count == count
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6 < count * 150  # a path alone takes 150 bytes and more
