@@ -145,6 +145,11 @@ def read_windows(
     with ExitStack() as opened:
         files = _Files(folder, layout, index, opened)
         grouped = _grouped(rows)
+        if layout.codec == "raw":
+            for row in [row for row in grouped if index is None or index.found_right[row]]:
+                windows = [(out[place], *corners[place].tolist()) for place in grouped[row]]
+                if all(_read_bands(files, row, *window, wait=False) for window in windows):
+                    del grouped[row]
         if len(grouped) > 1:
             for row, places in grouped.items():
                 files.expect(row, min(corners[place, 1] for place in places), side)
@@ -191,9 +196,24 @@ class _Files:
         if last > first and not _in_memory(file := self._file(row), first):
             os.posix_fadvise(file, first, last - first, os.POSIX_FADV_WILLNEED)
 
-    def read(self, row: int, first: int, into: np.ndarray) -> None:
-        """Fill an array with the bytes from ``first`` on of the file that a photograph lies in."""
+    def read(self, row: int, first: int, into: np.ndarray, wait: bool = True) -> bool:
+        """Fill an array with the bytes from ``first`` on of the file that a photograph lies in.
+
+        Args:
+            row: photograph.
+            first: byte.
+            into: the array.
+            wait: for the disk; without it, what does not lie in memory is left out.
+
+        Returns:
+            Whether it is filled.
+        """
         file, view = self._file(row), into.data.cast("B")
+        if not wait:
+            try:
+                return os.preadv(file, [view], first, os.RWF_NOWAIT) == len(view)
+            except OSError:
+                return False
         done = 0
         while done < len(view):
             count = os.preadv(file, [view[done:]], first + done)
@@ -202,6 +222,7 @@ class _Files:
                     f"{self.path(row)} is shorter than it was written. Remove it and try again."
                 )
             done += count
+        return True
 
     def read_photograph(self, row: int, into: np.ndarray) -> None:
         """Read, check and decode a photograph that has an index."""
@@ -264,20 +285,22 @@ def _grouped(rows: np.ndarray) -> dict[int, list[int]]:
     return places
 
 
-def _read_bands(files: _Files, row: int, window: np.ndarray, left: int, top: int) -> None:
-    """Read a window of a raw photograph."""
+def _read_bands(files: _Files, row: int, window: np.ndarray, left: int, top: int, wait: bool = True) -> bool:
+    """Read a window of a raw photograph; False where it does not lie in memory and nobody waits for the disk."""
     layout = files.layout
     x0, x1, y0, y1 = _covered(layout, window, left, top)
     if x1 <= x0 or y1 <= y0:
-        return
+        return True
     for number, plane in enumerate(window):
         first = (row % layout.photographs * layout.planes + number) * layout.size + y0
         into = plane[y0 - top : y1 - top, x0 - left : x1 - left]
         whole = into.flags.c_contiguous and x1 - x0 == layout.size
         band = into if whole else np.empty((y1 - y0, layout.size, layout.channels), layout.dtype)
-        files.read(row, first * layout.row_bytes, band)
+        if not files.read(row, first * layout.row_bytes, band, wait):
+            return False
         if not whole:
             into[...] = band[:, x0:x1]
+    return True
 
 
 def _cut(layout: Layout, photograph: np.ndarray, window: np.ndarray, left: int, top: int) -> None:

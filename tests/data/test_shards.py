@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retinalab.data import shards
 from retinalab.data.files import write_file
 from retinalab.data.shards import Layout, read_whole, read_windows
 from retinalab.errors import RetinalabError
@@ -92,7 +93,14 @@ def test_the_system_is_told_what_a_batch_will_read_unless_it_is_in_memory(
     write_file(tmp_path / "00000.plain", pixels.tobytes())
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda file, first, length, advice: told.append((first, length)))
-    monkeypatch.setattr(shards, "_in_memory", lambda file, first: False)
+    preadv = os.preadv
+
+    def cold(file: int, buffers: Sequence[Any], offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_NOWAIT:
+            raise BlockingIOError
+        return preadv(file, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", cold)
     row = SIDE * CHANNELS
     assert np.array_equal(read_whole(tmp_path, layout, np.array([2, 0, 2])), pixels[[2, 0, 2]])
     assert told == [(2 * SIDE * row, SIDE * row), (0, SIDE * row)]
@@ -102,7 +110,7 @@ def test_the_system_is_told_what_a_batch_will_read_unless_it_is_in_memory(
     assert told == [(4 * row, 5 * row), ((SIDE + 0) * row, 2 * row), ((2 * SIDE + 11) * row, row)]
     told.clear()
     read_whole(tmp_path, layout, np.array([1]))
-    monkeypatch.setattr(shards, "_in_memory", lambda file, first: True)
+    monkeypatch.setattr(os, "preadv", preadv)
     read_whole(tmp_path, layout, np.array([0, 1, 2]))
     assert told == []
 
