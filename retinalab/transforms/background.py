@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from retinalab.config import BackgroundConfig
+from retinalab.transforms import on_processor
 from retinalab.transforms.apply import affine_grid
 
 __all__ = ["average_side", "even_out", "local_average", "place_average"]
@@ -58,8 +59,7 @@ def even_out(
     """
     if average is None:
         average = local_average(images, background)
-        quick = background.kind == "median" and images.device.type == "cpu"
-        average = _quickly_enlarged(average, images) if quick else _enlarged(average, images)
+        average = _enlarged(average, images)
     mid = _MID[background.kind]
     difference = images - average
     difference.mul_(background.gain).add_(mid).clamp_(0, 1)
@@ -127,31 +127,30 @@ def _kept(images: Tensor, background: BackgroundConfig, place: Tensor | None, si
 
 
 def _enlarged(average: Tensor, images: Tensor) -> Tensor:
-    return F.interpolate(average, images.shape[2:], mode="bilinear", align_corners=False)
-
-
-def _quickly_enlarged(average: Tensor, images: Tensor) -> Tensor:
-    """The same by OpenCV, within 1e-6."""
     height, width = images.shape[2:]
-    pictures = [np.ascontiguousarray(one) for one in average.permute(0, 2, 3, 1).numpy()]
-    large = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in pictures]
-    return torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2)
+    if images.device.type == "cpu":
+        return on_processor.enlarged(average, height, width)
+    return F.interpolate(average, (height, width), mode="bilinear", align_corners=False)
 
 
 def _gaussian_average(images: Tensor, sigma: float) -> Tensor:
-    inside = _field(images).float()
-    small = F.avg_pool2d(
-        torch.cat([images * inside, inside], 1), _REDUCTION, ceil_mode=True, count_include_pad=False
-    )
     # averaging blocks of n pixels already is a blur of variance (n² - 1) / 12
     variance = max((sigma / _REDUCTION) ** 2 - (1 - 1 / _REDUCTION**2) / 12, 0.25)
-    blurred = _blur(small, math.sqrt(variance))
+    deviation = math.sqrt(variance)
+    sides = [-(-side // _REDUCTION) for side in images.shape[2:]]
+    reach = max(1, min(math.ceil(3 * deviation), min(sides) - 1))
+    whole = all(side % _REDUCTION == 0 for side in images.shape[2:])
+    if images.device.type == "cpu" and whole:
+        return on_processor.gaussian_average(images, deviation, reach, _REDUCTION, _FIELD)
+    inside = _field(images).float()
+    both = torch.cat([images * inside, inside], 1)
+    small = F.avg_pool2d(both, _REDUCTION, ceil_mode=True, count_include_pad=False)
+    blurred = _blur(small, deviation, reach)
     return blurred[:, :3] / blurred[:, 3:].clamp(min=1e-3)
 
 
-def _blur(images: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian, cut at three deviations; beyond the border nothing is counted."""
-    reach = max(1, min(math.ceil(3 * sigma), min(images.shape[2:]) - 1))
+def _blur(images: Tensor, sigma: float, reach: int) -> Tensor:
+    """Separable Gaussian, cut off at a reach; beyond the border nothing is counted."""
     offsets = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).repeat(images.shape[1], 1, 1, 1)
@@ -161,8 +160,11 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
 
 def _median(images: Tensor, half: int, reduction: int) -> Tensor:
     """Median over squares of 2·half + 1 pixels, at a reduced size; the border is repeated beyond itself."""
-    levels = (images * 255).round_().clamp_(0, 255)
     reach = max(1, half // reduction)
+    even = all(side % 2 == 0 for side in images.shape[2:])
+    if images.device.type == "cpu" and reduction == 2 and even:  # OpenCV's own rounding is the same there
+        return on_processor.halved_median(images, reach).to(images.dtype) / 255
+    levels = (images * 255).round_().clamp_(0, 255)
     median = _sorted_median if images.device.type == "cpu" else _counted_median
     return median(levels, reach, reduction).to(images.dtype) / 255
 
@@ -175,15 +177,8 @@ def _reduced(levels: Tensor, reduction: int) -> Tensor:
 
 def _sorted_median(levels: Tensor, reach: int, reduction: int) -> Tensor:
     """OpenCV's median, whose cost does not depend on the square."""
-    height, width = levels.shape[2:]
-    halved = reduction == 2 and height % 2 == 0 and width % 2 == 0  # OpenCV's own rounding is the same there
-    pictures = levels.to(torch.uint8) if halved else _reduced(levels, reduction)
-    medians = []
-    for picture in pictures.permute(0, 2, 3, 1).numpy():
-        small = np.ascontiguousarray(picture)
-        if halved:
-            small = cv2.resize(small, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        medians.append(cv2.medianBlur(small, 2 * reach + 1))
+    pictures = _reduced(levels, reduction).permute(0, 2, 3, 1).numpy()
+    medians = [cv2.medianBlur(np.ascontiguousarray(picture), 2 * reach + 1) for picture in pictures]
     return torch.from_numpy(np.stack(medians)).permute(0, 3, 1, 2)
 
 
