@@ -10,6 +10,13 @@ are large compiled packages. Windows (VOI LUT) are not applied: 16 bit are scale
 
 from __future__ import annotations
 
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +28,7 @@ from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
+    from pydicom.uid import UID
 
 __all__ = ["DICOM_SUFFIXES", "dicom_size", "is_dicom", "read_dicom"]
 
@@ -41,10 +49,11 @@ _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _READ = (
-    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99",
     "1.2.840.10008.1.2.5", *_JPEG, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
 )  # fmt: skip
-_NATIVE = _READ[:4]
+_ONE = threading.Lock()
+_NATIVE = _READ[:3]
 
 
 def is_dicom(path: Path) -> bool:
@@ -62,8 +71,9 @@ def dicom_size(path: Path) -> tuple[int, int]:
     Raises:
         RetinalabError: as for :func:`read_dicom`, as far as the header shows it.
     """
-    header = _header(path)
-    return int(header.Rows), int(header.Columns)
+    with _guarded(path):
+        header = _header(path)
+        return int(header.Rows), int(header.Columns)
 
 
 def read_dicom(path: Path, shortest: int | None = None) -> np.ndarray:
@@ -80,28 +90,49 @@ def read_dicom(path: Path, shortest: int | None = None) -> np.ndarray:
         RetinalabError: no photograph of the eye, a kind of pixels or of compression that is not read, several frames,
             too large, or damaged.
     """
-    header = _header(path)
-    dataset = _dataset(path, [*_TAGS, "PixelData"])
-    if "PixelData" not in dataset:
-        raise damaged(path, "it holds no pixels")
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    if syntax in _JPEG and header.PhotometricInterpretation != "RGB":
-        return _encapsulated_jpeg(path, dataset, shortest)
-    if syntax in _NATIVE:
-        _check_length(path, dataset)
-    return _eight_bit(dataset, _decoded(path, dataset))
+    with _guarded(path):
+        header = _header(path)
+        dataset = _dataset(path, [*_TAGS, "PixelData"])
+        if "PixelData" not in dataset:
+            raise damaged(path, "it holds no pixels")
+        syntax, colours = str(dataset.file_meta.TransferSyntaxUID), str(header.PhotometricInterpretation)
+        jpeg = None
+        if syntax in _JPEG and colours != "RGB":
+            jpeg = _frame(dataset)
+        else:
+            if syntax in _NATIVE:
+                _check_length(path, dataset)
+            image = _eight_bit(dataset, _decoded(dataset))
+    if jpeg is not None:
+        image = decode_bytes(jpeg, path, shortest)  # strictly, and no larger than its header may claim
+    return 255 - image if colours == "MONOCHROME1" else image
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """Faults as one line without values of the file, and none of pydicom's warnings, which quote them.
+
+    One thread at a time, since filters of warnings are the process's.
+    """
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with _ONE, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except FileNotFoundError:
+        raise absent(path) from None
+    except (
+        InvalidDicomError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+        NotImplementedError, RuntimeError, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        raise damaged(path, type(error).__name__) from None
 
 
 def _dataset(path: Path, tags: list[str]) -> FileDataset:
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
-    try:
-        return dcmread(path, specific_tags=list(tags), stop_before_pixels="PixelData" not in tags)
-    except FileNotFoundError:
-        raise absent(path) from None
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
-        raise damaged(path, type(error).__name__) from None
+    return dcmread(path, specific_tags=list(tags), stop_before_pixels="PixelData" not in tags)
 
 
 def _header(path: Path) -> FileDataset:
@@ -110,7 +141,7 @@ def _header(path: Path) -> FileDataset:
     kind = getattr(header, "SOPClassUID", None)
     if kind is not None and kind not in _PHOTOGRAPHS:
         raise RetinalabError(
-            f"{path} holds {kind.name}, not a fundus photograph. Give Ophthalmic Photography, or remove it from the "
+            f"{path} holds {_known(kind)}, not a fundus photograph. Give Ophthalmic Photography, or remove it from the "
             "list."
         )
     meta = getattr(header, "file_meta", None)
@@ -119,17 +150,26 @@ def _header(path: Path) -> FileDataset:
         raise damaged(path, "its header does not describe any pixels")
     if str(syntax) not in _READ:
         raise RetinalabError(
-            f"{path} is compressed with {syntax.name}, which is not read (read are: uncompressed, RLE, JPEG baseline, "
-            "JPEG 2000). Convert it, such as with gdcmconv --raw."
+            f"{path} is compressed with {_known(syntax)}, which is not read (read are: uncompressed, RLE, JPEG, "
+            "JPEG 2000; no lossless JPEG, no JPEG-LS). Convert it, such as with gdcmconv --raw."
         )
     _check_pixels(path, header)
     return header
 
 
+def _known(uid: UID) -> str:
+    """Its name in the standard; a damaged one is not quoted, since it may hold anything of the file."""
+    return uid.name if uid.name != str(uid) else "something unknown"
+
+
+def _plain(code: object) -> str:
+    return str(code) if re.fullmatch(r"[A-Z0-9_ ]{1,16}", str(code)) else "unknown"
+
+
 def _check_pixels(path: Path, header: FileDataset) -> None:
     if header.PhotometricInterpretation not in (*_COLOURS, *_GREYS):
         raise RetinalabError(
-            f"{path} has {header.PhotometricInterpretation} pixels. Convert it to RGB or MONOCHROME2."
+            f"{path} has {_plain(header.PhotometricInterpretation)} pixels. Convert it to RGB or MONOCHROME2."
         )
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if frames != 1:
@@ -144,16 +184,10 @@ def _check_pixels(path: Path, header: FileDataset) -> None:
     check_size(path, int(header.Rows), int(header.Columns))
 
 
-def _encapsulated_jpeg(path: Path, dataset: FileDataset, shortest: int | None) -> np.ndarray:
-    """Decoded as any JPEG file is: strictly, and no larger than its header may claim."""
+def _frame(dataset: FileDataset) -> bytes:
     from pydicom.encaps import get_frame
 
-    try:
-        data = get_frame(dataset.PixelData, 0, number_of_frames=1)
-    except (ValueError, EOFError, IndexError) as error:
-        raise damaged(path, type(error).__name__) from None
-    image = decode_bytes(data, path, shortest)
-    return 255 - image if dataset.PhotometricInterpretation == "MONOCHROME1" else image
+    return bytes(get_frame(dataset.PixelData, 0, number_of_frames=1))
 
 
 def _check_length(path: Path, dataset: FileDataset) -> None:
@@ -165,21 +199,10 @@ def _check_length(path: Path, dataset: FileDataset) -> None:
         raise damaged(path, f"{found} bytes of pixels, {expected} are needed")
 
 
-def _decoded(path: Path, dataset: FileDataset) -> np.ndarray:
+def _decoded(dataset: FileDataset) -> np.ndarray:
     from pydicom.pixels.utils import pixel_array
 
-    try:
-        return np.asarray(pixel_array(dataset, index=0))
-    except (
-        RuntimeError,
-        ValueError,
-        OSError,
-        EOFError,
-        AttributeError,
-        NotImplementedError,
-        IndexError,
-    ) as error:
-        raise damaged(path, type(error).__name__) from None
+    return np.asarray(pixel_array(dataset, index=0))
 
 
 def _eight_bit(dataset: FileDataset, pixels: np.ndarray) -> np.ndarray:
@@ -189,8 +212,6 @@ def _eight_bit(dataset: FileDataset, pixels: np.ndarray) -> np.ndarray:
         scaled = np.minimum(pixels, highest).astype(np.uint32) * 255 + highest // 2
         pixels = scaled // highest
     image = pixels.astype(np.uint8)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        image = 255 - image
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     return np.ascontiguousarray(image)
