@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
@@ -150,7 +151,7 @@ def make_records(
         notes: what was left out or repaired while reading; carried into the report.
 
     Raises:
-        RetinalabError: no rows, a photograph listed twice, or a grade outside its scale.
+        RetinalabError: no rows, a photograph listed twice, a name that is no text, or a grade outside its scale.
     """
     if not rows:
         raise RetinalabError(
@@ -167,7 +168,12 @@ def make_records(
             entry[f"annotated_{lesion}"] = annotated
             entry.setdefault(f"present_{lesion}", (1 if path else 0) if annotated else -1)
         flat.append(entry)
-    table = pd.DataFrame(flat)
+    try:
+        table = pd.DataFrame(flat)
+    except UnicodeEncodeError as error:
+        raise RetinalabError(
+            f"{source} has a name that is no text in UTF-8 ({error.object[:80]!a}). Rename the file."
+        ) from None
     table["set"] = info.name
     for column in _TEXT:
         table[column] = table[column].fillna("").astype(str) if column in table else ""
@@ -178,7 +184,7 @@ def make_records(
     table["gradable"] = table["gradable"].astype(bool) if "gradable" in table else True
     for lesion in LESIONS:
         table[f"present_{lesion}"] = table[f"present_{lesion}"].astype("int8")
-    twice = table["image"][table["image"].map(posixpath.normpath).duplicated()]
+    twice = table["image"][table["image"].map(_plain).duplicated()]
     if len(twice):
         raise RetinalabError(
             f"{source} lists {twice.iloc[0]!r} twice ({len(twice)} such rows). Keep one row per photograph."
@@ -187,6 +193,11 @@ def make_records(
     first = [*_TEXT, *_GRADES, "gradable", *_NUMBERS, *_LESION_COLUMNS]
     ordered = [*first, *(column for column in table.columns if column not in first)]
     return Records(table[ordered].reset_index(drop=True), {info.name: info}, {info.name: root}, tuple(notes))
+
+
+def _plain(image: str) -> str:
+    """A path in one spelling: several that lead to one file, here or on another system, are alike."""
+    return unicodedata.normalize("NFC", posixpath.normpath(image))
 
 
 def _check_grades(table: pd.DataFrame, info: SetInfo, source: str) -> None:

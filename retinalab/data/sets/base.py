@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from retinalab.data.decode import decode, image_size, read_mask
-from retinalab.data.sets.files import check_files, digest, stamp
+from retinalab.data.sets.files import check_files, check_paths, digest, stamp
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
@@ -112,12 +112,14 @@ class PhotographSet:
             check: leave this out where the caller goes on with what is missing, as ``data check`` does.
 
         Raises:
-            RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, or,
-                when strict, a count differs from the published one.
+            RetinalabError: a label file, column or photograph is missing, a label lies outside its scale, a path leads
+                out of the folder, or, when strict, a count differs from the published one.
         """
         labels = self._labels()
         info = labels.info or self.info
         records = make_records(labels.rows, info, self.root, labels.source, labels.notes)
+        for column in ("image", *(str(c) for c in records.table if str(c).startswith("mask_"))):
+            check_paths(records.table[column].astype(str), self.root, labels.source)
         if not check:
             return records
         notes = list(records.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "as_rows",
     "check_files",
+    "check_paths",
     "compare_files",
     "digest",
     "integers",
@@ -29,6 +31,10 @@ __all__ = [
     "stamp",
 ]
 
+MAX_BYTES = 1 << 29
+"""Of a label file; one of a million photographs with a dozen columns has a fifth of it."""
+_MAX_HEADER = 1 << 18
+_MAX_COLUMNS = 4096
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm")
 
 
@@ -61,11 +67,42 @@ def check_files(root: Path, images: Sequence[str], source: str, what: str = "pho
         raise RetinalabError(
             f"{source} lists {absent[0]!r}, which is absent from {root} "
             f"({len(absent)} of {len(images)} {what} are). "
-            "Complete the copy or remove the rows."
+            f"{_spelled_otherwise(root / absent[0])}Complete the copy or remove the rows."
         )
     if not unlisted:
         return []
     return [f"{len(unlisted)} {what} lie in {root} that {source} does not list (first: {min(unlisted)!r})"]
+
+
+def check_paths(paths: Iterable[str], root: Path, source: str) -> None:
+    """Refuse a path whose text leads out of the set's folder; a link within the folder is followed wherever it leads.
+
+    A label file may come from anyone, a link is made by whoever owns the folder.
+
+    Raises:
+        RetinalabError: a path is absolute, has a step upwards (also behind a folder, which may be a link) or a NUL.
+    """
+    for path in paths:
+        if path and (path[0] in "/\\" or path[1:2] == ":" or ".." in path or "\0" in path):
+            steps = path.replace("\\", "/").split("/")
+            if "\0" in path:
+                raise RetinalabError(
+                    f"{source} lists {path[:80]!r}, which no file can be called. Correct it."
+                )
+            if not steps[0] or steps[0][1:2] == ":" or ".." in steps:
+                raise RetinalabError(
+                    f"{source} lists {path[:80]!r}, which leads out of {root}. Write paths relative to that folder, "
+                    "without '..'; what lies elsewhere can be linked into it."
+                )
+
+
+def _spelled_otherwise(path: Path) -> str:
+    """A hint where a file's name is the listed one in another form of Unicode, as other systems write it."""
+    plain = unicodedata.normalize("NFC", path.name)
+    for name in list_files(path.parent):
+        if unicodedata.normalize("NFC", name) == plain:
+            return f"It lies there in another form of Unicode ({name!a}): rename it. "
+    return ""
 
 
 def compare_files(root: Path, images: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -120,6 +157,7 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
         RetinalabError: the file is absent, empty or no table, or lacks one of ``columns``.
     """
     need(path)
+    _check_extent(path)
     try:
         with warnings.catch_warnings():  # a row longer than the header would else shift every column by one
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -130,6 +168,7 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 skipinitialspace=True,
                 index_col=False,
+                compression=None,
             )
         header = _header(path)
     except OSError as error:
@@ -157,6 +196,25 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
                 "column", column, table.columns, f"{path} must have it.", label=f"Columns of {path.name}"
             )
     return table.reset_index(drop=True)
+
+
+def _check_extent(path: Path) -> None:
+    """Refuse what would take all memory: a file, or a first line, beyond any label file."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise RetinalabError(
+            f"{path} has {size / 1e9:.1f} GB, which no label file has. Fetch it again from its source."
+        )
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_MAX_HEADER)
+    except OSError as error:
+        raise RetinalabError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
+    if len(first) == _MAX_HEADER or first.count(b",") >= _MAX_COLUMNS:
+        raise RetinalabError(
+            f"{path} is no readable CSV (its first line has {first.count(b',') + 1} columns or more in {len(first)} "
+            "bytes or more). Give a file with a header and one row for each photograph."
+        )
 
 
 def _header(path: Path) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import xlrd
+import xlrd.compdoc
 from pydantic import Field
 
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
@@ -167,6 +171,14 @@ class Messidor(PhotographSet):
         return folder
 
 
+_MAX_BYTES = 1 << 26
+_FAULTS = (
+    xlrd.compdoc.CompDocError, zipfile.BadZipFile, struct.error, OSError, ValueError, LookupError, TypeError,
+    AttributeError, AssertionError, ArithmeticError, RuntimeError, MemoryError,
+)  # fmt: skip
+"""What the reader of xls files raises on damaged bytes."""
+
+
 def _annotation(folder: Path, base: str) -> Path | None:
     for place in (folder, folder / base):
         for name in list_files(place):
@@ -186,11 +198,17 @@ def _rows(base: str, path: Path) -> list[dict[str, Any]]:
 
 
 def _read_xls(path: Path) -> pd.DataFrame:
+    said = io.StringIO()
     try:
-        sheet = xlrd.open_workbook(str(path)).sheet_by_index(0)
-    except (xlrd.XLRDError, ValueError, OSError) as error:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("it is larger than any list of photographs")
+        sheet = xlrd.open_workbook(str(path), logfile=said).sheet_by_index(0)
+        if "truncated" in said.getvalue():
+            raise ValueError("it is truncated")
+    except (xlrd.XLRDError, *_FAULTS) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise RetinalabError(
-            f"{path} is no readable xls file ({error}). Fetch it again, or export it as CSV."
+            f"{path} is no readable xls file ({reason}). Fetch it again, or export it as CSV."
         ) from None
     cells = [
         [_text(sheet.cell_value(row, column)) for column in range(sheet.ncols)] for row in range(sheet.nrows)

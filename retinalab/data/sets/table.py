@@ -14,7 +14,7 @@ from pydantic import Field
 from retinalab.data.decode import image_size
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, integers, need, read_csv
+from retinalab.data.sets.files import as_rows, check_paths, integers, need, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import SCALES
 from retinalab.records import LESIONS, PARTS, SetInfo
@@ -146,6 +146,9 @@ class Table(PhotographSet):
         options = self.options
         prefix = f"{options.folder.rstrip('/')}/" if options.folder else ""
         table["image"] = prefix + table["image"].str.replace("\\", "/") + options.suffix
+        check_paths(table["image"], self.root, str(path))
+        for column in [name for name in map(str, table.columns) if name.startswith("mask_")]:
+            table[column] = table[column].str.replace("\\", "/")
         if options.patient is not None:
             table["patient"] = _patients(table["image"], options.patient)
         if "part" in table:
