@@ -55,7 +55,9 @@ class TrainerConfig(Model):
     limit_val_batches: int | float | None = Field(None, ge=0)
     log_every_n_steps: int = Field(10, ge=1)
     check_loss_every_n_steps: int = Field(
-        50, ge=1, description="batches between two looks whether every loss was finite; training stops where not"
+        50,
+        ge=1,
+        description="batches between two looks whether every loss was finite; training stops where not",
     )
     monitor: str | None = Field(
         None, description="metric that chooses the checkpoint; default: the task's own"

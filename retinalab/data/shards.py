@@ -147,8 +147,10 @@ def read_windows(
         grouped = _grouped(rows)
         if layout.codec == "raw":
             for row in [row for row in grouped if index is None or index.found_right[row]]:
-                windows = [(out[place], *corners[place].tolist()) for place in grouped[row]]
-                if all(_read_bands(files, row, *window, wait=False) for window in windows):
+                if all(
+                    _read_bands(files, row, out[place], *corners[place].tolist(), wait=False)
+                    for place in grouped[row]
+                ):
                     del grouped[row]
         if len(grouped) > 1:
             for row, places in grouped.items():
