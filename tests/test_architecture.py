@@ -19,15 +19,15 @@ LEVELS = {
     "counted": 0, "documents": 0, "errors": 0, "protocol": 0, "redacted": 0, "rounds": 0,
     "records": 1, "config": 1, "overrides": 1, "registry": 1, "experiment": 2,
     "smoke": 2, "claims": 3, "synthetic": 3, "transforms": 3, "data": 4, "metrics": 4, "audit": 5, "code": 5,
-    "sweeps": 5, "testing": 5, "tasks": 5,
+    "runs": 5, "sweeps": 5, "testing": 5, "tasks": 5,
     "report": 6, "explain": 6,
-    "leaderboard": 7, "reproduction": 7, "runner": 7, "predict": 8, "robustness": 8, "cli": 9, "__main__": 10,
+    "leaderboard": 7, "reproduction": 7, "runner": 7, "export": 8, "predict": 8, "robustness": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 """A room imports its own level and those below; within a level only itself, but for the pairs in ``BESIDE``."""
 BESIDE = {
     ("protocol", "errors"), ("records", "protocol"), ("records", "errors"), ("registry", "config"),
     ("config", "protocol"), ("metrics", "data"), ("data", "transforms"), ("report", "explain"),
-    ("robustness", "predict"),
+    ("robustness", "predict"), ("export", "predict"),
 }  # fmt: skip
 
 

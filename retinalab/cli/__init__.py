@@ -18,11 +18,13 @@ from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
 from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
+from retinalab.cli.export import add_export_arguments, export
 from retinalab.cli.leaderboard import add_leaderboard_arguments, leaderboard
 from retinalab.cli.papers import papers, show
 from retinalab.cli.predict import add_predict_arguments, predict
 from retinalab.cli.results import report
 from retinalab.cli.robustness import add_robustness_arguments, robustness
+from retinalab.cli.runs import add_runs_arguments, runs_list
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
@@ -74,6 +76,8 @@ def _parser() -> Parser:
     add_predict_arguments(_add(commands, "predict", predict, text))
     text = "saliency maps of a finished run, held against the lesions of its test photographs"
     add_explain_arguments(_add(commands, "explain", explain, text))
+    text = "write a run's networks as ONNX or a torch.export program, held against the run itself"
+    add_export_arguments(_add(commands, "export", export, text))
     text = "how grades hold when test photographs change: views, colours, blur, haze, other faults"
     add_robustness_arguments(_add(commands, "robustness", robustness, text))
     text = "figures with intervals of a run, or of a table of predictions made elsewhere"
@@ -86,6 +90,8 @@ def _parser() -> Parser:
     add_audit_arguments(_add(commands, "audit", audit, text))
     text = "methods side by side on one data set under one protocol and budget"
     add_leaderboard_arguments(_add(commands, "leaderboard", leaderboard, text))
+    text = "run folders: list them, show one, what takes the room, and remove what can go"
+    add_runs_arguments(_add(commands, "runs", runs_list, text))
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
     report_parser.add_argument(
