@@ -125,7 +125,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--machines", type=int, default=2)
     parser.add_argument("--gpus", type=int, default=8, help="of a machine")
     parser.add_argument("--cores", type=int, default=128, help="of a machine")
-    parser.add_argument("--tflops", type=float, default=20.0, help="what a GPU sustains on such a network, in bf16")
+    parser.add_argument(
+        "--tflops", type=float, default=20.0, help="what a GPU sustains on such a network, in bf16"
+    )
     parser.add_argument(
         "--step", type=float, help="seconds of a training step for a photograph, timed on a GPU"
     )

@@ -155,8 +155,8 @@ class DataConfig(Model):
     workers: int | None = Field(
         None,
         ge=0,
-        description="threads that make batches ahead; default: one for each processor beside a GPU, at most 8, and none "
-        "where the processor trains; results do not depend on it",
+        description="threads that make batches ahead; default: one for each processor beside a GPU, at most 8, and "
+        "none where the processor trains; results do not depend on it",
     )
     unreadable: Literal["error", "exclude"] = Field(
         "error",

@@ -148,7 +148,9 @@ def read_windows(
         if layout.codec == "raw":
             for row in [row for row in grouped if index is None or index.found_right[row]]:
                 if all(
-                    _read_bands(files, row, out[place], *corners[place].tolist(), wait=False)
+                    _read_bands(
+                        files, row, out[place], int(corners[place, 0]), int(corners[place, 1]), wait=False
+                    )
                     for place in grouped[row]
                 ):
                     del grouped[row]

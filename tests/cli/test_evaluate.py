@@ -243,7 +243,7 @@ def test_probabilities_printed_with_two_decimals_pass(tmp_path: Path) -> None:
     [
         ("", [], "is empty. Give a CSV with a header and a row for each photograph"),
         ("image,dr,dr_grade\n", [], "has a header and no rows. Give a row for each photograph"),
-        ("image,dr,dr_grade\na,-1,0\nb,-1,1\n", [], "the reference dr is unknown (-1) in all 2 rows. Give grades from 0"),
+        ("image,dr,dr_grade\na,-1,0\nb,-1,1\n", [], "the reference dr is unknown (-1) in all 2 rows. Give grades"),
         ("image,dr,dr,dr_grade\na,0,1,0\n", [], "has 2 columns 'dr'. Remove or rename all but the one that is meant."),
         ("image,dr,dr_grade\na,0,0\n", ["--map", "=dr"], "--map '=dr' is not of the form OURS=THEIRS"),
         ("image,dr,dr_grade\na,0,0\n", ["--map", "dr="], "--map 'dr=' is not of the form OURS=THEIRS"),
