@@ -142,7 +142,7 @@ def _add_data(commands: argparse._SubParsersAction[Parser]) -> None:
                 metavar="PAPER/NAME",
                 help="take protocol, folds and options from an experiment",
             )
-    text = "prepare an experiment's photographs beforehand, or estimate how much room they take"
+    text = "prepare an experiment's photographs beforehand, estimate their room, list or prune them"
     add_cache_arguments(_add(actions, "cache", data_cache, text))
     synth = _add(actions, "synth", data_synth, "draw photographs of the synthetic world")
     synth.add_argument("--out", type=Path, help="folder for photographs, records.csv and masks")

@@ -1,38 +1,57 @@
-"""The command that prepares the photographs of an experiment beforehand, or says how much room they will take."""
+"""The command that prepares an experiment's photographs beforehand, or says how much room they take; what is kept."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.arguments import whole
+from retinalab.cli.kept import cache_list, cache_prune
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from retinalab.config import DataConfig, Experiment
     from retinalab.data.space import Needed
 
 __all__ = ["add_cache_arguments", "data_cache"]
 
+_KEPT = {"list": cache_list, "prune": cache_prune}
+
 
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``retinalab data cache``."""
     parser.set_defaults(overrides_allowed=True)
-    parser.add_argument("paper", help="as retinalab papers lists it")
+    text = "as retinalab papers lists it; or list: what is prepared already; or prune: remove what was unread for long"
+    parser.add_argument("paper", help=text)
     parser.add_argument(
         "words", nargs="*", default=[], metavar="experiment key=value", help="default experiment: synthetic"
     )
     parser.add_argument(
         "--estimate", action="store_true", help="print how much room they will take, and prepare nothing"
     )
+    parser.add_argument(
+        "--cache", type=Path, metavar="PATH", help="of list and prune: their folder; default: the user's"
+    )
+    parser.add_argument(
+        "--unused", type=whole, metavar="DAYS", help="of prune: since when they were not read; default: 30"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="of prune: remove them; without it nothing is removed"
+    )
 
 
 def data_cache(known: argparse.Namespace) -> int:
-    """Prepare the photographs of every stage and test set of an experiment."""
+    """Prepare the photographs of every stage and test set of an experiment; or see to what is prepared already."""
     from retinalab.experiment import load_experiment
 
+    if known.paper in _KEPT:
+        return _KEPT[known.paper](known)
+    if known.cache is not None or known.unused is not None or known.yes:
+        raise RetinalabError(
+            "--cache, --unused and --yes are of data cache list and prune. For an experiment: data.cache=PATH."
+        )
     words = [*known.words, *known.rest]
     names = [word for word in words if "=" not in word]
     if len(names) > 1 or any(name.startswith("-") for name in names):
