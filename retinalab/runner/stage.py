@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from lightning import Trainer, seed_everything
@@ -28,10 +29,12 @@ from retinalab.runner.memory import is_out_of_memory, out_of_memory
 from retinalab.runner.trainer import build_trainer, checkpoint_to_resume, quiet
 from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
+from retinalab.tasks.stored import runs_code
 
 __all__ = ["build_task", "predict_set", "run_stage"]
 
 _log = logging.getLogger(__name__)
+_AGAIN = "Restore the checkpoint that the run wrote, or remove it and run the experiment again."
 
 
 def run_stage(
@@ -88,6 +91,8 @@ def run_stage(
                     raise _undefined(name, monitor[0])
                 _set_aside(trainer, folder / "history" / name)
                 trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+            except UnpicklingError as error:
+                raise runs_code(folder / "checkpoints" / name, _AGAIN) from error
             except (MisconfigurationException, RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise out_of_memory(error, name, stage) from error
@@ -134,6 +139,8 @@ def predict_set(
         with _closed(trainer):
             try:
                 trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
+            except UnpicklingError as error:
+                raise runs_code(best, _AGAIN) from error
             except (RuntimeError, MemoryError) as error:
                 if is_out_of_memory(error):
                     raise out_of_memory(error, name, stage) from error

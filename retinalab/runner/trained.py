@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from retinalab.config import TaskConfig
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.tasks.base import Task
+from retinalab.tasks.stored import read_stored
 
 __all__ = ["load_task"]
 
@@ -31,17 +29,12 @@ def load_task(checkpoint: Path, name: str) -> Task:
         RetinalabError: the file holds something else, or the weights do not fit the task.
     """
     kind = task_class(name)
+    stored = read_stored(checkpoint, "Use the checkpoint that the run wrote, or run the experiment again.")
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
         options = dict(stored["hyper_parameters"])
         options["config"] = _trained(kind.config_class, options["config"])
         task: Task = kind(**options)
         task.load_state_dict(stored["state_dict"])
-    except pickle.UnpicklingError as error:
-        raise RetinalabError(
-            f"{checkpoint} holds more than plain data and is not read, since it could run code. Use the checkpoint "
-            "that the run wrote."
-        ) from error
     except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RetinalabError(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from retinalab.config import StartFrom
 from retinalab.errors import RetinalabError
 from retinalab.tasks.base import Task
+from retinalab.tasks.stored import read_stored
 
 __all__ = ["Transfer", "fitting", "load_weights", "transfer"]
 
@@ -45,10 +45,14 @@ def load_weights(task: Task, checkpoints: Path, start: StartFrom) -> Transfer:
         start: which stage, which checkpoint, and how prefixes of names are mapped.
 
     Raises:
-        RetinalabError: as :func:`fitting`.
+        RetinalabError: the checkpoint holds more than plain data or no weights; or as :func:`fitting`.
     """
     path = checkpoints / start.stage / f"{start.which}.ckpt"
-    stored: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    remedy = f"Run stage {start.stage!r} again."
+    kept = read_stored(path, remedy)
+    stored: Mapping[str, Any] | None = kept.get("state_dict") if isinstance(kept, Mapping) else None
+    if not isinstance(stored, Mapping) or not all(isinstance(value, Tensor) for value in stored.values()):
+        raise RetinalabError(f"{path} holds no weights. {remedy}")
     own = task.state_dict()
     told = transfer(own, stored, start)
     task.load_state_dict({**own, **fitting(own, stored, start)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import timm
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
+from retinalab.tasks.stored import FAULTS, check_archive, runs_code
 
 __all__ = ["FeatureMap", "LinearHeads", "timm_feature_maps", "timm_model"]
 
@@ -46,10 +48,18 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
         raise RetinalabError(
             f"Weights file {weights} does not exist. Give a .pth or .safetensors file, 'timm' or 'none'."
         )
+    remedy = "Give the file of that model, as its owners published it."
+    check_archive(path, remedy)
     try:
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options)
-    except (RuntimeError, KeyError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **options
+            )
+    except FAULTS as error:
+        if "weights_only" in str(error):
+            raise runs_code(path, remedy) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RetinalabError(
             f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model."
         ) from error

@@ -10,12 +10,12 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS
+from retinalab.tasks.stored import read_stored
 
 __all__ = ["LesionMaps"]
 
@@ -117,7 +117,7 @@ def _load(network: nn.Module, encoder: str, path: Path) -> None:
     if not path.is_file():
         raise RetinalabError(f"Weights file {path} does not exist. Give a .pth file, 'hub' or 'none'.")
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_stored(path, "Give the state of that encoder.")
         own: Any = network.encoder
         own.load_state_dict(state)
     except (RuntimeError, KeyError, OSError, ValueError, AttributeError) as error:
