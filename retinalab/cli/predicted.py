@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from retinalab.cli.figures import print_figures
+from retinalab.predict.rows import one_line
 
 if TYPE_CHECKING:
     from retinalab.predict.inputs import Survey
@@ -56,7 +57,7 @@ class Tally:
         if prediction.reason:
             self.refused += 1
             if len(self.reasons) < _REASONS:
-                self.reasons.append(prediction.reason)
+                self.reasons.append(one_line(prediction.reason))
         for disease, answer in prediction.answers.items():
             self.grades.setdefault(disease, Counter())[answer.grade] += 1
         self.shown.update(x for x, chance in prediction.lesions.items() if chance >= _PRESENT)
@@ -96,7 +97,7 @@ class Tally:
                 chances = prediction.lesions.items()
                 found = " ".join(f"{x} {p:.2f}" for x, p in chances if p >= _PRESENT) or "no lesion"
                 said = "not looked at" if prediction.reason else found
-                print(f"{_end(prediction.photograph.image, 28):28s}  {said}"[:WIDTH])
+                print(f"{_end(one_line(prediction.photograph.image), 28):28s}  {said}"[:WIDTH])
             return
         cell = max(14, min(26, (WIDTH - 24) // len(self.scales) - 2))
         image = WIDTH - (cell + 2) * len(self.scales)
@@ -104,7 +105,7 @@ class Tally:
         for prediction in self.first:
             cells = (_cell(prediction.answers.get(d), scale, cell) for d, scale in self.scales.items())
             print(
-                _end(prediction.photograph.image, image).ljust(image) + "".join("  " + text for text in cells)
+                _end(one_line(prediction.photograph.image), image).ljust(image) + "".join("  " + text for text in cells)
             )
 
     def _summary(self) -> None:

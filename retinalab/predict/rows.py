@@ -17,7 +17,7 @@ from retinalab.records import LESIONS
 if TYPE_CHECKING:
     from retinalab.predict.predictor import Answer, Prediction, Predictor
 
-__all__ = ["USE", "Pictures", "Rows", "joined"]
+__all__ = ["USE", "Pictures", "Rows", "joined", "one_line"]
 
 USE = "research use only: not for diagnosis"
 """In every row, since a comment before the header would break readers of CSV."""
@@ -91,7 +91,7 @@ class Rows:
 
     def holds(self, cells: Sequence[str], photograph: Photograph) -> bool:
         """Whether a row is that of a photograph."""
-        return len(cells) == len(self.header) and cells[0] == _plain(photograph.image)
+        return len(cells) == len(self.header) and cells[0] == one_line(photograph.image)
 
     def prediction(self, cells: Sequence[str], photograph: Photograph) -> Prediction:
         """What a row says, its pictures left out.
@@ -132,7 +132,7 @@ class Rows:
         return Answer(grade, tuple(float(row[f"{disease}_p{k}"]) for k in range(self.scales[disease].size)))
 
 
-def _plain(text: str) -> str:
+def one_line(text: str) -> str:
     """Text without what would break a line; bytes that are not UTF-8 are written as escapes."""
     return text.translate(_BREAKS).encode("utf-8", "backslashreplace").decode()
 
@@ -140,5 +140,5 @@ def _plain(text: str) -> str:
 def joined(cells: Sequence[str]) -> str:
     """Cells as a line of CSV with its end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([_plain(cell) for cell in cells])
+    csv.writer(line, lineterminator="\n").writerow([one_line(cell) for cell in cells])
     return line.getvalue()
