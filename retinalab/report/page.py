@@ -10,8 +10,9 @@ import numpy as np
 import yaml
 
 from retinalab.metrics.baselines import BASELINES
+from retinalab.report.card import write_card
 from retinalab.report.checklist import checklist_sections
-from retinalab.report.clinical import clinical_section
+from retinalab.report.clinical import Clinical, clinical_section
 from retinalab.report.curves import curves, readings_of
 from retinalab.report.errors import keys_of
 from retinalab.report.figures import learning_curves
@@ -32,7 +33,7 @@ __all__ = ["write_report"]
 
 
 def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] | None = None) -> Path:
-    """Write ``report.html`` of a finished run: one file, no script, no request to any network.
+    """Write ``report.html`` of a finished run: one file, no script, no request to a network; its card beside it.
 
     Numbers come from ``metrics.json`` as they are; matrices and curves from ``predictions.parquet``; readers'
     operating points from ``readers.csv``, where the folder has one.
@@ -47,11 +48,13 @@ def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] 
         RetinalabError: a file is missing or cannot be read.
     """
     run = read_run(Path(folder))
-    return write_page("report.html", _context(run, picture), run.path / "report.html")
+    clinical = clinical_section(run)
+    write_card(run, clinical)
+    return write_page("report.html", _context(run, picture, clinical), run.path / "report.html")
 
 
-def _context(run: RunFolder, picture: Picture | None) -> Mapping[str, Any]:
-    provenance, readings, clinical = run.provenance, readings_of(run), clinical_section(run)
+def _context(run: RunFolder, picture: Picture | None, clinical: Clinical | None) -> Mapping[str, Any]:
+    provenance, readings = run.provenance, readings_of(run)
     return {
         "paper": str(run.experiment.get("paper", "")),
         "name": str(run.experiment.get("name", run.path.name)),
