@@ -14,7 +14,7 @@ _NAMED = (
     r"(?:(?:api|access|private)[_-]?key|token|secret(?:[_-]?key)?|password|passwd|credentials?|authorization)"
 )
 _ENVIRONMENT = re.compile(rf"{_NAMED}|_KEY$|_PAT$", re.IGNORECASE)
-_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)|(?<=:/)[^/\s@:]+:[^/\s@]+(?=@)")  # a path keeps one slash of two
 _QUERY = re.compile(rf"([?&;][\w.-]*(?:{_NAMED}|sig|signature)=)[^&;\s'\"]+", re.IGNORECASE)
 _ASSIGNED = re.compile(rf"(?<![A-Za-z])([\w.-]*{_NAMED}\s*[=:]\s*)[^\s&;'\"]+", re.IGNORECASE)
 _OPTION = re.compile(rf"((?<!\S)--?[\w.-]*{_NAMED}\s+)(?!-)\S+", re.IGNORECASE)

@@ -28,6 +28,7 @@ from retinalab.cli.runs import add_runs_arguments, runs_list
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
 from retinalab.errors import RetinalabError
+from retinalab.redacted import redacted
 
 __all__ = ["main"]
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = known.command(known)
     except RetinalabError as error:
         for line in () if error.told else str(error).splitlines():
-            print(f"retinalab: {line}", file=sys.stderr)
+            print(f"retinalab: {redacted(line)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("retinalab: interrupted; the same command goes on where it stopped", file=sys.stderr)

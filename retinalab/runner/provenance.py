@@ -19,6 +19,7 @@ from retinalab.code import code_digests
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
+from retinalab.redacted import redacted
 from retinalab.runner.annotated import named
 from retinalab.runner.trainer import resolved_precision
 
@@ -187,7 +188,7 @@ def _commit() -> str:
 
 
 def _command() -> list[str]:
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return redacted(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])).split(" ")
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -18,6 +19,7 @@ from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
 from retinalab.experiment import as_mapping
 from retinalab.protocol import Scale
+from retinalab.redacted import redacted, redacted_values
 
 __all__ = ["log_result", "require_wandb", "stage_logger", "wandb_run"]
 
@@ -75,7 +77,8 @@ def wandb_run(experiment: Experiment, folder: Path, only: Sequence[str] = ()) ->
             name="-".join([experiment.name, folder.name, *only]),
             dir=folder,
             mode="online" if online else "offline",
-            config=as_mapping(experiment),
+            config=redacted_values(as_mapping(experiment)),
+            settings=_private(wandb),
         )
     except wandb.Error as error:
         reason = str(error).splitlines()[0]
@@ -87,6 +90,12 @@ def wandb_run(experiment: Experiment, folder: Path, only: Sequence[str] = ()) ->
         wandb.finish(exit_code=1)
         raise
     wandb.finish()
+
+
+def _private(wandb: Any) -> Any:
+    """Settings under which W&B keeps no command line that holds a secret."""
+    words = " ".join(sys.argv)
+    return wandb.Settings(x_disable_meta=True) if redacted(words) != words else None
 
 
 def stage_logger(prefix: str) -> Any:
