@@ -127,7 +127,7 @@ def test_the_lists_above_are_the_readmes() -> None:
     assert set(ELSEWHERE) <= set(SHELL)
     assert len(COMMANDS) > 12
     assert len(MESSAGES) > 5
-    assert {kind for kind, _ in BLOCKS} <= {"sh", "python", "yaml", "console", "text"}
+    assert {kind for kind, _ in BLOCKS} <= {"sh", "bash", "python", "yaml", "console", "text"}
 
 
 @pytest.mark.parametrize("line", COMMANDS)
