@@ -199,7 +199,10 @@ def read_table(path: str | Path, kind: TableKind) -> pd.DataFrame:
         RetinalabError: no such file, not Parquet, another kind, a later schema, a missing column.
     """
     _head(path, kind)
-    table: pd.DataFrame = pq.read_table(path).to_pandas()
+    try:
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error) from error
     if kind == "predictions":
         table = complete_predictions(table)
     _check_columns(table, kind, str(path))
@@ -219,11 +222,9 @@ def _head(path: str | Path, kind: TableKind | None) -> dict[str, Any]:
         )
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RetinalabError(
-            f"'{path}' is not a Parquet file ({error}). Give a table that a run wrote, or convert yours."
-        ) from error
-    head: dict[str, Any] = json.loads(metadata.get(_KEY, b"{}"))
+        head: dict[str, Any] = dict(json.loads(metadata.get(_KEY, b"{}")))
+    except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError) as error:
+        raise _unreadable(path, error) from error
     if head.get("schema", 0) > SCHEMA_VERSION:
         raise RetinalabError(
             f"'{path}' has table schema {head['schema']}, this retinalab reads up to {SCHEMA_VERSION}. "
@@ -234,6 +235,12 @@ def _head(path: str | Path, kind: TableKind | None) -> dict[str, Any]:
             f"'{path}' is a table of {head['kind']}, not of {kind}. Give the {kind} table of the run."
         )
     return head
+
+
+def _unreadable(path: str | Path, error: Exception) -> RetinalabError:
+    return RetinalabError(
+        f"'{path}' is not a Parquet file ({error}). Give a table that a run wrote, or convert yours."
+    )
 
 
 def _check_columns(table: pd.DataFrame, kind: TableKind, source: str) -> None:
