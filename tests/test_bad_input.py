@@ -219,7 +219,7 @@ def test_options_that_do_not_fit_the_data(
 @pytest.mark.parametrize(
     ("content", "more", "expected"),
     [
-        ("", [], "is no readable table"),
+        ("", [], "is empty"),
         ("a,b\n1\n1,2,3\n", [], "is no readable table"),
         ("image,dr\nx,1\n", [], "dr_grade"),
         ("image,dr,dr_grade,dr_p0\nx,1,1,0.5\n", [], "probability columns"),
