@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from retinalab.data.fov import Fov
+if TYPE_CHECKING:  # the field of view is found with torch, and tables are read without it
+    from retinalab.data.fov import Fov
 
 __all__ = ["FLAGS", "GRADED", "LIMITS", "Flag", "Limit", "Quality", "measured", "quality_of"]
 
