@@ -24,7 +24,7 @@ from retinalab.export.metadata import as_texts, described
 from retinalab.export.photographs import check_set
 from retinalab.predict.finished import FinishedRun
 
-__all__ = ["SUFFIXES", "Exported", "Format", "export_run"]
+__all__ = ["SUFFIXES", "Exported", "Format", "export_run", "traced"]
 
 Format = Literal["onnx", "torch"]
 SUFFIXES: Mapping[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
@@ -86,7 +86,7 @@ def export_run(
     checked = check_set(run, members, photographs)
     metadata = described(run, members, ensemble.names, ensemble.exact)
     with _temporary(target) as place:
-        program = _traced(ensemble)
+        program = traced(ensemble)
         if to == "onnx":
             _write_onnx(program, ensemble, metadata, place)
         else:
@@ -126,14 +126,21 @@ def _quiet() -> Any:
             one.setLevel(level)
 
 
-def _traced(ensemble: Ensemble) -> torch.export.ExportedProgram:
-    """The networks as a graph whose number of photographs is free."""
+def traced(ensemble: Ensemble) -> torch.export.ExportedProgram:
+    """The networks as a graph whose number of photographs is free.
+
+    Raises:
+        RetinalabError: they cannot be traced.
+    """
     free = torch.export.Dim("n", min=1, max=_MOST)
     try:
         with _quiet(), torch.no_grad():
-            return torch.export.export(
+            program = torch.export.export(
                 ensemble, (ensemble.blank(_TRACED),), dynamic_shapes=({0: free},), strict=False
             )
+            program.graph.eliminate_dead_code()  # the loss of photographs of which nothing is known
+            program.graph_module.recompile()
+            return program
     except Exception as error:
         raise _not_exportable("torch.export", error) from error
 
