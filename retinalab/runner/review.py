@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from retinalab.data.ahead import ahead
+from retinalab.data.likeness import likeness_hash
 from retinalab.data.made import open_made
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
@@ -185,11 +188,21 @@ def _changed(used: pd.DataFrame, groups: np.ndarray, train: Part) -> dict[str, A
 
 def _likeness(part: Part | None, kept: np.ndarray, train: Part, tests: Mapping[str, Part]) -> dict[str, Any]:
     """Bits between each photograph, made or original, and the nearest test photograph of any set."""
-    tested = np.concatenate([one.cache.likeness[one.rows] for one in tests.values()])
-    made = part.cache.likeness[part.rows[kept]] if part is not None else np.empty((0, 4), np.uint64)
-    both = {"made": made, "original": train.cache.likeness[train.rows]}
+    tested = np.concatenate([_hashes(one, np.arange(len(one))) for one in tests.values()])
+    made = _hashes(part, kept) if part is not None else np.empty((0, 4), np.uint64)
+    both = {"made": made, "original": _hashes(train, np.arange(len(train)))}
     found: dict[str, Any] = {name: nearness(nearest_bits(hashes, tested)) for name, hashes in both.items()}
     return found | {"tests": {name: len(one) for name, one in tests.items()}}
+
+
+def _hashes(part: Part, which: np.ndarray) -> np.ndarray:
+    """``(n, 4)`` uint64 of working images: of what was made no other outline is known than the one seen in it."""
+
+    def of(row: int) -> np.ndarray:
+        return likeness_hash(part.cache.images(part.rows[[row]])[0])
+
+    hashes = list(ahead(of, np.arange(len(part))[which].tolist(), len(os.sched_getaffinity(0))))
+    return np.array(hashes, np.uint64).reshape(-1, 4)
 
 
 def _told_apart(

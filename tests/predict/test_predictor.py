@@ -199,8 +199,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:3000]), "cannot be used by task 'baseline'"),
-        (lambda path: path.write_bytes(b""), "cannot be used by task 'baseline'"),
+        (lambda path: path.write_bytes(path.read_bytes()[:3000]), "cannot be read as weights"),
+        (lambda path: path.write_bytes(b""), "cannot be read as weights"),
         (lambda path: torch.save({"state_dict": {}}, path), "'hyper_parameters'"),
         (lambda path: torch.save([1], path), "cannot be used by task 'baseline'"),
     ],

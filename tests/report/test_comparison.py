@@ -140,6 +140,6 @@ def test_every_difference_stands_with_interval_and_p_value(make_run: MakeRun, tm
         assert row[8] == "60"
     ids = page.values("id")
     assert ids == ["protocol", "results", "differences", "seeds", "photographs", "notes"]
-    assert "Photographs, first seed of each run." in page.text
+    assert "Photographs on which the methods differ" in page.text
     assert len([one for one in page.elements if one[0] == "img"]) == 0
     assert page.text.count("no picture at hand") == 12

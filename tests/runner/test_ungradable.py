@@ -21,7 +21,7 @@ def root(fake_sets: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "marked"
     folder.mkdir()
     records = pd.read_csv(fake_sets / "table/records.csv")
-    records["image"] = [str((fake_sets / "table" / image).resolve()) for image in records["image"]]
+    (folder / "images").symlink_to(fake_sets / "table" / "images")
     records["gradable"] = [int(k % 5 > 0) for k in range(len(records))]
     records.to_csv(folder / "records.csv", index=False)
     return folder
