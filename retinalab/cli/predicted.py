@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from retinalab.cli.figures import print_figures
-from retinalab.predict.rows import one_line
+from retinalab.predict.text import one_line
 
 if TYPE_CHECKING:
     from retinalab.predict.inputs import Survey
@@ -105,7 +105,8 @@ class Tally:
         for prediction in self.first:
             cells = (_cell(prediction.answers.get(d), scale, cell) for d, scale in self.scales.items())
             print(
-                _end(one_line(prediction.photograph.image), image).ljust(image) + "".join("  " + text for text in cells)
+                _end(one_line(prediction.photograph.image), image).ljust(image)
+                + "".join("  " + text for text in cells)
             )
 
     def _summary(self) -> None:

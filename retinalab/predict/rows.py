@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, cast
 from retinalab.errors import RetinalabError
 from retinalab.predict.photograph import Photograph
 from retinalab.predict.quality import FLAGS, Flag
+from retinalab.predict.text import one_line
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS
 
 if TYPE_CHECKING:
     from retinalab.predict.predictor import Answer, Prediction, Predictor
 
-__all__ = ["USE", "Pictures", "Rows", "joined", "one_line"]
+__all__ = ["USE", "Pictures", "Rows", "joined"]
 
 USE = "research use only: not for diagnosis"
 """In every row, since a comment before the header would break readers of CSV."""
-
-_BREAKS = {ord("\r"): "\\r", ord("\n"): "\\n", 0: "\\0"}
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,6 @@ class Rows:
         if disease in self.regressed:
             return Answer(grade, score=float(row[f"{disease}_score"]))
         return Answer(grade, tuple(float(row[f"{disease}_p{k}"]) for k in range(self.scales[disease].size)))
-
-
-def one_line(text: str) -> str:
-    """Text without what would break a line; bytes that are not UTF-8 are written as escapes."""
-    return text.translate(_BREAKS).encode("utf-8", "backslashreplace").decode()
 
 
 def joined(cells: Sequence[str]) -> str:

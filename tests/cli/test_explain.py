@@ -184,8 +184,9 @@ def test_refusals(runs: dict[str, Path], fake_sets: Path, tmp_path: Path, capsys
     assert "Unknown disease 'amd'" in refused(capsys, run, "--disease", "amd", "--out", "out")
     assert "the same run" in refused(capsys, run, "--against", run, "--out", "out")
     assert "leaves no photograph" in refused(capsys, run, "--limit", "0", "--out", "out")
-    for gate in ("-1", "nan", "inf"):
-        assert f"--gate {float(gate)} is no floor" in refused(capsys, run, "--gate", gate, "--out", "out")
+    assert "--gate -1.0 is no floor" in refused(capsys, run, "--gate", "-1", "--out", "out")
+    for gate in ("nan", "inf"):
+        assert f"--gate '{gate}' is no number" in refused(capsys, run, "--gate", gate, "--out", "out")
     assert "Name it with --set" in refused(capsys, run, "--root", "here", "--out", "out")
     idrid = ["--set", "idrid", "--root", fake_sets / "idrid"]
     assert "has no lesion masks" in refused(capsys, run, *idrid, "--out", "out")

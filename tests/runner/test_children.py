@@ -86,7 +86,7 @@ def test_a_child_in_other_hands_is_left_to_them(
     folder = run(experiment, only=["seed-0"]).folder
     with FileLock(folder / ".lock-seed-1"):
         with pytest.raises(
-            RetinalabError, match=r"^Another process works on .*, on seed-1\. Wait for it, or train"
+            RetinalabError, match=r"^Another process works on .*, on seed-1\. Wait for it, or do another part"
         ):
             run(experiment, only=["seed-1"])
         with pytest.raises(RetinalabError, match=r"^Another process works on .*, on seed-1\. Wait for it"):

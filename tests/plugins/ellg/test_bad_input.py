@@ -62,7 +62,7 @@ CLASSES = [f"{stage}.task.output=classes" for stage in ("baseline", "round.train
         ),
         (
             ["round.generate.trainer.accelerator=cpu", "round.generate.trainer.strategy=dpp"],
-            ["Stage 'round-1.generate': Lightning refuses stages.round-1.generate.trainer", "strategy"],
+            ["Lightning refuses stages.round-1.generate.trainer", "strategy"],
         ),
         ([f"{MAKER}name=ellg"], ["Task 'ellg' is trained, it makes no photographs. Leave out kind=make_data"]),
     ],
