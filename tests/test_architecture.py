@@ -21,7 +21,8 @@ LEVELS = {
     "smoke": 2, "claims": 3, "synthetic": 3, "transforms": 3, "data": 4, "metrics": 4, "audit": 5, "code": 5,
     "runs": 5, "sweeps": 5, "testing": 5, "tasks": 5,
     "report": 6, "explain": 6,
-    "leaderboard": 7, "reproduction": 7, "runner": 7, "export": 8, "predict": 8, "robustness": 8, "cli": 9, "__main__": 10,
+    "leaderboard": 7, "reproduction": 7, "runner": 7, "export": 8, "predict": 8, "robustness": 8,
+    "cli": 9, "__main__": 10,
 }  # fmt: skip
 """A room imports its own level and those below; within a level only itself, but for the pairs in ``BESIDE``."""
 BESIDE = {
