@@ -49,8 +49,9 @@ def write_report(folder: Path, picture: Callable[[str, str], np.ndarray | None] 
     """
     run = read_run(Path(folder))
     clinical = clinical_section(run)
+    page = write_page("report.html", _context(run, picture, clinical), run.path / "report.html")
     write_card(run, clinical)
-    return write_page("report.html", _context(run, picture, clinical), run.path / "report.html")
+    return page
 
 
 def _context(run: RunFolder, picture: Picture | None, clinical: Clinical | None) -> Mapping[str, Any]:
