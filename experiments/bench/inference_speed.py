@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import interleaved
 from retinalab_canet.network import CANet
 from retinalab_clpi.network import CLPI
 from torch import Tensor, nn
@@ -101,15 +102,7 @@ def single_rows(every: dict[str, nn.Module], device: str, sizes: dict[str, int])
 def measure(rows: dict[str, Row], repeats: int, device: str, clock: str) -> dict[str, float]:
     """Medians of seconds, the rows in turn."""
     now = time.process_time if clock == "process" else time.perf_counter
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats + 1):
-        for name, row in rows.items():
-            _wait(device)
-            start = now()
-            row()
-            _wait(device)
-            if repeat:
-                taken[name].append(now() - start)
+    taken = interleaved(rows, repeats, settle=lambda: _wait(device), now=now)
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 

@@ -5,8 +5,6 @@ Reference: Mitchell et al., Model cards for model reporting, FAT* 2019 (the sect
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from retinalab.report.clinical import Clinical, Disease
 from retinalab.report.folder import RunFolder
 from retinalab.report.markdown import escaped
 from retinalab.report.numbers import interval, plain
+from retinalab.report.render import write_text
 from retinalab.report.results import Grid, confusions, headlines, lesion_grid
 from retinalab.report.summary import banners, data_sets, notes, protocol
 
@@ -63,18 +62,7 @@ def write_card(run: RunFolder, clinical: Clinical | None) -> Path:
     Raises:
         RetinalabError: a table of robustness that cannot be read.
     """
-    target = run.path / CARD
-    text = card_markdown(run, clinical)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return target
+    return write_text(card_markdown(run, clinical), run.path / CARD)
 
 
 def card_markdown(run: RunFolder, clinical: Clinical | None) -> str:

@@ -12,7 +12,7 @@ import jinja2
 
 from retinalab.report.numbers import plain
 
-__all__ = ["write_page"]
+__all__ = ["write_page", "write_text"]
 
 
 def write_page(template: str, context: Mapping[str, Any], target: Path) -> Path:
@@ -21,10 +21,15 @@ def write_page(template: str, context: Mapping[str, Any], target: Path) -> Path:
     A file name that is no text (bytes that are not UTF-8) shows question marks for what cannot be read.
     """
     page = _environment().get_template(template).render(context)
+    return write_text(page, target)
+
+
+def write_text(text: str, target: Path) -> Path:
+    """Write text, whole or not at all; what is no UTF-8 becomes question marks."""
     handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}.", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(page)
+            file.write(text)
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except BaseException:
