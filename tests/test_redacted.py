@@ -41,7 +41,7 @@ def test_secrets_are_hidden(text: str, kept: str) -> None:
     "text",
     [
         "retinalab exp clpi messidor train.task.token_dropout=0.1 train.task.tokens=4 seeds=3",
-        "data.root=/home/secretary/photographs tokenizer=x --set idrid",
+        "data.root=../secretary/photographs tokenizer=x --set idrid",
         "https://host/path?part=2 mail@example.org",
         "the token is gone: set monitor=val/dr/kappa",
     ],

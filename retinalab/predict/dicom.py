@@ -122,7 +122,7 @@ def _guarded(path: Path) -> Iterator[None]:
             yield
     except FileNotFoundError:
         raise absent(path) from None
-    except (
+    except (  # a damaged file reaches any of the elements and decoders, which raise what they meet
         InvalidDicomError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
         NotImplementedError, RuntimeError, struct.error, zlib.error,
     ) as error:  # fmt: skip
