@@ -18,7 +18,8 @@ from filelock import FileLock
 
 from retinalab.config import BackgroundConfig
 from retinalab.data.files import leftovers, remove_leftovers, write_file
-from retinalab.data.shards import Index, Layout, read_whole, read_windows
+from retinalab.data.shard_reader import read_whole, read_windows
+from retinalab.data.shards import Index, Layout
 from retinalab.errors import RetinalabError
 from retinalab.transforms import background as transform
 from retinalab.transforms.background import average_side, local_average

@@ -11,7 +11,8 @@ import numpy as np
 from retinalab.config import BackgroundConfig
 from retinalab.data.averages import prepare_averages, read_averages
 from retinalab.data.codec import Codec
-from retinalab.data.shards import Index, Layout, read_whole, read_windows
+from retinalab.data.shard_reader import read_whole, read_windows
+from retinalab.data.shards import Index, Layout
 from retinalab.errors import RetinalabError
 
 __all__ = ["PLANES", "SHARD", "Cache", "Prepared"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from retinalab.config import DataConfig
+from retinalab.config import AugmentConfig, DataConfig
 from retinalab.data.batch import Batch
 from retinalab.data.part import Part
 from retinalab.data.sampler import Key
@@ -106,6 +106,7 @@ class PartDataset(Dataset[Batch]):
             self.windows = found.table
             if background is not None:
                 part.cache.prepare_averages(part.rows, background)
+        self._moves = training and data.augment != AugmentConfig()
         tiles = None if training else Tiles.of(data)
         self._judged = None if tiles is None else tiles.nearest()
 
@@ -228,7 +229,7 @@ class PartDataset(Dataset[Batch]):
         batch["colour"] = torch.from_numpy(places.colours)
 
     def _draw(self, keys: list[Key], size: int, crop: int) -> tuple[np.ndarray, np.ndarray]:
-        if not self.training:
+        if not self._moves:
             warp = evaluation_warp(size, crop, self.data.view)
             return np.repeat(warp[None], len(keys), 0), np.repeat(IDENTITY_COLOUR[None], len(keys), 0)
         stream = [self.stream] if self.stream else []

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from retinalab.data.jpeg import decode_scaled, exif_orientation, jpeg_orientation, jpeg_size
 from retinalab.data.refusal import (
-    MAX_PIXELS,
+    FAULTS,
     MIN_SIDE,
     absent,
     check_file,
@@ -25,24 +21,17 @@ from retinalab.data.refusal import (
     not_an_image,
     too_large,
 )
+from retinalab.data.wholeness import PNG, is_as_told, png_is_whole
 from retinalab.errors import RetinalabError
 
-__all__ = ["FAULTS", "FORMATS", "MAX_PIXELS", "MIN_SIDE", "decode", "decode_bytes", "image_size", "read_mask"]
+__all__ = ["FORMATS", "decode", "decode_bytes", "image_size", "read_mask"]
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 """What files may be; Pillow knows others, of which PostScript starts a program."""
 _HEAD = 1 << 16
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _STRIPS, _PLANAR = 258, 259, 262, 277, 278, 279, 284
-_YCBCR = 6
-_MAX_GIF = 0xFFFF
 _OPENCV_FORMATS = ("PNG", "BMP", "WEBP", "PPM")
 _OPENCV_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
-FAULTS = (
-    OSError, ValueError, SyntaxError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError,
-    AssertionError, RuntimeError, struct.error, zlib.error, cv2.error,
-)  # fmt: skip
-"""What decoders raise on damaged bytes."""
 
 
 def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
@@ -205,7 +194,7 @@ def _pixels(path: Path, data: bytes, shortest: int | None, photograph: bool) -> 
             raise damaged(path, error) from None
     with _open(path, io.BytesIO(data), data) as header:
         check_size(path, header.height, header.width, least)
-        if not _fits(header, data):
+        if not is_as_told(header, data):
             raise damaged(path, "it holds more or fewer pixels than its header tells")
         if header.format in _OPENCV_FORMATS and header.mode in _OPENCV_MODES:
             image = _with_opencv(path, data)
@@ -232,69 +221,6 @@ def _open(path: Path, source: io.BytesIO | Path, start: bytes) -> Image.Image:
         raise damaged(path, error) from None
 
 
-def _fits(header: Image.Image, data: bytes) -> bool:
-    """Whether the file holds as many rows as its header tells, where that can be known: a wrong size shears them.
-
-    A compressed TIFF or lossy WebP file whose header tells a smaller size than it has cannot be known by this.
-    """
-    try:
-        if header.format == "GIF":
-            return not _gif_holds_more(header, data)
-        row, held = _rows_held(header, data)
-        return row == 0 or abs(held - row * header.height) < row
-    except FAULTS:
-        return False
-
-
-def _rows_held(header: Image.Image, data: bytes) -> tuple[int, int]:
-    """Bytes of a row, and of all that the file holds; 0 where they are compressed."""
-    opened: Any = header
-    codec, _, start, args = [*(opened.tile[0] if opened.tile else ("", None, 0, ()))][:4]
-    if header.format == "BMP" and codec == "raw":
-        (size,) = struct.unpack_from("<I", data, 14)
-        profile = struct.unpack_from("<I", data, 14 + 116)[0] if size >= 124 and len(data) >= 138 else 0
-        return int(args[1]), len(data) - start - profile
-    if header.format == "PPM" and data[:2] in (b"P4", b"P5", b"P6"):
-        wide = args == "I;16B" or (codec == "ppm" and args[1] > 255)
-        bits = {b"P4": 1, b"P5": 8, b"P6": 24}[data[:2]] * (1 + wide)
-        return (header.width * bits + 7) // 8, len(data) - start
-    if header.format == "TIFF" and _STRIPS in opened.tag_v2:
-        return _strips_held(header.width, header.height, opened.tag_v2)
-    return 0, 0
-
-
-def _strips_held(width: int, height: int, tags: Mapping[int, Any]) -> tuple[int, int]:
-    """The same of a TIFF by its strips: their bytes, or where these are compressed their number."""
-    planes = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 2 else 1
-    if tags.get(_COMPRESSION, 1) == 1 and tags.get(_PHOTOMETRIC) != _YCBCR:
-        bits = tags.get(_BITS, (1,))
-        return sum((width * (sum(bits) if planes == 1 else one) + 7) // 8 for one in bits[:planes]), sum(
-            tags[_STRIPS]
-        )
-    needed = planes * -(-height // min(tags.get(_ROWS, height), height))
-    return (0, 0) if needed == len(tags[_STRIPS]) else (1, -height)
-
-
-def _gif_holds_more(header: Image.Image, data: bytes) -> bool:
-    """Whether the codes of a GIF's first picture fill one row more than it has."""
-    opened: Any = header
-    if not opened.tile:
-        return False
-    (left, top, right, bottom), start = opened.tile[0][1:3]
-    place = data.rfind(b"," + struct.pack("<HHHH", left, top, right - left, bottom - top), 0, start)
-    if place < 0 or bottom >= _MAX_GIF:
-        return False
-    taller = bytearray(data)
-    struct.pack_into("<H", taller, 8, bottom + 1)
-    struct.pack_into("<H", taller, place + 7, bottom - top + 1)
-    try:
-        with Image.open(io.BytesIO(taller), formats=("GIF",)) as longer:
-            longer.load()
-    except FAULTS:
-        return False
-    return True
-
-
 def _orientation(header: Image.Image) -> int:
     if header.format == "TIFF":
         return 1  # Pillow turns a TIFF while reading it
@@ -302,7 +228,7 @@ def _orientation(header: Image.Image) -> int:
 
 
 def _with_opencv(path: Path, data: bytes) -> np.ndarray:
-    if data.startswith(_PNG) and not _png_is_whole(data):
+    if data.startswith(PNG) and not png_is_whole(data):
         raise damaged(path, "a checksum does not match")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -315,20 +241,6 @@ def _with_opencv(path: Path, data: bytes) -> np.ndarray:
         return np.asarray(image)
     rgb: np.ndarray = cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)
     return _over_black(rgb, image[..., 3]) if image.shape[2] == 4 else rgb
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """Whether every chunk up to the end mark has its checksum: the library would only print what it finds."""
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        end = position + 8 + length
-        if end + 4 > len(data) or zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4]):
-            return False
-        if data[position + 4 : position + 8] == b"IEND":
-            return True
-        position = end + 4
-    return False
 
 
 def _with_pillow(path: Path, header: Image.Image) -> np.ndarray:

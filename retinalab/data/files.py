@@ -31,7 +31,7 @@ def growing_file(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | memoryview) -> None:
     """As :func:`growing_file`, at once."""
     with growing_file(path) as file:
         file.write(content)

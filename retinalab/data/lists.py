@@ -114,7 +114,7 @@ class _Places:
 def _numbered(folder: Path, word: str) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for path in sorted(folder.rglob(f"{word}*.txt")):
-        number = re.fullmatch(rf"{word}(\d+)", path.stem)
+        number = re.fullmatch(rf"{word}([0-9]{{1,4}})", path.stem)
         if number is None:
             continue
         if int(number[1]) in found:
@@ -149,7 +149,7 @@ def _lines(path: Path) -> list[str]:
 def _numbers(path: Path, count: int) -> np.ndarray:
     try:
         numbers = np.array([int(line) for line in _lines(path)], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise RetinalabError(
             f"{path} holds more than row numbers ({error}). Fetch the authors' file again."
         ) from None

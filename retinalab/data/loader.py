@@ -102,12 +102,15 @@ def pinned_memory(shape: Sequence[int]) -> Tensor:
     return torch.empty(tuple(shape), dtype=torch.uint8, pin_memory=True)
 
 
-def default_threads(on_gpu: bool) -> int:
+def default_threads(on_gpu: bool, beside: int = 1) -> int:
     """Threads that make batches: the processors of this process beside a GPU, none where the network needs them.
 
-    Processes that a launcher started on this machine share its processors.
+    Args:
+        on_gpu: whether the network runs on one.
+        beside: processes of this training on this machine, which share its processors; torchrun says how many it
+            started, and a cluster gives each its own.
     """
     if not on_gpu:
         return 0
-    beside = max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    beside = max(1, beside, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
     return max(1, min(_MOST, len(os.sched_getaffinity(0)) // beside))

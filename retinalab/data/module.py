@@ -71,6 +71,8 @@ class FundusDataModule(LightningDataModule):
         self._own: int | None = None
         self._sets: np.ndarray | None = None
         self._alternate = self._equal = False
+        self.accumulated = 1
+        """Batches that make one of the experiment's; where a rest is left out, fewer of them are one."""
 
     @property
     def parts(self) -> Parts:
@@ -137,7 +139,6 @@ class FundusDataModule(LightningDataModule):
         """One loader for each of :meth:`evaluation_parts`; all tiles of a photograph go to one process."""
         tiles = Tiles.of(self.data)
         together = 1 if tiles is None else len(tiles)
-        self.allow_zero_length_dataloader_with_multiple_devices = together > 1  # where photographs are fewer
         return [self._evaluation(part, together) for part in self.evaluation_parts()]
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -199,7 +200,7 @@ class FundusDataModule(LightningDataModule):
         sampler = EpochSampler(
             rows, self.seed, True, classes, *self._share(), balance, stream=self.stream, length=length
         )
-        batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last)
+        batches = EpochBatches(sampler, self.data.batch_size, self.data.drop_last, together=self.accumulated)
         if not len(batches):
             raise RetinalabError(
                 f"{len(dataset)} photographs or windows make no training batch of {self.data.batch_size} on "
@@ -209,7 +210,9 @@ class FundusDataModule(LightningDataModule):
 
     def _loader(self, dataset: PartDataset, batches: EpochBatches) -> BatchLoader:
         threads, on_gpu = self.data.workers, self._on_gpu()
-        return BatchLoader(dataset, batches, default_threads(on_gpu) if threads is None else threads, on_gpu)
+        if threads is None:
+            threads = default_threads(on_gpu, self._beside())
+        return BatchLoader(dataset, batches, threads, on_gpu)
 
     def _classes(self, dataset: PartDataset) -> np.ndarray:
         if self.data.sampler == "sets":
@@ -222,6 +225,14 @@ class FundusDataModule(LightningDataModule):
 
     def _on_gpu(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def _beside(self) -> int:
+        """Processes that Lightning itself started on this machine; what another program started, that one counts."""
+        if self.trainer is None:
+            return 1
+        environment = getattr(self.trainer.strategy, "cluster_environment", None)
+        outside = environment is not None and environment.creates_processes_externally
+        return 1 if outside else self.trainer.num_devices
 
     def _share(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

@@ -6,6 +6,7 @@ shares the other's photographs) and by picture (:mod:`retinalab.data.likeness`),
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,7 @@ import pandas as pd
 
 from retinalab.data.part import OVERLAP_COLUMNS, Part, Parts
 from retinalab.data.pictures import same_pictures
+from retinalab.data.sets.files import plain_path
 from retinalab.errors import RetinalabError
 from retinalab.records import photograph_name
 
@@ -204,14 +206,17 @@ def _same(first: Sequence[object], second: Sequence[object]) -> list[tuple[int, 
 
 
 def _keys(part: Part) -> list[tuple[str, str]]:
-    return list(zip(part.records.table["set"], part.records.table["image"], strict=True))
+    table = part.records.table
+    return list(zip(table["set"].tolist(), table["image"].tolist(), strict=True))
 
 
 def _files(part: Part) -> list[str | None]:
     """Path of each file; None where the set draws its photographs."""
-    roots = {name: root.resolve() for name, root in part.records.roots.items()}
+    roots = {name: str(root.resolve()) for name, root in part.records.roots.items()}
     drawn = {name for name, info in part.records.info.items() if info.synthetic}
-    return [None if name in drawn else str(roots[name] / image) for name, image in _keys(part)]
+    return [
+        None if name in drawn else os.path.join(roots[name], plain_path(image)) for name, image in _keys(part)
+    ]
 
 
 def _patients(part: Part) -> list[str | None]:

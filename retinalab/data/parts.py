@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pandas as pd
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.cache import Cache
 from retinalab.data.codec import LOSSLESS, LOSSY_NOTE
+from retinalab.data.enlarged import enlarged
 from retinalab.data.overlap import settle
 from retinalab.data.part import Part, Parts, identity
 from retinalab.data.pool import pooled_part, pooled_split
@@ -19,13 +20,17 @@ from retinalab.data.prepare import prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
 from retinalab.data.splits import Split, split
+from retinalab.data.stand_in import StandIn
 from retinalab.data.ungradable import tested_ungradable
 from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import Protocol
 from retinalab.records import Records
 from retinalab.transforms.draw import generator
 
-__all__ = ["Part", "Parts", "identity", "load_parts", "read_records"]
+__all__ = ["Part", "Parts", "Prepare", "identity", "load_parts", "read_records"]
+
+Prepare = Callable[..., Cache | StandIn]
+"""Gives prepared photographs; takes what :func:`~retinalab.data.prepare.prepare` takes."""
 
 _LIMIT = 0x11D1
 
@@ -49,10 +54,12 @@ def load_parts(
     test: TestConfig | None = None,
     fold: int | None = None,
     folds: int = 1,
+    preparing: Prepare = prepare,
 ) -> Parts:
     """Read, split and prepare; nothing is left out without a note.
 
     Every set of a mixture is split on its own; training and validation parts are pooled, test parts kept apart.
+    ``preparing`` may give what stands in for photographs that are not to be prepared yet.
 
     Raises:
         RetinalabError: anything wrong with a data set, the labels, a part without photographs, an unreadable
@@ -63,7 +70,8 @@ def load_parts(
     sections = _sections(data, protocol, extra)
     called: dict[str, str] = {}
     trained = [
-        _trained(name, section, protocol, roots, fold, folds, called) for name, section in sections.items()
+        _trained(name, section, protocol, roots, fold, folds, called, preparing)
+        for name, section in sections.items()
     ]
     mixed = len(trained) > 1
     notes = [_composition(trained)] if mixed else []
@@ -73,7 +81,9 @@ def load_parts(
     ungradable = [one.ungradable for one in trained]
     for name in extra.sets:
         options = extra.options.get(name, {})
-        tests[name], fingerprints[name], found, out = _tested(name, options, data, protocol, roots, called)
+        tests[name], fingerprints[name], found, out = _tested(
+            name, options, data, protocol, roots, called, preparing
+        )
         ungradable.append(out)
         notes += [f"{name}: {note}" for note in found]
     parts = Parts(
@@ -140,6 +150,7 @@ def _trained(
     fold: int | None,
     folds: int,
     called: dict[str, str],
+    preparing: Prepare,
 ) -> _Trained:
     source, records, notes, left_out = _divided(data, protocol, roots)
     for disease in protocol.diseases:
@@ -160,7 +171,7 @@ def _trained(
     )
     ungradable, lost = tested_ungradable(left_out, records, assignment.test, official)
     notes.extend(filter(None, [lost]))
-    parts = _prepared(source, records, chosen, data, notes)
+    parts = _prepared(source, records, chosen, data, notes, preparing)
     return _Trained(name, assignment, parts, notes, source.digest(records), ungradable)
 
 
@@ -171,6 +182,7 @@ def _tested(
     protocol: Protocol,
     roots: Mapping[str, Path],
     called: dict[str, str],
+    preparing: Prepare,
 ) -> tuple[Part, str, list[str], pd.DataFrame]:
     """A further set's official test part, else all of it; its fingerprint; its notes; its ungradable photographs."""
     own = {key: value for key, value in options.items() if key != "set"}
@@ -183,7 +195,7 @@ def _tested(
     _call(name, records, called, "test.sets")
     official = np.flatnonzero((records.table["part"] == "test").to_numpy())
     rows = official if len(official) else np.arange(len(records))
-    part = _prepared(source, records, {"test": rows}, section, notes)["test"]
+    part = _prepared(source, records, {"test": rows}, section, notes, preparing)["test"]
     if not len(official):
         left_out = replace(left_out, table=left_out.table.assign(part="test"))
     ungradable, _ = tested_ungradable(left_out, records, rows, official=True)
@@ -216,16 +228,19 @@ def _prepared(
     chosen: Mapping[str, np.ndarray],
     data: DataConfig,
     notes: list[str],
+    preparing: Prepare,
 ) -> dict[str, Part]:
     wanted = {name: _limited(rows, data.limit) for name, rows in chosen.items()}
     everything = np.unique(np.concatenate(list(wanted.values())))
     subset = records.take(everything)
     masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
-    cache = prepare(source, subset, data.size, masks, data.mask_coverage, data.cache, codec=data.codec)
+    cache = preparing(source, subset, data.size, masks, data.mask_coverage, data.cache, codec=data.codec)
     if cache.codec not in LOSSLESS:
         notes.append(LOSSY_NOTE)
     if not cache.usable.all():
         _refuse_or_note(cache, subset, data, notes)
+    if note := enlarged(cache.boxes[cache.usable, 2], data.size, data.set):
+        notes.append(note)
     parts = {}
     for name, rows in wanted.items():
         places = np.searchsorted(everything, rows)
@@ -245,7 +260,7 @@ def _limited(rows: np.ndarray, limit: int | None) -> np.ndarray:
     return np.sort(generator(_LIMIT).permutation(rows)[:limit])
 
 
-def _refuse_or_note(cache: Cache, records: Records, data: DataConfig, notes: list[str]) -> None:
+def _refuse_or_note(cache: Cache | StandIn, records: Records, data: DataConfig, notes: list[str]) -> None:
     reason = next(iter(cache.reasons.values()))
     if data.unreadable == "error":
         raise RetinalabError(

@@ -27,9 +27,10 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from retinalab.data import decode, fov, jpeg, likeness, outline
+from retinalab.data import decode, fov, jpeg, likeness, outline, wholeness
 from retinalab.data.cache import SHARD, Cache
 from retinalab.data.codec import LOSSLESS, Codec, folder_ending
+from retinalab.data.description import read_description
 from retinalab.data.files import leftovers
 from retinalab.data.home import default_cache
 from retinalab.data.sets import PhotographSet
@@ -39,7 +40,7 @@ from retinalab.data.space import Needed, lossless_codec, reserve
 from retinalab.errors import RetinalabError
 from retinalab.records import Records
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "prepared_before"]
 
 FORMAT = 3
 _FORMER = 2
@@ -75,12 +76,9 @@ def prepare(
         RetinalabError: no space, or a folder that cannot be written.
     """
     parent = folder or default_cache()
-    label = f"{records.table['set'].iloc[0]}"
+    label = _label(records)
     count = -(-len(records) // SHARD)
-    names = [
-        f"{label}-{size}-{_key(source, records, size, masks, coverage, version)}"
-        for version in (FORMAT, _FORMER)
-    ]
+    names = _names(source, records, size, masks, coverage)
     needed = Needed(len(records), size, masks)
     place, chosen = _place(parent, names, codec, count, needed)
     if missing := _missing(place, count, masks):
@@ -119,6 +117,43 @@ def prepare(
     return _opened(place, len(records), size, masks, count, chosen)
 
 
+def prepared_before(
+    source: PhotographSet,
+    records: Records,
+    size: int,
+    masks: bool = False,
+    coverage: float = 0.25,
+    folder: Path | None = None,
+    processes: int | None = None,
+    codec: Codec | Literal["auto"] = "auto",
+) -> Cache | None:
+    """What :func:`prepare` would find whole, with the same arguments; None where it would have to prepare something."""
+    count = -(-len(records) // SHARD)
+    for place, chosen in _places(
+        folder or default_cache(), _names(source, records, size, masks, coverage), codec
+    ):
+        if place.is_dir() and not _missing(place, count, masks):
+            return _opened(place, len(records), size, masks, count, chosen)
+    return None
+
+
+def _label(records: Records) -> str:
+    return f"{records.table['set'].iloc[0]}"
+
+
+def _names(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> list[str]:
+    """Of folders without what the codec adds: in the present format, and in the former, which is raw."""
+    settings = [_code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
+    return [f"{_label(records)}-{size}-{_key([version, *settings])}" for version in (FORMAT, _FORMER)]
+
+
+def _places(parent: Path, names: Sequence[str], codec: Codec | Literal["auto"]) -> list[tuple[Path, Codec]]:
+    """Where prepared photographs may lie, with their codec; the present format first."""
+    wanted = LOSSLESS if codec == "auto" else (codec,)
+    places: list[tuple[Path, Codec]] = [(parent / f"{names[0]}{folder_ending(one)}", one) for one in wanted]
+    return [*places, *((parent / name, "raw") for name in names[1:] if "raw" in wanted)]
+
+
 def _place(
     parent: Path, names: Sequence[str], codec: Codec | Literal["auto"], count: int, needed: Needed
 ) -> tuple[Path, Codec]:
@@ -126,17 +161,15 @@ def _place(
 
     Args:
         parent: of all caches.
-        names: of folders without what the codec adds: in the present format, and in the former, which is raw.
+        names: from :func:`_names`.
         codec: as asked for.
         count: of shards.
         needed: by all photographs.
     """
-    wanted = LOSSLESS if codec == "auto" else (codec,)
-    places: list[tuple[Path, Codec]] = [(parent / f"{names[0]}{folder_ending(one)}", one) for one in wanted]
-    former: list[tuple[Path, Codec]] = [(parent / name, "raw") for name in names[1:] if "raw" in wanted]
-    for place, one in [*places, *former]:
+    for place, one in _places(parent, names, codec):
         if place.is_dir() and not _missing(place, count, needed.masks):
             return place, one
+    places = _places(parent, names[:1], codec)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if len(places) > 1:
@@ -191,22 +224,19 @@ def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
             yield threads
 
 
-def _key(
-    source: PhotographSet, records: Records, size: int, masks: bool, coverage: float, version: int
-) -> str:
-    settings = [version, _code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
+def _key(settings: list[object]) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Digest of the modules that decide what a prepared photograph looks like: another decoder, another cache."""
-    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, likeness, outline))
+    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, likeness, outline, wholeness))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _opened(place: Path, rows: int, size: int, masks: bool, count: int, codec: Codec) -> Cache:
-    shards = [_described(place / f"{shard:05d}.json") for shard in range(count)]
+    shards = [read_description(place / f"{shard:05d}.json") for shard in range(count)]
     entries: list[dict[str, Any]] = [entry for shard in shards for entry in shard["photographs"]]
     if len(entries) != rows:
         raise RetinalabError(
@@ -218,20 +248,6 @@ def _opened(place: Path, rows: int, size: int, masks: bool, count: int, codec: C
     hashes = np.array([entry["likeness"] for entry in entries], np.uint64).reshape(-1, 4)
     indices = [_index(shards, name) for name in ("images", "planes")]
     return Cache(place, size, masks, rows, usable, boxes, reasons, hashes, codec, *indices)
-
-
-def _described(path: Path) -> dict[str, Any]:
-    """Description of a shard; as many ends and sums as photographs, the ends in order."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        count = len(found["photographs"])
-        for one in found.get("files", {}).values():
-            ends = [0, *one["ends"]]
-            if {len(one["ends"]), len(one["sums"])} != {count} or ends != sorted(ends):
-                raise ValueError("its index does not fit")
-    except (ValueError, KeyError, TypeError) as error:
-        raise RetinalabError(f"{path} is damaged. Remove it and try again.") from error
-    return dict(found)
 
 
 def _index(shards: Sequence[dict[str, Any]], name: str) -> Index | None:

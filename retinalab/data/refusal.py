@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+import zlib
 from pathlib import Path
+
+import cv2
 
 from retinalab.errors import RetinalabError
 
 __all__ = [
+    "FAULTS",
     "MAX_BYTES",
     "MAX_PIXELS",
     "MIN_SIDE",
@@ -26,6 +31,11 @@ MIN_SIDE = 32
 """A photograph with a shorter side is a placeholder or a thumbnail of nothing."""
 MAX_BYTES = 1 << 31
 """``MAX_PIXELS`` of four channels of 16 bit take less."""
+FAULTS = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError,
+    AssertionError, RuntimeError, struct.error, zlib.error, cv2.error,
+)  # fmt: skip
+"""What decoders raise on damaged bytes."""
 
 _AGAIN = "Fetch it again from its source."
 

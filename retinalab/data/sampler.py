@@ -152,16 +152,23 @@ class EpochBatches(Sampler[list[Key]]):
 
     In an evaluation every process gets equally many batches, since a sharded network runs on all processes at once and
     metrics are summed over all of them: whoever has fewer than the first process gets spare ones after its :attr:`own`,
-    each a row of another process that is not counted again.
+    each a row of another process that is not counted again. With ``drop_last`` so many batches ``together`` are one
+    batch that is left out where it is not whole.
     """
 
     def __init__(
-        self, sampler: EpochSampler, batch_size: int, drop_last: bool = False, skip: int = 0
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        drop_last: bool = False,
+        skip: int = 0,
+        together: int = 1,
     ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.skip = skip
+        self.together = together
 
     @property
     def own(self) -> int:
@@ -173,7 +180,7 @@ class EpochBatches(Sampler[list[Key]]):
 
     def _batches(self, rows: int) -> int:
         whole, rest = divmod(rows, self.batch_size)
-        return whole + bool(rest and not self.drop_last)
+        return whole // self.together * self.together if self.drop_last else whole + bool(rest)
 
     def __iter__(self) -> Iterator[list[Key]]:
         keys = list(self.sampler)

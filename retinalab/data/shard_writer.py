@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 from retinalab.data.ahead import ahead
 from retinalab.data.cache import PLANES
 from retinalab.data.codec import Codec, encoded
+from retinalab.data.description import closed
 from retinalab.data.files import growing_file, remove_leftovers, write_file
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.likeness import likeness_hash
@@ -110,7 +110,7 @@ def _fill(job: ShardJob, description: Path) -> None:
                 files["planes"].add(lesions)
     described = {name: {"ends": one.ends, "sums": one.sums} for name, one in files.items()}
     content = {"format": job.version, "codec": job.codec, "photographs": entries, "files": described}
-    write_file(description, json.dumps(content).encode())
+    write_file(description, closed(content))
 
 
 class _Written:

@@ -75,6 +75,8 @@ def apply_batch(images: Tensor, warp: Tensor, crop: int, mode: str = "bilinear")
     """
     # kornia's own warp of a matrix inverts it twice, and each inversion waits for the device
     x, y = affine_grid(warp, crop, crop)
+    if mode == "nearest":  # as OpenCV, which halfway takes the even pixel; scaled first, chance decides
+        x, y = x.round(), y.round()
     height, width = images.shape[2:]
     x, y = x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1
     return remap(images, x, y, mode=mode, align_corners=True, normalized_coordinates=True)

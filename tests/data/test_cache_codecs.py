@@ -134,7 +134,7 @@ def test_raw_photographs_of_the_former_format_are_read(
     cache = made(root, parent, "raw")
     images, planes = cache.images(ROWS), cache.planes(ROWS)
     source = open_set("idrid", root, {"task": "segmentation"})
-    former = parent / f"idrid-{SIZE}-{preparing._key(source, source.records(), SIZE, True, 0.25, 2)}"
+    former = parent / preparing._names(source, source.records(), SIZE, True, 0.25)[1]
     former.mkdir()
     for shard, path in enumerate(sorted(cache.folder.glob("*.json"))):
         own = slice(4 * shard, 4 * shard + 4)

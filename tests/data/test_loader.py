@@ -141,6 +141,7 @@ def test_threads_follow_the_processors_and_the_processes_beside(monkeypatch: pyt
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     assert default_threads(on_gpu=False) == 0
     assert default_threads(on_gpu=True) == 6
+    assert default_threads(on_gpu=True, beside=3) == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert default_threads(on_gpu=True) == 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))

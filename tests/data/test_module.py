@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities.data import has_len_all_ranks
 
 from retinalab.config import DataConfig, TestConfig
 from retinalab.data.batch import Batch
 from retinalab.data.cache import Cache
+from retinalab.data.dataset import fresh_memory
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Part, identity
 from retinalab.data.sets import open_set
@@ -196,3 +201,32 @@ def test_further_columns_reach_the_predictions_and_none_is_taken_for_one(tmp_pat
     frame = identity(part)
     assert set(frame["camera"]) == {"left room"}
     assert not {"dr_p7", "lesion_MA", "mask_MA", "width"} & set(frame.columns)
+
+
+@pytest.mark.parametrize(("devices", "beside"), [(1, 1), (3, 3)])
+def test_processes_that_lightning_starts_share_the_processors(
+    devices: int, beside: int, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = module()
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    off = dict.fromkeys(("logger", "enable_checkpointing"), False)
+    made.trainer = Trainer(
+        accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto", **off
+    )
+    monkeypatch.setattr(made, "_on_gpu", lambda: True)
+    monkeypatch.setattr("retinalab.data.loader.pinned_memory", fresh_memory)
+    assert made.val_dataloader().threads == 6 // beside
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_no_process_is_without_a_batch_where_photographs_are_fewer(
+    rank: int, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning refuses a process whose loader is empty."""
+    made = module()
+    made.use(replace(made.parts, val=made.parts.val.keep(np.arange(len(made.parts.val)) == 0)))
+    monkeypatch.setattr(made, "_share", lambda: (rank, 2))
+    for loader in (made.val_dataloader(), *made.test_dataloader()):
+        assert has_len_all_ranks(loader, SingleDeviceStrategy("cpu"), False)
+    assert len(made.val_dataloader()) == len(list(made.val_dataloader())) == 1

@@ -68,7 +68,7 @@ def copied(source: Path, target: Path) -> None:
 
 def loaded(root: Path, cache: Path, protocol: Protocol = PROTOCOL, **options: Any) -> Parts:
     test, roots = options.pop("test", None), options.pop("roots", {})
-    given = {"set": "table", "root": root, "size": 128, "cache": cache, **options}
+    given = {"set": "table", "root": root, "size": 112, "cache": cache, **options}
     return load_parts(DataConfig.model_validate(given), protocol, roots, test)
 
 

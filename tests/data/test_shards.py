@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retinalab.data.files import write_file
-from retinalab.data.shards import Layout, read_whole, read_windows
+from retinalab.data.shard_reader import read_whole, read_windows
+from retinalab.data.shards import Layout
 from retinalab.errors import RetinalabError
 
 PHOTOGRAPHS, PLANES, SIDE, CHANNELS = 7, 2, 12, 3

@@ -193,6 +193,20 @@ def test_opencv_and_kornia_give_the_same_picture_and_the_same_masks(seed: int, c
     assert differing.sum() <= 0.05 * edge.sum()
 
 
+@pytest.mark.parametrize(("size", "crop"), [(96, 48), (96, 24), (64, 128), (97, 33)])
+def test_masks_are_the_same_on_both_where_pixels_lie_halfway_between_two(size: int, crop: int) -> None:
+    mask = (generator(size, crop).random((size, size)) < 0.3).astype(np.uint8)
+    turned = [
+        drawn(seed, size, crop, flip_horizontal=float(seed % 2), flip_vertical=float(seed // 2))
+        for seed in range(4)
+    ]
+    for warp in (evaluation_warp(size, crop, "whole"), *turned):
+        far = apply_batch(
+            torch.from_numpy(mask)[None, None].float(), torch.from_numpy(warp)[None], crop, "nearest"
+        )
+        assert np.array_equal(apply_mask(mask, warp, crop), far[0, 0].numpy())
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.integers(50, 78), st.integers(50, 78))
 def test_a_mask_moves_with_its_picture(seed: int, x: int, y: int) -> None:

@@ -18,6 +18,7 @@ from retinalab.data.check.masks import mask_columns, masks
 from retinalab.data.check.overlaps import Other, overlaps
 from retinalab.data.check.patients import patient_facts, patients_on_two_sides
 from retinalab.data.check.photographs import Describe, Seen, look_at_all
+from retinalab.data.enlarged import ENLARGED, enlarged
 from retinalab.data.sets.base import PhotographSet
 from retinalab.data.sets.files import compare_files
 from retinalab.protocol import SCALES, Scale
@@ -87,6 +88,7 @@ def check_set(
         absent = _missing(records, made)
     if source.has_files and not quick:
         seen = _looked_at(records, absent, made, shortcut)
+        made.findings += _enlarged(seen, size, info)
         made.findings += duplicates(records, seen)
         found, unjudged = masks(source, records, seen, absent)
         made.findings += found
@@ -153,6 +155,16 @@ def _looked_at(records: Records, absent: set[str], made: _Gathered, shortcut: Sh
             "megabytes": round(sum(one.size for one in seen) / 1e6, 1),
         }
     return seen
+
+
+def _enlarged(seen: Sequence[Seen], size: int | None, info: SetInfo) -> list[Finding]:
+    """Photographs whose field of view is smaller than the size that was asked for."""
+    open_ = [one for one in seen if one.field is not None]
+    sides = np.array([one.field.rescale(one.height, one.width).side for one in open_ if one.field], float)
+    if size is None or not (note := enlarged(sides, size, info.name)):
+        return []
+    small = [one.image for one, side in zip(open_, sides, strict=True) if side < size]
+    return [Finding(ENLARGED, tuple(small), note.removeprefix(f"{ENLARGED}: "))]
 
 
 def _probe(

@@ -88,6 +88,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "warning",
             "Under two pixels they cannot be told from noise. Use a larger size.",
         ),
+        "enlarged": Kind(
+            "smaller than the size asked for",
+            "warning",
+            "They are enlarged, which shows nothing more. Use a smaller size, or read their figures apart.",
+        ),
         "shortcut": Kind(
             "labels predicted without the retina",
             "warning",

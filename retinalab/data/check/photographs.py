@@ -16,10 +16,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from retinalab.data.decode import FAULTS, FORMATS, MAX_PIXELS, MIN_SIDE, decode_bytes
+from retinalab.data.decode import FORMATS, decode_bytes
 from retinalab.data.fov import Fov, crop_to_square, field_of_view
 from retinalab.data.jpeg import jpeg_orientation, jpeg_size
 from retinalab.data.likeness import likeness_hash
+from retinalab.data.refusal import FAULTS, MAX_PIXELS, MIN_SIDE
 from retinalab.errors import RetinalabError
 from retinalab.records import Records
 

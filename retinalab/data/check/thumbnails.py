@@ -13,7 +13,8 @@ from PIL import Image
 
 from retinalab.data.check.findings import Finding
 from retinalab.data.check.photographs import threaded
-from retinalab.data.decode import FAULTS, FORMATS, decode_bytes
+from retinalab.data.decode import FORMATS, decode_bytes
+from retinalab.data.refusal import FAULTS
 from retinalab.errors import RetinalabError
 
 __all__ = ["thumbnails"]

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, integers, read_csv
 from retinalab.data.sets.kaggle import bare_names, locate, need_labels
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.records import SetInfo
 
 __all__ = ["Aptos", "AptosOptions"]

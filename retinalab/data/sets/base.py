@@ -119,7 +119,7 @@ class PhotographSet:
         info = labels.info or self.info
         records = make_records(labels.rows, info, self.root, labels.source, labels.notes)
         for column in ("image", *(str(c) for c in records.table if str(c).startswith("mask_"))):
-            check_paths(records.table[column].astype(str), self.root, labels.source)
+            check_paths(records.table[column].astype(str).tolist(), self.root, labels.source)
         if not check:
             return records
         notes = list(records.notes)
@@ -230,7 +230,8 @@ class PhotographSet:
         """Digest of names, file sizes, grades and lesions, the same for every copy of the set."""
         columns = [*_LABELS, *(f"{kind}_{lesion}" for lesion in LESIONS for kind in ("annotated", "present"))]
         sizes = (stamp(records.roots[set_], path)[:2] for set_, path in _paths(records, ["image"]))
-        return digest([*sizes, *records.table[columns].astype(str).itertuples(index=False, name=None)])
+        labels = (records.table[column].astype(str).tolist() for column in columns)
+        return digest([*sizes, *zip(*labels, strict=True)])
 
     @classmethod
     def write_fake(cls, folder: Path, photographs: int = 12, seed: int = 0) -> Path:
@@ -260,11 +261,11 @@ class PhotographSet:
 
 
 def _paths(records: Records, columns: Sequence[str]) -> list[tuple[str, str]]:
-    table = records.table
+    sets = records.table["set"].tolist()
     return [
         (set_, path)
         for column in columns
-        for set_, path in zip(table["set"], table[column], strict=True)
+        for set_, path in zip(sets, records.table[column].tolist(), strict=True)
         if path
     ]
 

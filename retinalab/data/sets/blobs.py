@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from retinalab.data.refusal import MAX_PIXELS
 from retinalab.errors import RetinalabError
 
 __all__ = ["KINDS", "MAPS", "NAMES", "map_size", "read_blobs", "read_map", "stem", "write_fake_blobs"]
@@ -19,6 +20,9 @@ MAPS = (".map.gz", ".map")
 
 NAMES = ".GND"
 """Suffix of the file that names them."""
+
+_MOST = 4 * (3 + MAX_PIXELS)
+"""Bytes of a map; a compressed one may announce more than fits into memory."""
 
 KINDS: Mapping[str, str] = {"EX": "exudate", "other": "other bright lesion"}
 """Lesion -> the words that a blob's name has, in lower case."""
@@ -36,9 +40,9 @@ def read_blobs(path: Path) -> list[str]:
         raise RetinalabError(f"{path} cannot be read ({error.strerror}). Complete the copy.") from None
     if lines and lines[0].upper().startswith("GNDVERSION"):
         lines = lines[1:]
-    if not lines or not lines[0].isdigit() or len(lines) <= int(lines[0]):
+    if not lines or not re.fullmatch("[0-9]{1,9}", lines[0]) or len(lines) <= int(lines[0]):
         raise RetinalabError(
-            f"{path} is no readable GND file: it starts with {lines[0] if lines else ''!r} and has {len(lines)} "
+            f"{path} is no readable GND file: it starts with {lines[0][:40] if lines else ''!r} and has {len(lines)} "
             "lines, where the number of blobs and a line for each were expected. Fetch it again."
         )
     return lines[1 : 1 + int(lines[0])]
@@ -110,10 +114,12 @@ def write_fake_blobs(
 
 def _integers(path: Path) -> np.ndarray:
     try:
-        data = path.read_bytes()
-        content = gzip.decompress(data) if path.name.endswith(".gz") else data
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            content = file.read(_MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RetinalabError(f"{path} cannot be read ({error}). Fetch it again.") from None
+    if len(content) > _MOST:
+        raise RetinalabError(f"{path} holds more than {MAX_PIXELS} pixels. Fetch it again.")
     numbers = np.frombuffer(content[: len(content) // 4 * 4], "<i4")
     if len(numbers) < 3 or len(content) < 4 * (3 + int(numbers[1]) * int(numbers[2])):
         shown = f"{numbers[1]}x{numbers[2]} pixels" if len(numbers) > 2 else "nothing"

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_mask, fake_photograph
-from retinalab.data.sets.files import IMAGE_SUFFIXES, as_rows, list_files, need, need_folder
+from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need, need_folder
+from retinalab.data.sets.label_files import as_rows
 from retinalab.data.sets.presence import look_into_masks, name_unknown
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
@@ -182,7 +183,7 @@ def _read_list(path: Path) -> pd.DataFrame:
     lines = lines[lines != ""]
     if lines.empty:
         raise RetinalabError(f"{path} lists no photograph. Fetch it again from its source.")
-    table = lines.str.extract(r"^(?P<image>\S.*?)\s+(?P<label>\d+)$", expand=True)
+    table = lines.str.extract(r"^(?P<image>\S.*?)\s+(?P<label>[0-9]{1,9})$", expand=True)
     wrong = table.index[table["label"].isna()]
     if len(wrong):
         raise RetinalabError(

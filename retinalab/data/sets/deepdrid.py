@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from retinalab.data.sets.base import Labels, PhotographSet
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, integers, need_folder, read_csv
+from retinalab.data.sets.files import need_folder
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import IMAGE_SUFFIXES, as_rows, integers, list_files, need, read_csv
+from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need
 from retinalab.data.sets.kaggle import bare_names, locate, need_labels
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import SetInfo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,8 @@ from pydantic import Field
 from retinalab.data.decode import read_mask
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph
-from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need_folder, read_csv
+from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need_folder
+from retinalab.data.sets.label_files import read_csv
 from retinalab.data.sets.presence import look_into_masks, name_unknown
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
@@ -158,9 +160,9 @@ def _read_grades(path: Path) -> pd.DataFrame:
     headed = not any(character.isdigit() for character in cells[0][1])
     cells = cells[headed:]
     for line, (name, grade) in enumerate(cells, start=1 + headed):
-        if not grade.isdigit():
+        if not re.fullmatch("[0-9]{1,9}", grade):
             raise RetinalabError(
-                f"{path}, row {line}: the grade of {name!r} is {grade!r}, not a whole number. Correct the cell."
+                f"{path}, row {line}: the grade of {name!r} is {grade[:40]!r}, not a whole number. Correct the cell."
             )
     names = [name.replace("\\", "/").rsplit("/", 1)[-1] for name, _ in cells]
     names = [name if "." in name else f"{name}.png" for name in names]

@@ -66,7 +66,9 @@ class Folders(PhotographSet):
 
     def _graded(self, folder: Path) -> dict[str, int]:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-        named = dict(self.options.grades) or {name: int(name) for name in names if name.isdigit()}
+        named = dict(self.options.grades) or {
+            name: int(name) for name in names if re.fullmatch("[0-9]{1,9}", name)
+        }
         strange = [name for name in names if name not in named and not name.startswith(".")]
         if strange:
             raise unknown(

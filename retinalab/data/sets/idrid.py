@@ -14,7 +14,8 @@ from pydantic import Field
 from retinalab.data.decode import read_mask
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_mask, fake_photograph, write_csv
-from retinalab.data.sets.files import IMAGE_SUFFIXES, integers, list_files, need_folder, read_csv
+from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files, need_folder
+from retinalab.data.sets.label_files import integers, read_csv
 from retinalab.errors import RetinalabError
 from retinalab.records import SetInfo
 

@@ -12,8 +12,9 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.eyepacs import FOLDERS, EyePacs, patients_and_eyes
 from retinalab.data.sets.fake import write_csv
-from retinalab.data.sets.files import as_rows, integers, list_files, read_csv
+from retinalab.data.sets.files import list_files
 from retinalab.data.sets.kaggle import bare_names, locate
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import SetInfo
 

@@ -19,7 +19,8 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.eye_pairs import EyePairs, same_person, twins
 from retinalab.data.sets.fake import fake_photograph
-from retinalab.data.sets.files import integers, list_files, read_csv
+from retinalab.data.sets.files import list_files
+from retinalab.data.sets.label_files import integers, read_csv
 from retinalab.data.sets.messidor_errata import DUPLICATES, correct, without_copies
 from retinalab.data.sets.places import Places, absent_file
 from retinalab.errors import RetinalabError, unknown

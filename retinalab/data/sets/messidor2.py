@@ -14,7 +14,8 @@ from pydantic import Field
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.eye_pairs import EyePairs, same_person, twins
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, integers, list_files, need_folder, read_csv
+from retinalab.data.sets.files import list_files, need_folder
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.data.sets.messidor_errata import DUPLICATES
 from retinalab.data.sets.places import Places, label_file
 from retinalab.errors import RetinalabError, unknown

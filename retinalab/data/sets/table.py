@@ -14,7 +14,8 @@ from pydantic import Field
 from retinalab.data.decode import image_size
 from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
-from retinalab.data.sets.files import as_rows, check_paths, integers, need, read_csv
+from retinalab.data.sets.files import check_paths, need
+from retinalab.data.sets.label_files import as_rows, integers, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.protocol import SCALES
 from retinalab.records import LESIONS, PARTS, SetInfo

@@ -9,7 +9,8 @@ import pytest
 
 from retinalab.cli import main
 from retinalab.data.sets import open_set
-from retinalab.data.sets.files import check_paths, read_csv
+from retinalab.data.sets.files import check_paths
+from retinalab.data.sets.label_files import read_csv
 from retinalab.errors import RetinalabError
 from retinalab.testing import write_fake_set
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from retinalab.data.sets.files import need, read_csv
+from retinalab.data.sets.files import need
+from retinalab.data.sets.label_files import integers, read_csv
 from retinalab.errors import RetinalabError
 
 
@@ -54,3 +56,11 @@ def test_a_label_file_one_level_off_is_found(tmp_path: Path) -> None:
             need(given / "records.csv")
     with pytest.raises(RetinalabError, match="complete the copy"):
         need(tmp_path / "set" / "labels.csv")
+
+
+@pytest.mark.parametrize("cell", ["9" * 30, "-" + "9" * 30, "9" * 19, "1.5", "inf", "9" * 400])
+def test_a_cell_beyond_any_whole_number_is_refused(cell: str) -> None:
+    table = pd.DataFrame({"dr": ["1", cell]})
+    with pytest.raises(RetinalabError, match=r"labels\.csv, row 3: dr is '.*', not a whole number"):
+        integers(table, "dr", Path("labels.csv"))
+    assert integers(table[:1], "dr", Path("labels.csv")).tolist() == [1]
