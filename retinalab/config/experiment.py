@@ -17,14 +17,38 @@ __all__ = ["Experiment", "Stage", "StartFrom", "TestConfig"]
 
 
 class StartFrom(Model):
-    """Weights that a stage begins with: those of an earlier stage."""
+    """Weights that a stage begins with: those of an earlier stage, or of another run; plain text names the run."""
 
-    stage: str
+    stage: str = Field(
+        "", description="an earlier stage; of another run: one of its own, default the one tested last"
+    )
+    run: Folder | None = Field(
+        None,
+        description="folder of another run, of one of its folds or seeds, or one of its checkpoints. Heads of another "
+        "number of grades, and parts of other diseases, start anew",
+    )
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="of that run's checkpoint, which must be this one; noted when a run begins",
+    )
     which: Literal["best", "last"] = "best"
     map: dict[str, str] = Field(
         default_factory=dict, description="prefix there -> prefix here; empty: as named"
     )
     strict: bool = Field(True, description="whether every weight must find its place and shape")
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> StartFrom:
+        if not self.stage and self.run is None:
+            raise ValueError("name an earlier stage (stage), or another run's folder (run)")
+        if self.sha256 is not None and self.run is None:
+            raise ValueError("sha256 is of another run's checkpoint; name it with run")
+        return self
+
+
+def _as_start(given: Any) -> Any:
+    return {"run": given} if isinstance(given, str | Path) else given
 
 
 class Stage(Model):
@@ -36,7 +60,7 @@ class Stage(Model):
     task: SerializeAsAny[TaskConfig]
     data: DataConfig
     trainer: TrainerConfig = TrainerConfig()
-    start_from: StartFrom | None = None
+    start_from: Annotated[StartFrom | None, BeforeValidator(_as_start)] = None
     diseases: tuple[str, ...] | None = Field(
         None,
         description="the protocol's diseases that this stage learns; default: all",
@@ -59,6 +83,11 @@ class Stage(Model):
         description="of random numbers for order, augmentation and dropout; 0: those of the seed alone. Rounds number "
         "their own, so that none repeats another's draws",
     )
+
+    @property
+    def before(self) -> str | None:
+        """The stage of the same experiment whose weights it begins with."""
+        return self.start_from.stage if self.start_from is not None and self.start_from.run is None else None
 
 
 class TestConfig(Model):
@@ -147,14 +176,14 @@ def _check_references(name: str, stage: Stage, earlier: Mapping[str, Stage]) -> 
     """What a stage names must stand before it, be of the right kind, and show the same photographs."""
     trained = [one for one, other in earlier.items() if other.kind == "train"]
     makers = [one for one, other in earlier.items() if other.kind == "make_data"]
-    if stage.start_from and stage.start_from.stage not in trained:
+    if stage.before is not None and stage.before not in trained:
         raise ValueError(
-            f"stages.{name}.start_from names {stage.start_from.stage!r}; earlier stages that are trained: {trained}"
+            f"stages.{name}.start_from names {stage.before!r}; earlier stages that are trained: {trained}"
         )
     if stage.kind == "make_data":
-        if stage.start_from is None:
+        if stage.before is None:
             raise ValueError(
-                f"stages.{name} makes photographs and needs start_from, whose network looks at them"
+                f"stages.{name} makes photographs and needs start_from, an earlier stage whose network looks at them"
             )
         if stage.adds or stage.data.windows is not None:
             raise ValueError(

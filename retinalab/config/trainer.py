@@ -19,10 +19,29 @@ class EarlyStopping(Model):
 
 
 class WeightAveraging(Model):
-    """Stochastic weight averaging."""
+    """Averages of weights, which are what is validated, chosen and tested from the first of them on."""
 
-    learning_rate: float = Field(gt=0)
-    epoch_start: float = Field(0.8, gt=0, description="share of the epochs, or an epoch number if above 1")
+    kind: Literal["swa", "ema"] = Field(
+        "swa",
+        description="swa: mean over the ends of epochs, with batch normalisation measured anew; ema: exponential, over "
+        "steps",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="constant, from epoch_start on; null: as the task's schedule says"
+    )
+    epoch_start: float | None = Field(
+        None,
+        ge=0,
+        description="share of the epochs, or an epoch number if above 1; null: 0.8 for swa, 0 for ema",
+    )
+    decay: float = Field(0.999, gt=0, lt=1, description="of ema, after a ramp of (1 + n) / (10 + n)")
+
+    @property
+    def start(self) -> float:
+        """``epoch_start``, or what stands for it."""
+        if self.epoch_start is None:
+            return 0.8 if self.kind == "swa" else 0.0
+        return self.epoch_start
 
 
 class TrainerConfig(Model):
@@ -45,6 +64,11 @@ class TrainerConfig(Model):
     )
     sync_batchnorm: bool = False
     accumulate_grad_batches: int = Field(1, ge=1)
+    auto_batch_size: bool = Field(
+        False,
+        description="take as much of data.batch_size at once as fits the device, found by a few steps before the stage "
+        "begins, and accumulate the rest: as many photographs a step, fewer of them in batch normalisation",
+    )
     gradient_clip_val: float | None = Field(None, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
     check_val_every_n_epoch: int | None = Field(
@@ -83,7 +107,14 @@ class TrainerConfig(Model):
             raise ValueError(
                 "max_steps is 0, which trains nothing; give at least 1, or -1 to train by max_epochs"
             )
-        if self.max_steps > 0 and self.weight_averaging is not None:
+        late = self.weight_averaging is not None and (
+            self.weight_averaging.kind == "swa" or self.weight_averaging.start > 0
+        )
+        if late and self.early_stopping is not None:
+            raise ValueError(
+                "early_stopping may end the training before weight_averaging has begun; leave one of them out"
+            )
+        if late and self.max_steps > 0:
             raise ValueError(
                 "weight_averaging counts epochs, which max_steps leaves open; train by max_epochs, or without it"
             )

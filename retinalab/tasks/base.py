@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from lightning import LightningModule
 from torch import Tensor, nn
 
-from retinalab.config import Stage, TaskConfig
+from retinalab.config import ALL, Stage, TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.data.sampler import is_spare
-from retinalab.errors import RetinalabError, unknown
+from retinalab.errors import RetinalabError
 from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
-from retinalab.tasks.cam import CamLayers
+from retinalab.tasks.class_weights import weigh
+from retinalab.tasks.explainable import Explainable
+from retinalab.tasks.layers import backbones_of, layer_rates, named_modules, with_rates
 from retinalab.tasks.outputs import Outputs
 
 __all__ = ["Task"]
 
 
-class Task(LightningModule):
+class Task(Explainable):
     """Base of every task: a plugin gives ``config_class``, :meth:`build_network`, :meth:`outputs` and the optimiser.
 
     Args:
@@ -41,6 +42,8 @@ class Task(LightningModule):
     """Optimiser steps after which the training ends; -1 where it ends with an epoch."""
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[str] = "min"
+    weighs_grades: ClassVar[bool] = False
+    """Whether :meth:`outputs` weighs grades by :meth:`class_weight`."""
 
     def __init__(
         self,
@@ -74,11 +77,14 @@ class Task(LightningModule):
         if channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)
         self.network.train()  # Lightning keeps the modes that it finds, and a network may hold parts of its own fixed
+        self.frozen = named_modules(self.network, self.config.freeze, self.backbones(), self.config.name)
+        self._weighings = self._weighed()
         self.val_grades = GradingMetrics(self.scales)
         self.val_lesions = LesionPixelF1()
         self.val_present = LesionPresenceF1()
         self.val_windows = JointAccuracy()
         self._seen: set[str] = set()
+        self._holding = False
 
     def chosen_by(self) -> tuple[str, str]:
         """The metric that chooses the checkpoint where the trainer section names none, and ``max`` or ``min``."""
@@ -91,6 +97,53 @@ class Task(LightningModule):
     def outputs(self, batch: Batch) -> Outputs:
         """Run the network on a batch and compute its loss."""
         raise NotImplementedError
+
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the network's modules that are its backbone: what ``freeze`` and ``layer_decay`` speak of."""
+        return backbones_of(self.network)
+
+    def class_weight(self, disease: str) -> Tensor | None:
+        """``(C,)`` weight of each grade in the loss; None where all weigh alike."""
+        return self.get_buffer(_weights_of(disease)) if disease in self._weighings else None
+
+    def rated(self, parameters: Iterable[nn.Parameter] | Iterable[Mapping[str, Any]], rate: float) -> Any:
+        """What an optimiser is given: parameters or groups of them, with the rates that ``layer_decay`` asks for.
+
+        Args:
+            parameters: or groups, mappings with ``params``.
+            rate: of what follows the backbone, and of groups without an ``lr`` of their own.
+        """
+        given: list[Any] = list(parameters)
+        if self.config.layer_decay == 1:
+            return given
+        groups = given if given and isinstance(given[0], Mapping) else [{"params": given}]
+        names = layer_rates(self.network, self.backbones(), self.config.layer_decay)
+        if not names:
+            raise RetinalabError(
+                f"Task {self.config.name!r} has no backbone whose blocks task.layer_decay could be of. Leave it out."
+            )
+        factors = {id(one): names.get(name, 1.0) for name, one in self.network.named_parameters()}
+        return with_rates(groups, rate, factors)
+
+    def setup(self, stage: str) -> None:
+        """Before training: freeze what is frozen, and weigh grades by the training photographs."""
+        if stage != "fit":
+            return
+        self._hold(True)
+        for disease, how in self._weighings.items():
+            if not isinstance(how, tuple):
+                trainer: Any = self.trainer
+                table = trainer.datamodule.parts.train.records.table
+                size = self.scales[disease].size
+                counts = [int((table[disease] == grade).sum()) for grade in range(size)]
+                self.get_buffer(_weights_of(disease)).copy_(weigh(how, counts))
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """What is frozen for some epochs only takes part in every pass, as several processes expect, and stays."""
+        if self._holding and self.config.freeze_epochs is not None:
+            for module in map(self.network.get_submodule, self.frozen):
+                for parameter in module.parameters():
+                    parameter.grad = None
 
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
         """Refuse, before any stage is trained, what the network cannot take; the default takes everything.
@@ -130,63 +183,6 @@ class Task(LightningModule):
                 "(or data.crop, data.windows.size) to a side that it can."
             ) from error
 
-    def cam_layers(self, disease: str) -> CamLayers:
-        """What a plain class activation map of a disease is made of, where the network has one.
-
-        Raises:
-            RetinalabError: it has none.
-        """
-        raise RetinalabError(
-            f"Task {self.config.name!r} has no plain class activation map: its network does not end in global average "
-            f"pooling and one linear layer for {disease}. Leave out --cam."
-        )
-
-    def feature_maps(self) -> dict[str, nn.Module]:
-        """The layers that a saliency map may be of, from low to high: name -> module that gives ``(B, C, h, w)``.
-
-        Raises:
-            RetinalabError: the network has none that its grades are read from.
-        """
-        raise RetinalabError(
-            f"Task {self.config.name!r} names no feature maps that its grades are read from, so that it has no "
-            "saliency map by layers. Explain a task that grades photographs, such as baseline."
-        )
-
-    def logits(self, given: Any) -> Mapping[str, Tensor]:
-        """The answer before any softmax, out of what :meth:`forward` gave: disease -> ``(B, K)``; (B, 1) of a severity.
-
-        A task whose network gives more than this mapping overrides it.
-        """
-        answer: Mapping[str, Tensor] = given
-        return answer
-
-    def score(self, given: Any, disease: str, grades: Tensor | None = None) -> Tensor:
-        """What a saliency map explains: the logit of one grade of each photograph, or its severity.
-
-        Args:
-            given: what :meth:`forward` gave of the photographs.
-            disease: of the task's scales.
-            grades: the grade that is explained; the predicted one where None. A severity has no choice of grades.
-
-        Shape:
-            - ``grades``: ``(B,)`` int64. Returns: ``(B,)``, differentiable.
-
-        Raises:
-            RetinalabError: unknown disease, or grades that the scale does not have.
-        """
-        if disease not in self.scales:
-            raise unknown("disease", disease, self.scales)
-        logits = self.logits(given)[disease]
-        if logits.shape[1] == 1:
-            return logits[:, 0]
-        wanted = logits.argmax(1) if grades is None else grades.to(logits.device)
-        if wanted.shape != logits.shape[:1] or bool(((wanted < 0) | (wanted >= logits.shape[1])).any()):
-            raise RetinalabError(
-                f"Grades {wanted.tolist()} of {disease!r} cannot be explained for {logits.shape[0]} photographs. Give "
-                f"one grade of 0-{logits.shape[1] - 1} for each, or none for the predicted ones."
-            )
-        return logits.gather(1, wanted[:, None])[:, 0]
-
     def forward(self, images: Tensor) -> Any:
         """The network's own output for ``(B, 3, H, W)`` float32 normalised photographs."""
         return self.network(self._ordered(images))
@@ -209,7 +205,13 @@ class Task(LightningModule):
         return self.outputs(batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Let what a step draws (dropout) follow from seed, step, process and stream: a resumed run draws the same."""
+        """Let what a step draws (dropout) follow from seed, step, process and stream: a resumed run draws the same.
+
+        What is frozen for some epochs thaws here, where a resumed run passes too.
+        """
+        epochs = self.config.freeze_epochs
+        if self._holding and epochs is not None and self.current_epoch >= epochs:
+            self._hold(False)
         key = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         key += [self.stream] if self.stream else []
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
@@ -284,5 +286,42 @@ class Task(LightningModule):
             self._seen.add("windows")
             self.val_windows.update([given.windows.argmax(1)[counted]], [batch["label"][counted]])
 
+    def _hold(self, holding: bool) -> None:
+        """Freeze, or thaw; frozen modules are in evaluation, so that their running statistics stay too."""
+        self._holding = holding and bool(self.frozen)
+        for module in map(self.network.get_submodule, self.frozen):
+            module.train(not holding)
+            if self.config.freeze_epochs is None:
+                module.requires_grad_(not holding)
+
+    def _weighed(self) -> dict[str, Any]:
+        """Disease -> how its grades are weighed, with a buffer for the weights of each.
+
+        Raises:
+            RetinalabError: a task that weighs no grades, a disease that it does not grade, or too few or many weights.
+        """
+        given: Mapping[str, Any] = self.config.class_weights or {}
+        if given and not self.weighs_grades:
+            raise RetinalabError(
+                f"Task {self.config.name!r} weighs no grades in its loss. Leave out task.class_weights."
+            )
+        asked = dict.fromkeys(self.scales, given[ALL]) if ALL in given else dict(given)
+        for disease, how in asked.items():
+            size = self.scales[disease].size if disease in self.scales else None
+            if size is None or (isinstance(how, tuple) and len(how) != size):
+                expected = ", ".join(f"{name} with {scale.size}" for name, scale in self.scales.items())
+                many = f"{len(how)} weights" if isinstance(how, tuple) else "weights"
+                raise RetinalabError(
+                    f"class_weights gives {many} for {disease!r}; the protocol grades {expected}. Give one weight per "
+                    "grade."
+                )
+            values = torch.tensor(how) if isinstance(how, tuple) else torch.ones(size)
+            self.register_buffer(_weights_of(disease), values, persistent=False)
+        return asked
+
     def _ordered(self, images: Tensor) -> Tensor:
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+
+def _weights_of(disease: str) -> str:
+    return f"class_weights_{disease}"

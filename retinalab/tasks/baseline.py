@@ -30,6 +30,7 @@ class BaselineTask(Task):
     """Grades one or several diseases with a timm backbone; the yardstick beside the papers."""
 
     config_class = BaselineConfig
+    weighs_grades = True
 
     def chosen_by(self) -> tuple[str, str]:
         """Quadratic kappa of the first disease."""
@@ -77,10 +78,15 @@ class BaselineTask(Task):
         grades = batch["grades"]
         if self.config.output == "severity":
             severity = {d: value.squeeze(1) for d, value in logits.items()}
-            terms = {f"loss_{d}": _squared(value, grades[d]) for d, value in severity.items()}
+            terms = {
+                f"loss_{d}": _squared(value, grades[d], self.class_weight(d)) for d, value in severity.items()
+            }
             given = Outputs(torch.stack(list(terms.values())).sum(), severity=severity, parts=terms)
         else:
-            terms = {f"loss_{d}": grade_cross_entropy(value, grades[d]) for d, value in logits.items()}
+            terms = {
+                f"loss_{d}": grade_cross_entropy(value, grades[d], self.class_weight(d))
+                for d, value in logits.items()
+            }
             probabilities = {d: value.softmax(1) for d, value in logits.items()}
             given = Outputs(torch.stack(list(terms.values())).sum(), grades=probabilities, parts=terms)
         if present is not None:
@@ -93,15 +99,22 @@ class BaselineTask(Task):
         """Adam with decoupled weight decay, and a cosine schedule per step."""
         config = self.config
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused(self)
+            self.rated(self.parameters(), config.learning_rate),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=fused(self),
         )
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _squared(severity: Tensor, grades: Tensor) -> Tensor:
+def _squared(severity: Tensor, grades: Tensor, weight: Tensor | None) -> Tensor:
     known = (grades >= 0).float()
+    if weight is not None:
+        share = known * weight[grades.clamp(min=0)]
+        mass = share.sum()
+        return ((severity - grades) ** 2 * share).sum() / torch.where(mass > 0, mass, torch.ones_like(mass))
     return ((severity - grades) ** 2 * known).sum() / known.sum().clamp(min=1)
 
 

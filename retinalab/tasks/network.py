@@ -11,6 +11,7 @@ import timm
 from torch import Tensor, nn
 
 from retinalab.errors import RetinalabError, unknown
+from retinalab.tasks.pretrained import carried, checked, remedy
 from retinalab.tasks.stored import FAULTS, check_archive, runs_code
 
 __all__ = ["FeatureMap", "LinearHeads", "timm_feature_maps", "timm_model"]
@@ -34,22 +35,21 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
         )
     if weights == "none":
         return timm.create_model(name, pretrained=False, **options)
-    if weights == "timm":
+    brought = carried("timm", name) if weights == "timm" else None
+    if weights == "timm" and brought is None:
         try:
             return timm.create_model(name, pretrained=True, **options)
         except (OSError, RuntimeError) as error:
             raise RetinalabError(
-                f"Weights of {name!r} cannot be had from timm's hub ({type(error).__name__}). Without a "
-                f"network, bring the file "
-                "and name it (weights=PATH), or start from random weights (weights=none)."
+                f"Weights of {name!r} cannot be had from timm's hub ({type(error).__name__}). {remedy('timm', name)}"
             ) from error
-    path = Path(weights)
+    path = brought or Path(weights)
     if not path.is_file():
         raise RetinalabError(
             f"Weights file {weights} does not exist. Give a .pth or .safetensors file, 'timm' or 'none'."
         )
-    remedy = "Give the file of that model, as its owners published it."
-    check_archive(path, remedy)
+    again = "Give the file of that model, as its owners published it."
+    check_archive(checked(path), again)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")
@@ -58,10 +58,10 @@ def timm_model(name: str, weights: str = "none", **options: Any) -> nn.Module:
             )
     except FAULTS as error:
         if "weights_only" in str(error):
-            raise runs_code(path, remedy) from error
+            raise runs_code(path, again) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RetinalabError(
-            f"Weights file {weights} does not fit backbone {name!r}: {reason}. Give the file of that model."
+            f"Weights file {path} does not fit backbone {name!r}: {reason}. Give the file of that model."
         ) from error
 
 

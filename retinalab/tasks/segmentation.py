@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
 from retinalab.tasks.config import SegmentationConfig
 from retinalab.tasks.lesion_loss import batch_dice, pixel_cross_entropy
 from retinalab.tasks.optim import cosine, fused
 from retinalab.tasks.outputs import Outputs
 from retinalab.tasks.segmenter import LesionMaps
+from retinalab.tasks.surest import surest_lesion
 
 __all__ = ["SegmentationTask"]
 
@@ -39,6 +41,10 @@ class SegmentationTask(Task):
         config = self.config
         return LesionMaps(config.architecture, config.encoder, config.weights, config.prior, config.options)
 
+    def backbones(self) -> tuple[str, ...]:
+        """The encoder."""
+        return ("maps.encoder",)
+
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
         """Refuse photographs of a side that the network cannot take, or without masks.
 
@@ -48,6 +54,10 @@ class SegmentationTask(Task):
         if not stage.data.masks:
             raise RetinalabError(_NO_MASKS)
         self.try_blank(stage.data.input_size)
+
+    def lesion_map(self, images: Tensor, taught: Sequence[str] = LESIONS) -> Tensor:
+        """The surest of the lesions at each pixel."""
+        return surest_lesion(self(images), taught)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Probabilities of lesions per pixel and, by their global maximum, per photograph.
@@ -71,7 +81,10 @@ class SegmentationTask(Task):
         """Adam with decoupled weight decay, and a cosine schedule per step after a short warm-up."""
         config = self.config
         optimiser = torch.optim.AdamW(
-            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused(self)
+            self.rated(self.parameters(), config.learning_rate),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=fused(self),
         )
         total = self.total_steps
         warmup = int(config.warmup * total)

@@ -10,11 +10,14 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS
+from retinalab.tasks.pretrained import carried, checked, remedy
 from retinalab.tasks.stored import read_stored
 
 __all__ = ["LesionMaps"]
@@ -33,7 +36,7 @@ class LesionMaps(nn.Module):
         architecture: such as ``unet``, ``fpn``, ``deeplabv3plus``.
         encoder: such as ``resnet18``, or ``tu-<any timm model>``.
         weights: of the encoder: ``none``, ``hub`` (the library's own, which needs a network) or the path of a
-            .pth file of its state.
+            .pth or .safetensors file of its state.
         prior: probability of a lesion that the maps begin with.
         options: further arguments of the architecture, such as ``decoder_channels``.
 
@@ -70,7 +73,8 @@ class LesionMaps(nn.Module):
 def _made(architecture: str, encoder: str, weights: str, options: dict[str, Any]) -> nn.Module:
     _check(architecture, encoder, options)
     pretrained: str | bool | None = None
-    if weights == "hub":
+    brought = carried("smp", encoder) if weights == "hub" and not encoder.startswith("tu-") else None
+    if weights == "hub" and brought is None:
         pretrained = True if encoder.startswith("tu-") else "imagenet"
     try:
         network: nn.Module = smp.create_model(
@@ -85,13 +89,13 @@ def _made(architecture: str, encoder: str, weights: str, options: dict[str, Any]
         if pretrained is None:
             raise _unfit(architecture, encoder, error) from error
         raise RetinalabError(
-            f"Weights of encoder {encoder!r} cannot be had from the hub ({type(error).__name__}). Without a network, "
-            "bring the file and name it (weights=PATH), or start from random weights (weights=none)."
+            f"Weights of encoder {encoder!r} cannot be had from the hub ({type(error).__name__}). "
+            f"{remedy('smp', encoder)}"
         ) from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unfit(architecture, encoder, error) from error
-    if weights not in ("none", "hub"):
-        _load(network, encoder, Path(weights))
+    if brought is not None or weights not in ("none", "hub"):
+        _load(network, encoder, brought or Path(weights))
     return network
 
 
@@ -117,14 +121,20 @@ def _load(network: nn.Module, encoder: str, path: Path) -> None:
     if not path.is_file():
         raise RetinalabError(f"Weights file {path} does not exist. Give a .pth file, 'hub' or 'none'.")
     try:
-        state: dict[str, Any] = read_stored(path, "Give the state of that encoder.")
+        state: dict[str, Any] = _state(checked(path))
         own: Any = network.encoder
         own.load_state_dict(state)
-    except (RuntimeError, KeyError, OSError, ValueError, AttributeError) as error:
+    except (RuntimeError, KeyError, OSError, ValueError, AttributeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise RetinalabError(
             f"Weights file {path} does not fit encoder {encoder!r}: {reason} Give the state of that encoder."
         ) from error
+
+
+def _state(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return read_stored(path, "Give the state of that encoder.")
 
 
 def _unfit(architecture: str, encoder: str, error: Exception) -> RetinalabError:

@@ -60,6 +60,7 @@ def check_archive(path: Path, remedy: str) -> None:
             held = archive.infolist()
     # of a damaged directory zipfile raises these: an unknown version or compression, a name in no known encoding
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, LookupError) as error:
+        # NotImplementedError: what zipfile says of a compression that it does not know
         raise RetinalabError(f"{path} cannot be read as weights ({error}). {remedy}") from error
     size = path.stat().st_size
     if (
