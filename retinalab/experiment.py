@@ -96,7 +96,7 @@ def _refuse_left_out(raw: Mapping[str, Any], stages: Mapping[str, Any], source: 
     named: list[tuple[str, Any, str]] = []
     for name, stage in stages.items():
         start = stage.get("start_from") if isinstance(stage, Mapping) else None
-        if isinstance(start, Mapping):
+        if isinstance(start, Mapping) and not start.get("run"):
             remedy = f"set stages.{name}.start_from=null (its weights are drawn at random then)"
             named.append((f"stages.{name}.start_from", start.get("stage"), remedy))
     test = raw.get("test")
@@ -171,7 +171,7 @@ def stage_id(experiment: Experiment, name: str) -> str:
 def _behind(experiment: Experiment, name: str) -> list[str]:
     """The stage and all that it starts from or adds the photographs of."""
     stage = experiment.stages[name]
-    named = [*stage.adds, *([stage.start_from.stage] if stage.start_from else [])]
+    named = [*stage.adds, *([stage.before] if stage.before is not None else [])]
     return sorted({name, *(one for before in named for one in _behind(experiment, before))})
 
 
@@ -182,11 +182,20 @@ def _computed(experiment: Experiment) -> dict[str, Any]:
         mapping.pop(key)
     for key in ("readers", "saliency"):  # drawn beside the result, part of none
         mapping["test"].pop(key)
-    for stage in mapping["stages"].values():
+    for name, stage in mapping["stages"].items():
+        for key in experiment.stages[name].task.unused():
+            stage["task"].pop(key)
+        start = stage["start_from"]
+        if start is not None and (start["run"] is None or start["sha256"] is not None):
+            start.pop("run")  # the checkpoint itself is what counts, wherever it lies
+        if start is not None and start["sha256"] is None:
+            start.pop("sha256")
         for key in ("workers", "cache", "root"):
             stage["data"].pop(key)
         if stage["data"]["codec"] != "jpeg":  # the others keep every pixel
             stage["data"].pop("codec")
+        if not stage["trainer"]["auto_batch_size"]:
+            stage["trainer"].pop("auto_batch_size")
         if not stage["data"]["mix"]["sets"]:
             stage["data"].pop("mix")
         if stage["data"]["overlap"] == "refuse":  # changes no result

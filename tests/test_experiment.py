@@ -212,6 +212,10 @@ def test_what_is_resolved_reads_back_the_same_with_every_option_of_the_plugin(fi
         "presence_weight": 0.0,
         "learning_rate": 3e-4,
         "weight_decay": 1e-4,
+        "freeze": [],
+        "freeze_epochs": None,
+        "layer_decay": 1.0,
+        "class_weights": None,
     }
     again = resolve(yaml.safe_load(text))
     assert again == experiment.model_copy(update={"data": {}})

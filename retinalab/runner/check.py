@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
 from retinalab.runner.processes import check_devices
 from retinalab.runner.stage import build_task
-from retinalab.runner.weights import fitting
+from retinalab.runner.weights import compared, fitting
 from retinalab.tasks.maker import Maker
 
 __all__ = ["ancestors", "check_lists", "check_tasks", "idle"]
@@ -61,7 +61,12 @@ def check_tasks(experiment: Experiment) -> None:
             task = build_task(experiment, name, experiment.seed).to("meta").eval()
             weights[name] = task.state_dict()
             start = stage.start_from
-            given = () if start is None else fitting(weights[name], weights[start.stage], start)
+            given: Collection[str] = ()
+            if start is not None and start.run is not None:
+                there = compared(task, start)
+                given = fitting(weights[name], there.stored, start, there.anew)
+            elif start is not None:
+                given = fitting(weights[name], weights[start.stage], start)
             task.check_stage(stage, frozenset(given))
         except RetinalabError as error:
             raise RetinalabError(*(f"Stage {name!r}: {line}" for line in str(error).splitlines())) from error
@@ -122,7 +127,7 @@ def ancestors(experiment: Experiment, name: str) -> list[str]:
 
 def _nearest(experiment: Experiment, name: str) -> list[str]:
     stage = experiment.stages[name]
-    return [*([stage.start_from.stage] if stage.start_from else []), *stage.adds]
+    return [*([stage.before] if stage.before is not None else []), *stage.adds]
 
 
 def idle(experiment: Experiment) -> list[str]:

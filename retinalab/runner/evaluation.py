@@ -54,8 +54,6 @@ class EvaluatedParts(LightningDataModule):
         """One loader for each part."""
         self.module.trainer = self.trainer
         loaders = self.module.test_dataloader()
-        empty = self.module.allow_zero_length_dataloader_with_multiple_devices
-        self.allow_zero_length_dataloader_with_multiple_devices = empty
         names = [name for name, _ in self._named()]
         return [loader for name, loader in zip(names, loaders, strict=True) if self.only in (None, name)]
 

@@ -17,10 +17,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+import retinalab
 from retinalab.config import Experiment
+from retinalab.data.files import write_file
 from retinalab.errors import RetinalabError
 from retinalab.experiment import experiment_id
 from retinalab.runner.jobs import Job, jobs_of, listed, training_of
+from retinalab.schema import check_run_schemas
 
 __all__ = ["RunFolder", "claim", "write_json"]
 
@@ -80,16 +83,17 @@ class RunFolder:
         return FileLock(self.path / ".state.lock")
 
     def finish(self) -> None:
-        """Note the run as finished and point ``latest`` at it."""
+        """Point ``latest`` at the run and note it as finished, in this order: what is noted is not done again."""
+        latest = self.path.parent / "latest"
+        temporary = latest.with_name(".latest.tmp")
+        with FileLock(self.path.parent / ".claim.lock"):
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(self.path.name)
+            os.replace(temporary, latest)
         write_json(
             self.path / "state.json",
             {**self.state(), "finished": True, "at": datetime.now(UTC).isoformat("T", "seconds")},
         )
-        latest = self.path.parent / "latest"
-        temporary = latest.with_name(f".latest.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(self.path.name)
-        os.replace(temporary, latest)
 
 
 @contextmanager
@@ -135,6 +139,8 @@ def claim(
                     if not folder.resumed:
                         shutil.rmtree(folder.path, ignore_errors=True)
                     raise
+                if folder.resumed and not _others(folder, jobs):
+                    _sweep(folder.path)
         except OSError as error:
             raise RetinalabError(
                 f"Cannot write to {parent}: {error.strerror or error}. Name another folder with output=PATH."
@@ -155,11 +161,8 @@ def claim(
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(
-        json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8"
-    )
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+    write_file(path, text.encode("utf-8"))
 
 
 def _choose(
@@ -261,12 +264,20 @@ def _others(folder: RunFolder, jobs: Sequence[Job]) -> bool:
         return not all(_held(_lock_of(folder.path, name), probe) for name in names)
 
 
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left half written; only where no process works on the run."""
+    for file in path.rglob("*.tmp"):
+        file.unlink(missing_ok=True)
+
+
 def _same_data(path: Path, data: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a run had these photographs and labels before it; one that had not come so far may have them."""
     file = path / "provenance.json"
     if not file.is_file():
         return True
-    seen = json.loads(file.read_text(encoding="utf-8"))["data"]
+    known = json.loads(file.read_text(encoding="utf-8"))
+    check_run_schemas(known, file, retinalab.__version__)
+    seen = known["data"]
     return {
         stage: {name: part["fingerprint"] for name, part in sets.items()} for stage, sets in seen.items()
     } == data

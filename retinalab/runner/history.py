@@ -31,14 +31,18 @@ def join_history(folder: Path) -> None:
             os.replace(path, folder / _FILE)
         return
     whole = pd.DataFrame()
-    for rows in (pd.read_csv(path) for path in sessions):
-        kept = whole[whole["step"] < rows["step"].min()] if len(whole) and len(rows) else whole
-        whole = pd.concat([frame for frame in (kept, rows) if len(frame)], ignore_index=True)
+    for rows in (pd.read_csv(path, dtype=str, keep_default_na=False) for path in sessions):
+        kept = whole[_steps(whole) < _steps(rows).min()] if len(whole) and len(rows) else whole
+        whole = pd.concat([frame for frame in (kept, rows) if len(frame)], ignore_index=True).fillna("")
     temporary = folder / f".{_FILE}.{os.getpid()}.tmp"
     whole.to_csv(temporary, index=False)
     os.replace(temporary, folder / _FILE)
     for path in _sessions(folder):
         path.unlink()
+
+
+def _steps(rows: pd.DataFrame) -> pd.Series:
+    return rows["step"].astype(int)
 
 
 def _sessions(folder: Path) -> list[Path]:

@@ -7,9 +7,13 @@ import torch
 from retinalab.config import Stage
 from retinalab.errors import RetinalabError
 
-__all__ = ["is_out_of_memory", "out_of_memory"]
+__all__ = ["TooLittleMemoryError", "is_out_of_memory", "out_of_memory"]
 
 _SIGNS = ("DefaultCPUAllocator: can't allocate memory", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class TooLittleMemoryError(RetinalabError):
+    """Memory of a GPU or of the machine that does not suffice for a batch."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -19,7 +23,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def out_of_memory(error: BaseException, name: str, stage: Stage) -> RetinalabError:
+def out_of_memory(error: BaseException, name: str, stage: Stage) -> TooLittleMemoryError:
     """The refusal: the batch that was tried, where it did not fit, and what to set.
 
     Half the batch with twice the accumulated batches takes the same steps; batch normalisation sees half as many
@@ -41,10 +45,12 @@ def out_of_memory(error: BaseException, name: str, stage: Stage) -> RetinalabErr
         remedies.append(
             f"stages.{name}.data.batch_size={half} with stages.{name}.trainer.accumulate_grad_batches={twice}"
         )
+    if not trainer.auto_batch_size:
+        remedies.append(f"stages.{name}.trainer.auto_batch_size=true, which finds what fits")
     if not trainer.precision.startswith(("bf16", "16")):
         remedies.append(f"stages.{name}.trainer.precision=bf16-mixed")
     remedies.append(f"a smaller stages.{name}.data.{'windows.size' if data.windows else 'size'}")
-    return RetinalabError(
+    return TooLittleMemoryError(
         f"Stage {name!r} ran out of memory of {where}, with batches of {data.batch_size} of "
         f"{data.input_size}x{data.input_size} pixels. Set {', or '.join(remedies)}."
     )

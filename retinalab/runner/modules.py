@@ -12,7 +12,7 @@ from retinalab.errors import RetinalabError
 from retinalab.runner.annotated import check_lesions
 from retinalab.runner.check import ancestors
 
-__all__ = ["evaluated_parts", "stage_modules"]
+__all__ = ["evaluated_parts", "settled", "stage_module", "stage_modules"]
 
 
 def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[str, FundusDataModule]:
@@ -23,11 +23,27 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
     Raises:
         RetinalabError: anything wrong with the data, photographs on two sides, or masks without a lesion to learn.
     """
-    modules = {name: _module(experiment, name, fold, seed) for name in experiment.stages}
+    modules = {name: stage_module(experiment, name, fold, seed) for name in experiment.stages}
+    settled(experiment, modules)
+    parts = {name: module.parts for name, module in modules.items()}
+    check_lesions(experiment, parts, {name: ancestors(experiment, name) for name in experiment.stages})
+    return modules
+
+
+def settled(experiment: Experiment, modules: Mapping[str, FundusDataModule]) -> None:
+    """Keep tested photographs out of the stages whose weights a tested one starts from.
+
+    Args:
+        experiment: whose stages they are.
+        modules: stage -> its photographs; a stage that is not there is passed over.
+
+    Raises:
+        RetinalabError: photographs on two sides, with the stage's name.
+    """
     published = experiment.protocol.split == "as-published"
-    for name in experiment.evaluated:
+    for name in [one for one in experiment.evaluated if one in modules]:
         tested = list(modules[name].parts.tests.values())
-        for earlier in ancestors(experiment, name):
+        for earlier in [one for one in ancestors(experiment, name) if one in modules]:
             module = modules[earlier]
             try:
                 module.use(settle(module.parts, module.data.overlap, published, tested))
@@ -35,9 +51,6 @@ def stage_modules(experiment: Experiment, fold: int | None, seed: int) -> dict[s
                 lines = str(error).splitlines()
                 where = f"Stage {earlier!r}, whose weights {name!r} starts from:"
                 raise RetinalabError(*(f"{where} {line}" for line in lines)) from error
-    parts = {name: module.parts for name, module in modules.items()}
-    check_lesions(experiment, parts, {name: ancestors(experiment, name) for name in experiment.stages})
-    return modules
 
 
 def evaluated_parts(experiment: Experiment, modules: Mapping[str, FundusDataModule]) -> dict[str, Part]:
@@ -49,7 +62,8 @@ def evaluated_parts(experiment: Experiment, modules: Mapping[str, FundusDataModu
     return found
 
 
-def _module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> FundusDataModule:
+def stage_module(experiment: Experiment, stage: str, fold: int | None, seed: int) -> FundusDataModule:
+    """The data module of one stage, which reads, splits and prepares when its photographs are first asked for."""
     described = experiment.stages[stage]
     return FundusDataModule(
         described.data,

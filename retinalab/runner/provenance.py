@@ -21,7 +21,9 @@ from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
 from retinalab.redacted import redacted
 from retinalab.runner.annotated import named
+from retinalab.runner.averaging import averaging_notes
 from retinalab.runner.trainer import resolved_precision
+from retinalab.schema import SCHEMAS
 
 __all__ = ["concluded", "fingerprints", "made_by", "provenance", "with_leaks", "with_share"]
 
@@ -41,7 +43,8 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         parts: stage -> its photographs (of the first fold).
     """
     return {
-        "schema": 1,
+        "schema": SCHEMAS["provenance"],
+        "schemas": dict(SCHEMAS),
         **made_by(),
         "code": code_digests(experiment),
         "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
@@ -53,7 +56,10 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "split": {
             stage: {"origin": p.split.origin, "leaks": list(p.split.leaks)} for stage, p in parts.items()
         },
-        "notes": list(dict.fromkeys(note for p in parts.values() for note in p.notes)),
+        "notes": [
+            *dict.fromkeys(note for p in parts.values() for note in p.notes),
+            *averaging_notes(experiment),
+        ],
         "labels": _labels(experiment, parts),
     }
 

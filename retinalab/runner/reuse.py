@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+import retinalab
 from retinalab.config import Experiment
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
@@ -25,6 +26,7 @@ from retinalab.experiment import resolve, stage_id
 from retinalab.runner.children import Child, children_of
 from retinalab.runner.folder import RunFolder
 from retinalab.runner.jobs import jobs_of, steps_of
+from retinalab.schema import check_run_schemas
 
 __all__ = ["Source", "read_sources", "take_over", "with_reused"]
 
@@ -55,7 +57,7 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
     """Read the runs that ``--reuse`` names.
 
     Raises:
-        RetinalabError: one is no run folder.
+        RetinalabError: one is no run folder, or a later retinalab wrote it.
     """
     sources = []
     for folder in folders:
@@ -67,6 +69,8 @@ def read_sources(folders: Sequence[Path]) -> list[Source]:
                 f"--reuse {folder}: no run can be read there ({type(error).__name__}). Give the folder of a run, such "
                 "as runs/PAPER/EXPERIMENT/latest."
             ) from error
+        if isinstance(known, Mapping):
+            check_run_schemas(known, folder / "provenance.json", retinalab.__version__)
         state = RunFolder(folder, resumed=True).state()
         experiment = resolve(raw, source=str(folder / "experiment.yaml"))
         done = (

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from retinalab.config import Experiment
+from retinalab.data.enlarged import ENLARGED
 from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Parts
 from retinalab.errors import RetinalabError
@@ -29,11 +30,13 @@ from retinalab.runner.folder import RunFolder, write_json
 from retinalab.runner.gather import joined, summarise
 from retinalab.runner.jobs import chosen, jobs_of, listed, sets_tested
 from retinalab.runner.modules import stage_modules
+from retinalab.runner.origin import settled
 from retinalab.runner.pictures import pictures
 from retinalab.runner.processes import everywhere, together
 from retinalab.runner.provenance import concluded, fingerprints, provenance
 from retinalab.runner.reuse import Source, read_sources
 from retinalab.runner.saliency import keep_saliency
+from retinalab.runner.trainer import require_tensorboard
 from retinalab.runner.work import do_jobs
 
 __all__ = ["Result", "run"]
@@ -85,6 +88,7 @@ def run(
             what another process is doing.
     """
     first = next(iter(experiment.stages))
+    experiment = settled(experiment)
     with together(experiment.stages[first].trainer, first):
         return _run(experiment, only, gather, reuse)
 
@@ -103,20 +107,27 @@ def _run(experiment: Experiment, only: Sequence[str], gather: bool, reuse: Seque
             for child in () if gather else children:
                 mine = [job for job in jobs if job.child == child and job.name in folder.mine]
                 do_jobs(experiment, mine, folder, modules if child == children[0] else None, sources)
+                began = _counted(folder, began) if mine else began
             if not folder.first:
                 return Result(folder.path, {}, pd.DataFrame(), first=False)
             left = listed(folder.left(jobs), jobs)
             if not only and not left:
                 return _conclude(experiment, children, folder, parts, time.monotonic() - began)
-        folder.amend(
-            lambda known: {**known, "seconds": round(known.get("seconds", 0) + time.monotonic() - began, 1)}
-        )
+        _counted(folder, began)
         if not only:
             raise RetinalabError(
                 f"{folder.path} lacks {', '.join(left)}, on which another process works. Gather the result when it is "
                 "done: the same command, which does first what may be left."
             )
         return Result(folder.path, {}, pd.DataFrame(), left)
+
+
+def _counted(folder: RunFolder, began: float) -> float:
+    """Add the seconds since ``began`` to the run's: a kill loses those of one fold or seed. Returns the time now."""
+    now = time.monotonic()
+    if folder.first:
+        folder.amend(lambda known: {**known, "seconds": round(known.get("seconds", 0) + now - began, 1)})
+    return now
 
 
 def _checked(
@@ -140,6 +151,8 @@ def _check_asked(experiment: Experiment, only: Sequence[str], gather: bool) -> N
         raise RetinalabError(
             "--only does single folds, seeds or tests, --gather does none. Give one of the two."
         )
+    if experiment.logger == "tensorboard":
+        require_tensorboard()
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import require_wandb
 
@@ -152,9 +165,13 @@ def _begin(experiment: Experiment, folder: RunFolder, parts: Mapping[str, Parts]
     _log.info("%s %s", doing, folder.path)
     for name in idle(experiment):
         _log.warning(_IDLE, name, name)
+    for note in dict.fromkeys(note for found in parts.values() for note in found.notes if ENLARGED in note):
+        _log.warning("%s", note)
     if not (folder.path / "provenance.json").is_file():
         (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
         folder.describe(lambda: provenance(experiment, dict(parts)))
+    elif folder.resumed and not gather:
+        folder.amend(lambda known: {**known, "resumed": known.get("resumed", 0) + 1})
     if experiment.test.readers is not None:
         shutil.copyfile(experiment.test.readers, folder.path / READERS)
 

@@ -31,7 +31,7 @@ from retinalab.runner.weights import load_weights
 from retinalab.tasks.base import Task
 from retinalab.tasks.stored import runs_code
 
-__all__ = ["build_task", "predict_set", "run_stage"]
+__all__ = ["build_task", "closed", "predict_set", "run_stage"]
 
 _log = logging.getLogger(__name__)
 _AGAIN = "Restore the checkpoint that the run wrote, or remove it and run the experiment again."
@@ -78,9 +78,10 @@ def run_stage(
             stage.trainer, experiment, folder, name, monitor, [guard, collector], stage.alternate
         )
         if begun is not None and stage.start_from is not None and trainer.is_global_zero:
-            _log.info("%s: of %s, %s", name, stage.start_from.stage, begun)
-            write_json(folder / f"start-{name}.json", {"from": stage.start_from.stage, **asdict(begun)})
-        with _closed(trainer):
+            named = stage.before or str(stage.start_from.run)
+            _log.info("%s: of %s, %s", name, named, begun)
+            write_json(folder / f"start-{name}.json", {"from": named, **asdict(begun)})
+        with closed(trainer):
             try:
                 _set_aside(trainer, folder / "history" / name)
                 trainer.fit(task, datamodule=module, ckpt_path=resume, weights_only=True)
@@ -136,7 +137,7 @@ def predict_set(
         trainer = build_trainer(
             stage.trainer, experiment, folder, name, monitor, [collector], stage.alternate, history=False
         )
-        with _closed(trainer):
+        with closed(trainer):
             try:
                 trainer.test(task, datamodule=evaluated, ckpt_path=best, weights_only=True, verbose=False)
             except UnpicklingError as error:
@@ -160,7 +161,7 @@ def _monitor(experiment: Experiment, name: str, task: Task) -> tuple[str, str]:
 
 
 @contextmanager
-def _closed(trainer: Trainer) -> Iterator[None]:
+def closed(trainer: Trainer) -> Iterator[None]:
     """Close the loggers however the work ends; an interrupt, which Lightning makes a SystemExit of, stays one."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:

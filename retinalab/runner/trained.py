@@ -9,6 +9,7 @@ from typing import Any
 from retinalab.config import TaskConfig
 from retinalab.errors import RetinalabError
 from retinalab.registry import task_class
+from retinalab.runner.stamp import check_stamp
 from retinalab.tasks.base import Task
 from retinalab.tasks.stored import read_stored
 
@@ -26,10 +27,11 @@ def load_task(checkpoint: Path, name: str) -> Task:
         name: of the task.
 
     Raises:
-        RetinalabError: the file holds something else, or the weights do not fit the task.
+        RetinalabError: the file holds something else, a later retinalab wrote it, or the weights do not fit the task.
     """
     kind = task_class(name)
     stored = read_stored(checkpoint, "Use the checkpoint that the run wrote, or run the experiment again.")
+    check_stamp(stored, checkpoint)
     try:
         options = dict(stored["hyper_parameters"])
         options["config"] = _trained(kind.config_class, options["config"])

@@ -7,27 +7,41 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     EarlyStopping,
     ModelCheckpoint,
-    StochasticWeightAveraging,
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from retinalab.config import Experiment, TrainerConfig
 from retinalab.errors import RetinalabError, unknown
+from retinalab.runner.averaging import AveragedWeights
+from retinalab.runner.checkpoints import WholeCheckpoints
 from retinalab.runner.launch import placed
+from retinalab.runner.stamp import Stamp
 
-__all__ = ["build_trainer", "check_trainer", "checkpoint_to_resume", "quiet", "resolved_precision"]
+__all__ = [
+    "build_trainer",
+    "check_trainer",
+    "checkpoint_to_resume",
+    "quiet",
+    "require_tensorboard",
+    "resolved_precision",
+    "trial_trainer",
+]
 
-_OWN = {"logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing"}
+_OWN = {
+    "logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "plugins",
+}  # fmt: skip
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*smaller than the logging interval.*",
@@ -85,6 +99,7 @@ def build_trainer(
             checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         ),
         _Bar(refresh_rate=max(1, config.log_every_n_steps)),
+        Stamp(experiment, stage, checkpoints),
     ]
     if config.max_steps > 0:
         callbacks.append(_EndsAfter(config.max_steps))
@@ -99,12 +114,7 @@ def build_trainer(
             _Stop(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta, check_finite=False)
         )
     if config.weight_averaging:
-        start = config.weight_averaging.epoch_start
-        callbacks.append(
-            StochasticWeightAveraging(
-                config.weight_averaging.learning_rate, start if start <= 1 else int(start)
-            )
-        )
+        callbacks.append(AveragedWeights(config.weight_averaging, config.max_epochs))
     return _trainer(
         config,
         stage,
@@ -113,6 +123,7 @@ def build_trainer(
         callbacks=callbacks,
         default_root_dir=folder,
         use_distributed_sampler=False,
+        plugins=[WholeCheckpoints()],
     )
 
 
@@ -131,6 +142,24 @@ def check_trainer(config: TrainerConfig, stage: str) -> Trainer:
             "Leave it out, or set trainer.accelerator=gpu."
         )
     return trainer
+
+
+def trial_trainer(config: TrainerConfig, stage: str, callbacks: list[Callback]) -> Trainer:
+    """A Trainer for a few steps on one device, of which nothing is kept, beside whatever processes there are.
+
+    Raises:
+        RetinalabError: as :func:`build_trainer`.
+    """
+    return _trainer(
+        config,
+        stage,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+        plugins=[LightningEnvironment()],
+    )
 
 
 def _trainer(config: TrainerConfig, stage: str, alternate: bool = False, **own: Any) -> Trainer:
@@ -174,6 +203,19 @@ def resolved_precision(config: TrainerConfig) -> str:
     return "bf16-mixed" if any(check and check() for check in checks) else "32-true"
 
 
+def require_tensorboard() -> None:
+    """Say at once that tensorboard is absent, before photographs are prepared and a folder is made.
+
+    Raises:
+        RetinalabError: it is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise RetinalabError(
+            "logger=tensorboard needs the package tensorboard. Install it with: pip install tensorboard, or use "
+            "logger=csv."
+        )
+
+
 def checkpoint_to_resume(folder: Path, stage: str) -> Path | None:
     """The newest checkpoint of a stage that was interrupted, if any."""
     found = [folder / "checkpoints" / stage / f"{name}.ckpt" for name in ("last", "step")]
@@ -202,7 +244,7 @@ def quiet() -> Iterator[None]:
 
 
 class _BetweenValidations(ModelCheckpoint):
-    """Saves within an epoch, but not before a validation: resumed there, the trainer would go on without validating."""
+    """Saves within an epoch, between steps, but not before a validation: resumed there, none would follow."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -213,7 +255,8 @@ class _BetweenValidations(ModelCheckpoint):
             done = trainer.fit_loop.total_batch_idx + 1
         follows = trainer.is_last_batch or trainer.should_stop
         follows = follows or (isinstance(every, int) and done % every == 0)
-        if not follows:
+        begun = (batch_idx + 1) % trainer.accumulate_grad_batches  # gradients that no checkpoint holds
+        if not follows and not begun:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
@@ -284,12 +327,8 @@ def _loggers(experiment: Experiment, folder: Path, stage: str) -> list[Logger]:
     if experiment.logger == "tensorboard":
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        try:
-            loggers.append(TensorBoardLogger(folder, name="tensorboard", version=stage))
-        except ModuleNotFoundError as error:
-            raise RetinalabError(
-                "logger=tensorboard needs the package tensorboard. Install it, or use logger=csv."
-            ) from error
+        require_tensorboard()
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=stage))
     if experiment.logger == "wandb":
         from retinalab.runner.wandb import stage_logger
 

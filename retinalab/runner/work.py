@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from retinalab.config import Experiment
+from retinalab.config import Experiment, StartFrom
 from retinalab.data.module import FundusDataModule
-from retinalab.data.parts import Parts
+from retinalab.data.parts import Part, Parts
+from retinalab.runner.batch_size import with_fitting_batch
 from retinalab.runner.children import Child
 from retinalab.runner.evaluation import VALIDATION
 from retinalab.runner.folder import RunFolder
 from retinalab.runner.jobs import Job, sets_tested, step_of_test, steps_of
+from retinalab.runner.learned import met, with_origin
 from retinalab.runner.make import added, make_stage
 from retinalab.runner.modules import evaluated_parts, stage_modules
+from retinalab.runner.origin import find_origin
 from retinalab.runner.processes import agreed, everywhere
 from retinalab.runner.provenance import fingerprints, with_leaks, with_share
 from retinalab.runner.reuse import Source, take_over, with_reused
@@ -70,12 +73,15 @@ def _train(
         module, stage = modules[name], experiment.stages[name]
         if agreed(partial(_begin_stage, experiment, child, folder, name, module.parts, sources))[0]:
             continue
+        if folder.first and stage.start_from is not None and stage.start_from.run is not None:
+            _note_origin(stage.start_from, child.label(name), folder, evaluated_parts(experiment, modules))
         if stage.kind == "make_data":
             make_stage(experiment, name, module, place, child.seed, evaluated_parts(experiment, modules))
         else:
             module.add(added(experiment, name, place), stage.alternate, stage.combined == "equal")
             only = VALIDATION if name in apart else None
-            run_stage(experiment, name, module, place, child.fold, child.seed, only)
+            fitting = with_fitting_batch(experiment, name, module, folder)
+            run_stage(fitting, name, module, place, child.fold, child.seed, only)
         if folder.first:
             folder.done(child.label(name))
 
@@ -94,7 +100,8 @@ def _test(
             if folder.first:
                 _log.info("%s: %d photographs", step, len(modules[stage].parts.tests[job.test]))
             place = job.child.folder(folder.path)
-            predict_set(experiment, stage, modules[stage], place, job.child.fold, job.child.seed, job.test)
+            fitting = with_fitting_batch(experiment, stage, modules[stage], folder, begins=False)
+            predict_set(fitting, stage, modules[stage], place, job.child.fold, job.child.seed, job.test)
             if folder.first:
                 folder.done(step)
 
@@ -141,6 +148,17 @@ def _note_split(parts: Parts, stage: str, place: Path, folder: RunFolder) -> Non
         parts.overlaps.to_csv(place / f"overlap-{stage}.csv", index=False)
     if parts.split.leaks:
         folder.amend(lambda known: with_leaks(known, stage, parts.split.leaks))
+
+
+def _note_origin(start: StartFrom, label: str, folder: RunFolder, tests: Mapping[str, Part]) -> None:
+    """Write whose weights a stage begins with; what of the test part that network has learned from is a warning."""
+    origin = find_origin(start)
+    found = met(origin, tests)
+    folder.amend(lambda known: with_origin(known, label, start, found, origin))
+    if found.photographs:
+        _log.warning("%s: leaky: of %s, %s", label, origin.place, found)
+    else:
+        _log.info("%s: of %s, %s", label, origin.place, found)
 
 
 def _sizes(parts: Parts) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from retinalab import load_experiment
 from retinalab.config import EarlyStopping, TrainerConfig
 from retinalab.runner.trainer import build_trainer, quiet
 
@@ -53,9 +54,9 @@ def test_training_goes_on_until_a_figure_no_longer_improves(
         precision="32-true",
         early_stopping=EarlyStopping(patience=2),
     )
-    experiment: Any = type("Few", (), {"logger": "csv", "stages": {"one": None}, "folds": 1, "seeds": 1})()
+    experiment = load_experiment("baseline", "synthetic")
     with quiet():
-        trainer = build_trainer(config, experiment, tmp_path, "one", ("val/figure", "max"), [])
+        trainer = build_trainer(config, experiment, tmp_path, "train", ("val/figure", "max"), [])
         module = Scripted(figures)
         loader: Any = DataLoader(torch.ones(1, 1))
         trainer.fit(module, loader, loader)
