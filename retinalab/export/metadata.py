@@ -107,8 +107,12 @@ def _input(data: DataConfig, exact: bool) -> dict[str, Any]:
         "shape": ["any number", data.size, data.size, 3],
         "type": "uint8 RGB, field of view filling the square",
         "before": _BEFORE,
+        "kept": "jpeg" if data.codec == "jpeg" else "raw",
         "inside": {
             "view": f"{view}, {data.input_size} pixels; {resized}",
+            "seen": view,
+            "pixels": data.input_size,
+            "exact": exact,
             "background": data.model_dump(mode="json")["background"],
             "normalise": data.model_dump(mode="json")["normalise"],
         },

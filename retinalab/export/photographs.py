@@ -12,7 +12,7 @@ from retinalab.config import DataConfig
 from retinalab.data.codec import as_kept
 from retinalab.data.fov import crop_to_square, field_of_view
 from retinalab.data.parts import read_records
-from retinalab.data.sets.files import read_csv
+from retinalab.data.sets.label_files import read_csv
 from retinalab.errors import RetinalabError
 from retinalab.predict.finished import FinishedRun, Member
 from retinalab.synthetic import World, WorldOptions

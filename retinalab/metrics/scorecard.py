@@ -3,7 +3,8 @@
 A table of kind ``saliency`` has a row for each photograph, network (``model``) and method:
 
 - ``image, set, part, fold, seed, group``: which photograph and network, as in the predictions;
-- ``model, method, disease, grade``: whose map, and the grade that it explains (-1: the severity);
+- ``model, method, disease, grade``: whose map, and the grade that it explains (-1: the severity; -2: that
+  the photograph shows a lesion);
 - ``reference``: the photograph's own grade (-1: unknown); a table without the column knows none;
 - the columns of :class:`~retinalab.metrics.saliency.MapFigures`;
 - ``deletion_curve``: the network's answer after each removal, ``deletion``: the area under it; ``deletion_random*``:

@@ -181,7 +181,7 @@ def write_table(
     head = json.dumps({"schema": SCHEMA_VERSION, "kind": kind, "meta": dict(meta or {})})
     parquet = pa.Table.from_arrays(arrays, names=[str(name) for name in full.columns])
     parquet = parquet.replace_schema_metadata({_KEY: head.encode()})
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
     os.close(handle)
     try:
         pq.write_table(parquet, temporary)

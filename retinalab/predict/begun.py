@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retinalab.errors import RetinalabError
-from retinalab.predict.finished import FinishedRun
 from retinalab.runner.folder import write_json
+
+if TYPE_CHECKING:
+    from retinalab.predict.opened import Opened
 
 __all__ = ["begin", "checkpoint_digest", "finish"]
 
@@ -18,18 +20,18 @@ _ABOUT = "predictions.json"
 _TABLES = ("predictions.csv", "predictions.csv.partial")
 _KEY = "begun_with"
 _WHAT: Mapping[str, str] = {
-    "checkpoints": "another run or checkpoint",
+    "checkpoints": "another run, checkpoint or ensemble",
     "photographs": "other photographs, or ones that were changed since",
     "columns": "other options or another version",
     "options": "other options",
 }
 
 
-def checkpoint_digest(run: FinishedRun) -> str:
-    """BLAKE2 of the run's checkpoints, in order; hexadecimal."""
+def checkpoint_digest(opened: Sequence[Opened]) -> str:
+    """BLAKE2 of the files that hold the networks, in order; hexadecimal."""
     digest = hashlib.blake2b(digest_size=16)
-    for member in run.members:
-        with member.checkpoint.open("rb") as file:
+    for place in (place for one in opened for place in one.files):
+        with place.open("rb") as file:
             digest.update(hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest())
     return digest.hexdigest()
 

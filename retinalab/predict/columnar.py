@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 __all__ = ["write_parquet"]
 
 _BLOCK = 1 << 22
-_NUMBER = re.compile(r"_(p\d*|score|confidence)$")
+_NUMBER = re.compile(r"_(p\d*|score|confidence|entropy|mutual_information|sd)$|^enlarged$")
 
 
 def write_parquet(source: Path, target: Path, columns: Sequence[str], facts: Mapping[str, str]) -> None:
     """Write a row group for every 4 MiB of CSV; the file has its name only once it is whole.
 
-    Grades are int8, probabilities, scores and confidences float64, both null where a photograph was not graded; all
-    else is text.
+    Grades are int8; probabilities, scores, confidences and uncertainties float64, null where a photograph was not
+    graded; ``enlarged`` float64, null where it was not. All else is text.
 
     Args:
         source: CSV with a header, a row a line.

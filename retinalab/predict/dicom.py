@@ -48,9 +48,10 @@ _PHOTOGRAPHS = (
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
 _JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+_RLE = "1.2.840.10008.1.2.5"
 _READ = (
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.5", *_JPEG, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
+    _RLE, *_JPEG, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
 )  # fmt: skip
 _ONE = threading.Lock()
 _NATIVE = _READ[:3]
@@ -102,6 +103,8 @@ def read_dicom(path: Path, shortest: int | None = None) -> np.ndarray:
         else:
             if syntax in _NATIVE:
                 _check_length(path, dataset)
+            elif syntax == _RLE:
+                _check_runs(path, dataset)
             image = _eight_bit(dataset, _decoded(dataset))
     if jpeg is not None:
         image = decode_bytes(jpeg, path, shortest)  # strictly, and no larger than its header may claim
@@ -114,7 +117,7 @@ def _guarded(path: Path) -> Iterator[None]:
 
     One thread at a time, since filters of warnings are the process's.
     """
-    from pydicom.errors import InvalidDicomError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
 
     try:
         with _ONE, warnings.catch_warnings():
@@ -123,8 +126,8 @@ def _guarded(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise absent(path) from None
     except (  # a damaged file reaches any of the elements and decoders, which raise what they meet
-        InvalidDicomError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-        NotImplementedError, RuntimeError, struct.error, zlib.error,
+        BytesLengthException, InvalidDicomError, OSError, EOFError, ValueError, TypeError, KeyError, IndexError,
+        AttributeError, NotImplementedError, RuntimeError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise damaged(path, type(error).__name__) from None
 
@@ -197,6 +200,34 @@ def _check_length(path: Path, dataset: FileDataset) -> None:
     found = len(dataset.PixelData)
     if not expected <= found <= expected + 1:
         raise damaged(path, f"{found} bytes of pixels, {expected} are needed")
+
+
+def _check_runs(path: Path, dataset: FileDataset) -> None:
+    """Refuse runs that fill more pixels than the header tells, of which the decoder drops the rest.
+
+    Reference: DICOM PS3.5, Annex G: up to 15 segments of packed bytes behind a head of 64 bytes with their places.
+    """
+    frame = _frame(dataset)
+    count, *places = struct.unpack_from("<16L", frame)
+    expected = dataset.Rows * dataset.Columns
+    for begin, end in zip(places[:count], [*places[1:count], len(frame)], strict=False):
+        filled = _filled(frame[begin:end])
+        if filled > expected:
+            raise damaged(path, f"{filled} bytes in a segment of its pixels, {expected} are needed")
+
+
+def _filled(packed: bytes) -> int:
+    """Bytes that packed bytes stand for; a last one alone only makes their number even."""
+    place = filled = 0
+    while place + 1 < len(packed):
+        head = packed[place]
+        if head < 128:
+            filled += head + 1
+            place += head + 2
+        else:
+            filled += 257 - head if head > 128 else 0
+            place += 1 + (head > 128)
+    return filled
 
 
 def _decoded(dataset: FileDataset) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 
 from retinalab.config import DataConfig
 from retinalab.data.parts import read_records
-from retinalab.data.sets.files import read_csv
+from retinalab.data.sets.label_files import read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.explain.photographs import Annotated, Photographs, read_annotated
+from retinalab.predict.beside import told_apart
 from retinalab.predict.finished import FinishedRun, Member, read_finished
 from retinalab.predict.network import load_task
 from retinalab.records import photograph_name
@@ -67,11 +68,16 @@ class Explained:
         )
 
     def learned_from(self, child: str) -> frozenset[str]:
-        """Files of the photographs that the networks of a fold and seed were trained on or chosen by."""
+        """Files of the photographs that the networks of a fold and seed were trained on or chosen by.
+
+        Of all its networks where it has no such fold and seed.
+        """
         names: set[str] = set()
-        for stage in self.run.experiment.stages:
-            split = _split(self.run, child, stage)
-            names.update(name for name, part in split if part != "test")
+        own = [member.child for member in self.members]
+        for one in [child] if child in own else own:
+            for stage in self.run.experiment.stages:
+                split = _split(self.run, one, stage)
+                names.update(name for name, part in split if part != "test")
         return frozenset(names)
 
     def prepared(self, chosen: Annotated, device: torch.device) -> Photographs:
@@ -115,29 +121,18 @@ def explained_runs(
     if not shared:
         graded = " and ".join(", ".join(run.diseases) or "none" for run in runs)
         raise RetinalabError(
-            f"No disease is graded by both networks: {graded}. Give ones that grade the same disease."
+            f"No disease is graded by all networks: {graded}. Give ones that grade the same disease."
         )
     if disease is not None and disease not in shared:
         raise unknown("disease", disease, shared)
     places = [(run.run.path.resolve(), run.stage) for run in runs]
-    if len(set(places)) < len(places):
-        raise RetinalabError(
-            f"{chosen[0][0]} and {chosen[1][0]} are the same run, and both stages are {runs[0].stage}. Give another "
-            "run with --against, or another stage of this one with --against-stage."
-        )
-    if len({path for path, _ in places}) < len(places):
-        runs = [replace(run, name=_with_stage(run)) for run in runs]
-    elif len({run.name for run in runs}) < len(runs):
-        runs = [replace(run, name=_with_folder(run)) for run in runs]
-    return runs, disease or shared[0]
-
-
-def _with_stage(run: Explained) -> str:
-    return run.name if run.name.endswith(f" {run.stage}") else f"{run.name} {run.stage}"
-
-
-def _with_folder(run: Explained) -> str:
-    return f"{run.name} {run.run.path.resolve().name}"
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise RetinalabError(
+                f"{chosen[places.index(place)][0]} and {chosen[number][0]} are the same run, and both stages are "
+                f"{place[1]}. Give another run with --against, or another stage of this one with --against-stage."
+            )
+    return told_apart(runs), disease or shared[0]
 
 
 def photographs_of(

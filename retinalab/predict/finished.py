@@ -10,10 +10,11 @@ from typing import Any, Literal
 import yaml
 
 from retinalab.config import Experiment, Stage
-from retinalab.data.sets.files import read_csv
+from retinalab.data.sets.label_files import read_csv
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import resolve
+from retinalab.protocol import Scale
 from retinalab.records import LESIONS, photograph_name
 
 __all__ = ["FinishedRun", "Member", "Which", "read_finished"]
@@ -57,6 +58,28 @@ class FinishedRun:
     precision: Mapping[str, str]
     labels: tuple[str, ...]
     taught: tuple[str, ...] = LESIONS
+
+    @property
+    def title(self) -> str:
+        """Paper and experiment."""
+        return f"{self.experiment.paper} {self.experiment.name}"
+
+    @property
+    def scales(self) -> Mapping[str, Scale]:
+        """Disease -> its scale, as the protocol has them."""
+        return self.experiment.protocol.scales
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The checkpoints."""
+        return tuple(member.checkpoint for member in self.members)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders of the data that it was made on."""
+        stages = self.experiment.stages.values()
+        given = (*(stage.data.root for stage in stages), *self.experiment.roots.values())
+        return tuple(root for root in given if root)
 
     def learned_from(self) -> frozenset[str]:
         """Names of the photographs that any of its networks was trained on or chosen by.

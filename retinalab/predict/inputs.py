@@ -61,8 +61,8 @@ class Inputs:
     """Photographs by the words of a command line, as a stream: eight bytes are kept of each while they are counted.
 
     Folders are gone through with everything below them, each in the order of its names; what begins with a dot or has
-    no suffix of an image is passed over. A file that ends in ``.csv``, ``.txt`` or ``.lst`` is a list
-    (:class:`~retinalab.predict.listing.ListFile`).
+    no suffix of an image is passed over. Links are followed, those to one folder once, and none to a folder around it.
+    A file that ends in ``.csv``, ``.txt`` or ``.lst`` is a list (:class:`~retinalab.predict.listing.ListFile`).
 
     Args:
         words: paths and patterns.
@@ -192,15 +192,19 @@ def _matches(word: str) -> Iterator[str]:
 class _Folder:
     path: Path
     passed: int = field(default=0)
+    linked: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Photograph]:
         self.passed = 0
+        self.linked.clear()
         yield from self._below(str(self.path), ())
 
     def _below(self, folder: str, above: tuple[str, ...]) -> Iterator[Photograph]:
         here = os.path.realpath(folder)
-        if here in above:
+        if here in above or (above and os.path.islink(folder) and here in self.linked):
             return
+        if above and os.path.islink(folder):
+            self.linked.add(here)
         for name in sorted_names(_entries(folder)):
             path = os.path.join(folder, name.removesuffix(_FOLDER))
             if name.endswith(_FOLDER):

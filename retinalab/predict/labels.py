@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from retinalab.data.sets.files import IMAGE_SUFFIXES, integers, read_csv
+from retinalab.data.sets.files import IMAGE_SUFFIXES
+from retinalab.data.sets.label_files import integers, read_csv
 from retinalab.errors import RetinalabError, unknown
 from retinalab.predict.columns import grade_column, image_column, patient_column
 from retinalab.predict.photograph import Photograph

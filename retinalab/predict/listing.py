@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import stat
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 import numpy as np
 
@@ -18,9 +20,14 @@ from retinalab.predict.columns import image_column
 from retinalab.predict.dicom import DICOM_SUFFIXES
 from retinalab.predict.photograph import Photograph
 
-__all__ = ["LIST_SUFFIXES", "ListFile"]
+__all__ = ["LIST_SUFFIXES", "MAX_LINE", "MAX_LINES", "ListFile"]
 
 LIST_SUFFIXES = (".csv", ".txt", ".lst")
+
+MAX_LINE = 1 << 16
+"""Characters of a line; no path of a file has more than 4,096."""
+MAX_LINES = 1 << 26
+"""Of a list: eight bytes are kept of each."""
 
 _SHOWN = 10
 
@@ -44,7 +51,9 @@ class ListFile:
     """Photographs listed in a file.
 
     The paths are relative to the list's own folder or, where more of them lie there, to the working folder. In a CSV
-    file with several columns the photographs' column is known by its name or by the suffix of an image in it.
+    file with several columns the photographs' column is known by its name or by the suffix of an image in it. Since a
+    list may come from anyone, no path of it may lead out of that folder; a link that lies in it is followed wherever it
+    leads, since whoever owns the folder made it. The list is read line by line, in bounded memory.
 
     Args:
         path: the list.
@@ -87,12 +96,17 @@ class ListFile:
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line number and cells of each line that is not blank."""
         try:
+            if not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise RetinalabError(
+                    f"{self.path} is no regular file, and a list is read more than once. Write it to a file."
+                )
             with self.path.open(encoding="utf-8-sig", newline="") as file:
+                lines = self._bounded(file)
                 if self.path.suffix.lower() == ".csv":
-                    reader = csv.reader(file, skipinitialspace=True, strict=True)
+                    reader = csv.reader(lines, skipinitialspace=True, strict=True)
                     rows = ((reader.line_num, cells) for cells in reader)
                 else:
-                    rows = ((number, [line]) for number, line in enumerate(file, 1))
+                    rows = ((number, [line]) for number, line in enumerate(lines, 1))
                 for number, cells in rows:
                     stripped = [cell.strip() for cell in cells]
                     if any(stripped):
@@ -100,6 +114,24 @@ class ListFile:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = " ".join(str(error).split())
             raise RetinalabError(f"{self.path} is no readable list ({reason}). Write it in UTF-8.") from None
+
+    def _bounded(self, file: TextIO) -> Iterator[str]:
+        """The lines, none of which is held that no path could need."""
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE or number > MAX_LINES:
+                what = f"line {number} is longer than {MAX_LINE} characters"
+                if number > MAX_LINES:
+                    what = f"it has more than {MAX_LINES} lines"
+                raise RetinalabError(
+                    f"{self.path} is no list of photographs: {what}. Write one relative path per line."
+                )
+            if "\0" in line:
+                raise RetinalabError(
+                    f"{self.path}, line {number}: a zero byte, which no path has. Write text in UTF-8."
+                )
+            yield line
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """Line number and path of each photograph."""
@@ -164,7 +196,5 @@ def _with_suffix(cells: list[str]) -> int | None:
 
 
 def _climbs(name: str) -> bool:
-    """Whether a path is absolute or steps above the folder that it begins in."""
-    if PurePosixPath(name).is_absolute() or name[1:2] == ":":
-        return True
-    return os.path.normpath(name).split("/")[0] == ".."
+    """Whether a path is absolute or has a step upwards, which behind a link leads elsewhere than it seems."""
+    return PurePosixPath(name).is_absolute() or name[1:2] == ":" or ".." in name.split("/")

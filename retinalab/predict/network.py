@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -18,11 +17,17 @@ from retinalab.explain.cam import check_cam, class_activation_map
 from retinalab.predict.finished import FinishedRun, Member
 from retinalab.predict.folding import fold_normalisation
 from retinalab.predict.prepare import Batches
+from retinalab.predict.voice import Given, Seen
+from retinalab.protocol import Scale
+from retinalab.records import LESIONS
 from retinalab.runner.trained import load_task
 from retinalab.runner.trainer import resolved_precision
 from retinalab.tasks.outputs import Outputs
 
 __all__ = ["Given", "Network", "load_task"]
+
+_PIXELS_AT_ONCE = 1 << 22
+"""On a processor a larger batch takes memory and saves no time: four photographs of 1024 pixels."""
 
 _DTYPES: Mapping[str, torch.dtype] = {
     "64-true": torch.float64,
@@ -32,22 +37,6 @@ _DTYPES: Mapping[str, torch.dtype] = {
     "bf16-true": torch.bfloat16,
     "bf16-mixed": torch.bfloat16,
 }
-
-
-@dataclass(frozen=True)
-class Given:
-    """What one pass of a network gives of a batch.
-
-    Attributes:
-        answers: disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity.
-        present: ``(B, 8)`` float32 probabilities of lesions, the maps' maxima where the network gives no others; None
-            where it knows no lesions.
-        lesions: ``(B, 8, H, W)`` float32 lesion maps; None where it gives none or none were asked for.
-    """
-
-    answers: dict[str, np.ndarray]
-    present: np.ndarray | None
-    lesions: np.ndarray | None
 
 
 class Network:
@@ -65,6 +54,11 @@ class Network:
         regressed: those of them whose severity it gives as one number.
         names_lesions: whether it says which lesions a photograph shows.
         maps_lesions: whether it says where.
+        scales: disease that it grades -> its scale.
+        lesions: that it was taught and names.
+        seen: what of a working image its maps cover.
+        recorded: precision that its run was evaluated with; "" where the run does not say.
+        at_once: photographs that it takes at once, on a processor no more than memory is worth.
 
     Raises:
         RetinalabError: the checkpoint cannot be loaded, or the network fails on the noise that it is tried with.
@@ -72,9 +66,11 @@ class Network:
 
     def __init__(self, run: FinishedRun, member: Member, batches: Batches) -> None:
         self.member = member
+        self.batches = batches
         self.data = batches.data
         self.device = batches.device
-        self.precision = _precision(run.precision.get(member.stage, "32-true"), self.device)
+        self.recorded = run.precision.get(member.stage, "")
+        self.precision = _precision(self.recorded or "32-true", self.device)
         task = load_task(member.checkpoint, run.experiment.stages[member.stage].task.name).to(self.device)
         self.task = task.to(_DTYPES[self.precision]) if self.precision.endswith("-true") else task
         self._tiles = batches.tiles
@@ -88,6 +84,17 @@ class Network:
         self.regressed = frozenset(() if self.tiled else self._tried.severity)
         graded = () if self.tiled else (*self._tried.grades, *self.regressed)
         self.diseases = tuple(d for d in task.scales if d in graded)
+        known = run.experiment.protocol.scales
+        self.scales: dict[str, Scale] = {d: known[d] for d in self.diseases}
+        self.lesions = tuple(x for x in LESIONS if x in run.taught) if self.names_lesions else ()
+        data = self.data
+        self.seen = (
+            Seen(data.size, data.size, "whole") if self.tiled else Seen(data.size, data.input_size, data.view)
+        )
+        self.at_once = data.batch_size
+        if self.device.type != "cuda":
+            side = data.input_size if data.windows is None else data.size
+            self.at_once = max(1, min(data.batch_size, _PIXELS_AT_ONCE // side**2))
 
     def answers(self, batch: Batch) -> dict[str, np.ndarray]:
         """Disease -> ``(B, K)`` float32 probabilities, or ``(B, 1)`` severity."""

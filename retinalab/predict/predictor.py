@@ -8,25 +8,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 
 from retinalab.errors import RetinalabError
 from retinalab.explain.framing import Framing
-from retinalab.predict.finished import FinishedRun
-from retinalab.predict.network import Given, Network
+from retinalab.metrics.uncertainty import entropy, mutual_information
+from retinalab.predict.alike import check_alike, check_seen, said_by
+from retinalab.predict.network import Network
+from retinalab.predict.opened import Opened
 from retinalab.predict.photograph import Photograph
-from retinalab.predict.prepare import Batches, Judged, Working, read_judged
+from retinalab.predict.prepare import Judged, Working, read_judged
 from retinalab.predict.quality import GRADED, Flag
-from retinalab.protocol import Scale
+from retinalab.predict.views import PLAIN, View
+from retinalab.predict.voices import voices_of
+from retinalab.predict.votes import Mean, Votes
 from retinalab.records import LESIONS
 from retinalab.tasks.severity import severity_grades
 
 __all__ = ["Answer", "LesionMaps", "Map", "Prediction", "Predictor"]
-
-_PIXELS_AT_ONCE = 1 << 22
-"""On a processor a larger batch takes memory and saves no time: four photographs of 1024 pixels."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,21 @@ class Answer:
         grade: on the protocol's scale.
         probabilities: of each grade; empty where the severity is regressed.
         score: the severity as one number; None where grades have probabilities.
+        mutual_information: what the members of an ensemble disagree about, in nats, from 0 to the entropy; None for a
+            single network in a single view, and where the severity is regressed.
+        sd: standard deviation of the severity between the members (all of them: n, not n - 1); None likewise.
     """
 
     grade: int
     probabilities: tuple[float, ...] = ()
     score: float | None = None
+    mutual_information: float | None = None
+    sd: float | None = None
+
+    @property
+    def entropy(self) -> float | None:
+        """Entropy of the mean probabilities, in nats: 0 to ln K for K grades; a regression has none."""
+        return float(entropy(self.probabilities)) if self.probabilities else None
 
     @property
     def confidence(self) -> float | None:
@@ -92,6 +104,8 @@ class Prediction:
         lesions: lesion -> probability that the photograph shows it; only of lesions that were taught.
         lesion_maps: where, if that was asked for.
         quality: whether it is a photograph of the retina at all (:data:`retinalab.predict.quality.FLAGS`).
+        enlarged: how many times its field of view was enlarged to the working size of a network; at most 1 where it
+            was not.
     """
 
     photograph: Photograph
@@ -101,6 +115,7 @@ class Prediction:
     lesions: Mapping[str, float] = field(default_factory=dict)
     lesion_maps: LesionMaps | None = None
     quality: Flag = "good"
+    enlarged: float = 1.0
 
 
 @dataclass
@@ -113,76 +128,81 @@ class _Told:
     lesion_maps: LesionMaps | None = None
 
 
-def _framing(network: Network, work: Mapping[int, Working]) -> Framing:
-    data = network.data
-    if network.tiled:
-        return Framing(work[data.size].fov, data.size, data.size, "whole")
-    return Framing(work[data.size].fov, data.size, data.input_size, data.view)
-
-
 class Predictor:
-    """The networks of a finished run, loaded and tried.
+    """The networks of one run or of several, loaded and tried.
 
-    Folds and seeds are an ensemble: their probabilities (or severities) are averaged, those of lesions too, and so are
-    their class activation maps before any scaling. One forward pass of a network gives its grades and its lesions.
-    Photographs are decoded by threads while the networks compute; two batches are held.
+    Folds, seeds and runs are an ensemble in which every network counts alike: their probabilities (or severities) are
+    averaged, those of lesions too, and so are their class activation maps before any scaling. With several views
+    (test-time augmentation) each view of each network is one member of that average; maps are turned back before. One
+    forward pass of a network gives its grades and its lesions. A photograph is decoded once for each size of working
+    image, and prepared once for all networks that take it prepared alike. Threads decode while the networks compute;
+    two batches are held.
 
     Args:
-        run: as :func:`~retinalab.predict.finished.read_finished` gives it.
+        run: as :func:`~retinalab.predict.opened.open_all` gives it.
         device: to compute on; default: the GPU, where there is one.
         gated: whether a picture that looks like no fundus photograph is left ungraded.
+        others: further runs and exported files that grade the same.
+        views: of each photograph.
+
+    Attributes:
+        opened: all runs and files.
+        voices: all networks; ``networks`` those of runs.
+        batches: stage -> what prepares photographs for it, of the first run that has such a stage.
 
     Raises:
-        RetinalabError: a checkpoint that cannot be loaded, or a run that neither grades nor finds lesions.
+        RetinalabError: a checkpoint that cannot be loaded, a run that neither grades nor finds lesions, or members of
+            an ensemble that grade other diseases or on other scales.
     """
 
-    def __init__(self, run: FinishedRun, device: torch.device | None = None, gated: bool = True) -> None:
-        self.run, self.gated = run, gated
+    def __init__(
+        self,
+        run: Opened,
+        device: torch.device | None = None,
+        gated: bool = True,
+        others: Sequence[Opened] = (),
+        views: Sequence[View] = (PLAIN,),
+    ) -> None:
+        self.run, self.gated, self.views = run, gated, tuple(views)
+        self.opened = (run, *others)
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        protocol = run.experiment.protocol
-        stages = dict.fromkeys(member.stage for member in run.members)
-        self.batches = {s: Batches(run.experiment.stages[s], protocol, self.device) for s in stages}
-        self.networks = [Network(run, member, self.batches[member.stage]) for member in run.members]
-        graded = dict.fromkeys(d for network in self.networks for d in network.diseases)
-        named = any(network.names_lesions for network in self.networks)
-        if not graded and not named and all(network.tiled for network in self.networks):
-            raise RetinalabError(
-                f"Run {run.path} judges windows of photographs (stage {', '.join(stages)}) and maps no lesions in "
-                "them, so that nothing can be said of a photograph. Give a run without data.windows, or one that "
-                "segments lesions."
-            )
-        if not graded and not named:
-            raise RetinalabError(
-                f"Run {run.path} neither grades photographs nor finds lesions in them (stage {', '.join(stages)}). "
-                "Give a run that does."
-            )
-        self.lesions = tuple(x for x in LESIONS if x in run.taught) if named else ()
-        self.scales: dict[str, Scale] = {d: scale for d, scale in protocol.scales.items() if d in graded}
-        self.by_disease = {d: [n for n in self.networks if d in n.diseases] for d in self.scales}
-        self.regressed = frozenset(d for network in self.networks for d in network.regressed)
-        self.sizes = tuple(dict.fromkeys(network.data.size for network in self.networks))
-        self.batch = self._batch_size()
+        groups = voices_of(self.opened, self.device)
+        said = [said_by(one, voices) for one, voices in zip(self.opened, groups, strict=True)]
+        check_alike(self.opened, said)
+        self.scales, self.regressed = said[0]
+        self.voices = [voice for voices in groups for voice in voices]
+        self.networks = [voice for voice in self.voices if isinstance(voice, Network)]
+        self.batches = {n.member.stage: n.batches for n in reversed(self.networks)}
+        self.by_disease = {d: [v for v in self.voices if d in v.scales] for d in self.scales}
+        self.lesions = tuple(x for x in LESIONS if any(x in voice.lesions for voice in self.voices))
+        self.makers = list({id(voice.batches): voice.batches for voice in self.voices}.values())
+        self.sizes = tuple(dict.fromkeys(maker.size for maker in self.makers))
+        self.batch = min(voice.at_once for voice in self.voices)
 
     def check_maps(self) -> None:
-        """Refuse at once where a network has no class activation map.
+        """Refuse at once where a network has no class activation map, or theirs cannot be laid over one another.
 
         Raises:
-            RetinalabError: one has none.
+            RetinalabError: one has none, or they cover different parts of a photograph.
         """
-        for network in self.networks:
-            network.check_maps()
+        for voice in self.voices:
+            voice.check_maps()
+        for voices in self.by_disease.values():
+            check_seen(voices, "--cam")
 
     def check_lesion_maps(self) -> None:
-        """Refuse at once where no network maps lesions.
+        """Refuse at once where no network maps lesions, or their maps cannot be laid over one another.
 
         Raises:
-            RetinalabError: none does.
+            RetinalabError: none does, or they cover different parts of a photograph.
         """
-        if not any(network.maps_lesions for network in self.networks):
+        mapping = [voice for voice in self.voices if voice.maps_lesions]
+        if not mapping:
             raise RetinalabError(
                 f"Run {self.run.path} maps no lesions: its networks only grade or name them. Leave out --masks and "
                 "--overlays, or give a run that segments lesions."
             )
+        check_seen(mapping, "--masks and --overlays")
 
     def predict(
         self, photographs: Iterable[Photograph], maps: bool = False, lesion_maps: bool = False
@@ -222,68 +242,67 @@ class Predictor:
         told = iter(self._told(usable, maps, lesion_maps) if usable else ())
         for photograph, judged in zip(chunk, read, strict=True):
             flag = judged.quality.flag
+            enlarged = round(max((size / work.fov.side for size, work in judged.works.items()), default=1), 2)
             if not self._usable(judged):
-                yield Prediction(photograph, reason=judged.quality.reason, quality=flag)
+                yield Prediction(photograph, reason=judged.quality.reason, quality=flag, enlarged=enlarged)
                 continue
             one = next(told)
             finite = all(answer.finite for answer in one.answers.values())
             if finite and np.isfinite(list(one.lesions.values())).all():
-                yield Prediction(photograph, one.answers, "", one.maps, one.lesions, one.lesion_maps, flag)
+                yield Prediction(
+                    photograph, one.answers, "", one.maps, one.lesions, one.lesion_maps, flag, enlarged
+                )
             else:
-                yield Prediction(photograph, reason="The network's answer is no finite number.", quality=flag)
+                reason = "The network's answer is no finite number."
+                yield Prediction(photograph, reason=reason, quality=flag, enlarged=enlarged)
 
     def _told(self, works: Sequence[Mapping[int, Working]], maps: bool, lesion_maps: bool) -> list[_Told]:
+        pixels = {size: np.stack([work[size].pixels for work in works]) for size in self.sizes}
+        votes = Votes(self.scales)
+        for view in self.views:
+            batches = self._made(pixels, view)
+            for voice in self.voices:
+                votes.add(voice, voice.given(batches[id(voice.batches)], lesion_maps), view)
         told = [_Told() for _ in works]
-        batches = {
-            stage: made.make(np.stack([work[made.data.size].pixels for work in works]))
-            for stage, made in self.batches.items()
-        }
-        given = [network.given(batches[network.member.stage], lesion_maps) for network in self.networks]
-        for disease, several in self.by_disease.items():
-            values = [one.answers[disease] for one in given if disease in one.answers]
-            mean = np.mean(np.stack(values).astype(np.float64), axis=0)
-            answers = [self._answer(disease, value) for value in mean]
-            for entry, answer in zip(told, answers, strict=True):
-                entry.answers[disease] = answer
-            if not maps:
-                continue
-            grades = np.array([answer.grade for answer in answers])
-            each = [network.maps(batches[network.member.stage], disease, grades) for network in several]
-            for entry, work, one in zip(told, works, np.mean(np.stack(each), axis=0), strict=True):
-                entry.maps[disease] = Map(one, _framing(several[0], work))
-        if self.lesions:
-            self._tell_lesions(told, works, given, lesion_maps)
+        for disease, values in votes.answers.items():
+            for k, entry in enumerate(told):
+                entry.answers[disease] = self._answer(disease, np.stack([value[k] for value in values]))
+        if maps:
+            self._tell_maps(told, works, pixels)
+        for k, (entry, work) in enumerate(zip(told, works, strict=True)):
+            entry.lesions.update({x: votes.present[x].mean[k].item() for x in self.lesions})
+            if lesion_maps:
+                shown = {x: votes.maps[x].mean[k] for x in self.lesions if x in votes.maps}
+                seen = next(voice.seen for voice in self.voices if voice.maps_lesions)
+                entry.lesion_maps = LesionMaps(shown, seen.framing(work))
         return told
 
-    def _tell_lesions(
+    def _made(self, pixels: Mapping[int, np.ndarray], view: View) -> dict[int, Any]:
+        """What each preparation makes of the photographs in one view."""
+        return {id(maker): maker.make(view.of(pixels[maker.size])) for maker in self.makers}
+
+    def _tell_maps(
         self,
         told: Sequence[_Told],
         works: Sequence[Mapping[int, Working]],
-        given: Sequence[Given],
-        lesion_maps: bool,
+        pixels: Mapping[int, np.ndarray],
     ) -> None:
-        chances = [one.present for one in given if one.present is not None]
-        for entry, row in zip(told, np.mean(np.stack(chances).astype(np.float64), axis=0), strict=True):
-            entry.lesions.update({x: float(row[LESIONS.index(x)]) for x in self.lesions})
-        if not lesion_maps:
-            return
-        mapping = [network for network in self.networks if network.maps_lesions]
-        mapped = [one.lesions for one in given if one.lesions is not None]
-        mean = mapped[0] if len(mapped) == 1 else np.mean(np.stack(mapped), axis=0)
-        for entry, work, maps in zip(told, works, mean, strict=True):
-            values = {x: maps[LESIONS.index(x)] for x in self.lesions}
-            entry.lesion_maps = LesionMaps(values, _framing(mapping[0], work))
+        sums = {disease: Mean() for disease in self.scales}
+        for view in self.views:
+            batches = self._made(pixels, view)
+            for disease, voices in self.by_disease.items():
+                grades = np.array([entry.answers[disease].grade for entry in told])
+                for voice in voices:
+                    sums[disease].add(view.back(voice.maps(batches[id(voice.batches)], disease, grades)))
+        for disease, voices in self.by_disease.items():
+            for entry, work, one in zip(told, works, sums[disease].mean, strict=True):
+                entry.maps[disease] = Map(one, voices[0].seen.framing(work))
 
-    def _answer(self, disease: str, value: np.ndarray) -> Answer:
+    def _answer(self, disease: str, values: np.ndarray) -> Answer:
+        """Of one photograph, from ``(M, K)`` what each member says."""
+        several, mean = len(values) > 1, values.mean(axis=0)
         if disease not in self.regressed:
-            return Answer(int(value.argmax()), tuple(map(float, value)))
-        grades = severity_grades(torch.from_numpy(value), self.scales[disease].size)
-        return Answer(int(grades[0]), score=float(value[0]))
-
-    def _batch_size(self) -> int:
-        data = [made.data for made in self.batches.values()]
-        size = min(section.batch_size for section in data)
-        if self.device.type == "cuda":
-            return size
-        sides = (section.input_size if section.windows is None else section.size for section in data)
-        return max(1, min(size, _PIXELS_AT_ONCE // max(sides) ** 2))
+            shared = float(mutual_information(values)) if several else None
+            return Answer(int(mean.argmax()), tuple(map(float, mean)), mutual_information=shared)
+        grades = severity_grades(torch.from_numpy(mean), self.scales[disease].size)
+        return Answer(int(grades[0]), score=float(mean[0]), sd=float(values.std()) if several else None)

@@ -162,6 +162,11 @@ class Batches:
         self._records: dict[int, Records] = {}
         self.tiles = Tiles.of(self.data)
 
+    @property
+    def size(self) -> int:
+        """Side of the working images."""
+        return self.data.size
+
     def make(self, pixels: np.ndarray) -> Batch:
         """The batch of some working images; nothing is known of their grades and lesions.
 

@@ -70,11 +70,12 @@ class Rows:
         names = ["image"]
         for disease, scale in self.scales.items():
             several = ["score"] if disease in self.regressed else [f"p{k}" for k in range(scale.size)]
-            kinds = ["grade", *several, "confidence", *["map"] * self.maps]
+            unsure = ["sd"] if disease in self.regressed else ["entropy", "mutual_information"]
+            kinds = ["grade", *several, "confidence", *unsure, *["map"] * self.maps]
             names += [f"{disease}_{kind}" for kind in kinds]
         for lesion in LESIONS if self.lesions else ():
             names += [f"lesion_{lesion}_p", *[f"lesion_{lesion}_mask"] * self.masks]
-        return [*names, *["overlay"] * self.overlays, "quality", "reason", "use"]
+        return [*names, *["overlay"] * self.overlays, "enlarged", "quality", "reason", "use"]
 
     def line(self, prediction: Prediction, pictures: Pictures) -> str:
         """A row with its end; no name or reason breaks it into two."""
@@ -86,7 +87,8 @@ class Rows:
             cells.append(f"{prediction.lesions[lesion]:.6f}" if lesion in prediction.lesions else "")
             cells += [pictures.masks.get(lesion, "")] * self.masks
         cells += [pictures.overlay] * self.overlays
-        return joined([*cells, prediction.quality, prediction.reason, USE])
+        enlarged = f"{prediction.enlarged:.2f}" if prediction.enlarged > 1 else ""
+        return joined([*cells, enlarged, prediction.quality, prediction.reason, USE])
 
     def holds(self, cells: Sequence[str], photograph: Photograph) -> bool:
         """Whether a row is that of a photograph."""
@@ -105,6 +107,7 @@ class Rows:
             answers = {d: self._answer(d, row) for d in self.scales if row[f"{d}_grade"]}
             chances = {x: row[f"lesion_{x}_p"] for x in self.lesions}
             lesions = {x: float(chance) for x, chance in chances.items() if chance}
+            enlarged = float(row["enlarged"] or 1)
             if row["quality"] not in FLAGS:
                 raise ValueError(row["quality"])
         except ValueError as error:
@@ -113,22 +116,34 @@ class Rows:
                 "another with --out."
             ) from error
         flag = cast("Flag", row["quality"])
-        return Prediction(photograph, answers, row["reason"], lesions=lesions, quality=flag)
+        return Prediction(
+            photograph, answers, row["reason"], lesions=lesions, quality=flag, enlarged=enlarged
+        )
 
     def _cells(self, disease: str, answer: Answer | None) -> list[str]:
         if answer is None:
-            return [""] * (3 if disease in self.regressed else self.scales[disease].size + 2)
+            return [""] * (4 if disease in self.regressed else self.scales[disease].size + 4)
         values = answer.probabilities if answer.score is None else (answer.score,)
-        confidence = "" if answer.confidence is None else f"{answer.confidence:.6f}"
-        return [str(answer.grade), *(f"{value:.6f}" for value in values), confidence]
+        unsure = (answer.sd,) if disease in self.regressed else (answer.entropy, answer.mutual_information)
+        return [str(answer.grade), *map(_number, (*values, answer.confidence, *unsure))]
 
     def _answer(self, disease: str, row: Mapping[str, str]) -> Answer:
         from retinalab.predict.predictor import Answer
 
         grade = int(row[f"{disease}_grade"])
         if disease in self.regressed:
-            return Answer(grade, score=float(row[f"{disease}_score"]))
-        return Answer(grade, tuple(float(row[f"{disease}_p{k}"]) for k in range(self.scales[disease].size)))
+            return Answer(grade, score=float(row[f"{disease}_score"]), sd=_read(row[f"{disease}_sd"]))
+        probabilities = tuple(float(row[f"{disease}_p{k}"]) for k in range(self.scales[disease].size))
+        shared = _read(row[f"{disease}_mutual_information"])
+        return Answer(grade, probabilities, mutual_information=shared)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _read(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 def joined(cells: Sequence[str]) -> str:

@@ -30,11 +30,13 @@ class Table:
     """Writes ``predictions.csv``, and ``predictions.parquet`` from it once it is whole.
 
     Columns: ``image``; for each disease ``<d>_grade``, the probabilities ``<d>_p0`` … (or ``<d>_score``),
-    ``<d>_confidence`` and, with maps, ``<d>_map``; where the run finds lesions, ``lesion_<X>_p`` for all eight, empty
-    where one was not taught, with masks ``lesion_<X>_mask`` and with overlays ``overlay``; ``quality``, a flag;
-    ``reason`` why a photograph was not graded; ``use``. A row is one line, in the order of the photographs. Rows go to
-    ``predictions.csv.partial``, which an interrupted command leaves, the same command goes on with, and a finished one
-    renames.
+    ``<d>_confidence``, ``<d>_entropy`` and ``<d>_mutual_information`` (or ``<d>_sd``), as
+    :class:`~retinalab.predict.predictor.Answer` has them, and, with maps, ``<d>_map``; where the run finds lesions,
+    ``lesion_<X>_p`` for all eight, empty where one was not taught, with masks ``lesion_<X>_mask`` and with overlays
+    ``overlay``; ``enlarged``, how many times the field of view was enlarged to the networks' size, empty where it was
+    not; ``quality``, a flag; ``reason`` why a photograph was not graded; ``use``. A row is one line, in the order of
+    the photographs. Rows go to ``predictions.csv.partial``, which an interrupted command leaves, the same command goes
+    on with, and a finished one renames.
 
     Args:
         folder: to write to.

@@ -136,6 +136,9 @@ def test_jpeg_2000_and_run_lengths_lose_nothing(write: Write) -> None:
         pixel_representation=0, planar_configuration=0, photometric_interpretation="RGB",
     )  # fmt: skip
     np.testing.assert_array_equal(pixels_of(write(encapsulate([coded]), syntax=RLELossless)), IMAGE)
+    for smaller in ({"Columns": 80}, {"Rows": 60}):
+        said = refused(write(encapsulate([coded]), syntax=RLELossless, **smaller))
+        assert "19200 bytes in a segment of its pixels, 9600 are needed" in said
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -171,6 +174,16 @@ def test_a_file_that_was_cut_off(write: Write, length: int) -> None:
     path = write(IMAGE.tobytes())
     path.write_bytes(path.read_bytes()[:length])
     assert is_dicom(path)
+    assert "truncated or damaged" in refused(path)
+
+
+def test_an_element_of_an_odd_length(write: Write) -> None:
+    """Which pydicom raises an error of its own kind for."""
+    path = write(IMAGE.tobytes())
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x28\x00\x10\x00US") + 6
+    data[place : place + 2] = b"\x03\x00"
+    path.write_bytes(data)
     assert "truncated or damaged" in refused(path)
 
 

@@ -84,6 +84,17 @@ def test_links_are_followed_once(tree: Path) -> None:
     assert images("elsewhere") == ["elsewhere/10.jpg", "elsewhere/2.PNG"]
 
 
+def test_links_that_double_at_every_step_do_not_grow_without_bound(tree: Path) -> None:
+    """Forty folders, each with two links to the next: 2^40 ways to one photograph."""
+    for k in range(40):
+        Path(f"steps/{k}").mkdir(parents=True)
+    Path("steps/39/eye.jpg").touch()
+    for k in range(39):
+        for name in ("left", "right"):
+            os.symlink(tree / f"steps/{k + 1}", f"steps/{k}/{name}")
+    assert len(images("steps/0")) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from retinalab.errors import RetinalabError
+from retinalab.predict import listing
 from retinalab.predict.listing import ListFile
 
 NAMES = ("demo/images/20051213_62648_0100_PP.png", "demo/images/20051021_59136_0100_PP.png")
@@ -92,6 +95,8 @@ A, B = NAMES
         (f"image\n{A}\n./{A}\n{A}\n", [f"lines 2, 3, 4 '{A}'"]),
         ("/etc/passwd.png\n", ["line 1: '/etc/passwd.png' leaves the folder of the list"]),
         (f"{A}\nimages/../../x.png\n", ["line 2: 'images/../../x.png' leaves the folder"]),
+        (f"{A}\ndemo/../x.png\n", ["line 2: 'demo/../x.png' leaves the folder"]),
+        (f"{A}\nx\0.png\n", ["line 2: a zero byte"]),
         ("C:\\x.png\n", ["line 1: 'C:/x.png' leaves the folder"]),
         ("hello\nworld\n", ["names no photograph in its first lines", "'hello'", "name the column 'image'"]),
         (f"id,image\n1,{A}\n2,\n", ["line 3: no photograph is named"]),
@@ -127,3 +132,63 @@ def test_many_faults_are_counted(place: Path) -> None:
     assert "photographs that are absent: line 1 '0.png', line 2" in said
     assert "… (500 in all" in said
     assert len(said) < 600
+
+
+def test_a_step_upwards_behind_a_link_leads_nowhere_else(
+    place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "inner").mkdir()
+    (outside / "secret.png").touch()
+    (place / "demo/link").symlink_to(outside / "inner")
+    assert os.path.exists(place / "demo/link/../secret.png")
+    assert "'demo/link/../secret.png' leaves the folder" in refused(
+        place / "list.csv", "demo/link/../secret.png\n"
+    )
+
+
+def test_a_link_in_the_folder_is_followed_and_a_loop_of_links_is_absent(
+    place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "eye.png"
+    elsewhere.touch()
+    (place / "linked.png").symlink_to(elsewhere)
+    assert listed(place / "list.txt", "linked.png\n") == [("linked.png", elsewhere, "line 1 of list.txt")]
+    (place / "one.png").symlink_to("two.png")
+    (place / "two.png").symlink_to("one.png")
+    assert "photographs that are absent: line 1 'one.png' (1 in all" in refused(
+        place / "list.csv", "one.png\n"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+def test_an_endless_line_is_refused_before_it_is_held(place: Path, suffix: str) -> None:
+    path = place / f"list{suffix}"
+    with path.open("w") as file:
+        for _ in range(64):
+            file.write("x" * (1 << 20))
+    tracemalloc.start()
+    with pytest.raises(RetinalabError, match=r"line 1 is longer than 65536 characters") as error:
+        ListFile(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "\n" not in str(error.value)
+    assert peak < 4 << 20
+
+
+def test_a_quote_that_is_never_closed_holds_no_more_than_a_field(place: Path) -> None:
+    path = place / "list.csv"
+    path.write_text('"' + "x.png\n" * 200_000)
+    with pytest.raises(RetinalabError, match="is no readable list"):
+        ListFile(path)
+
+
+def test_more_lines_than_can_be_kept_of_are_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MAX_LINES", 3)
+    assert "it has more than 3 lines" in refused(place / "list.txt", f"{A}\n{B}\n\n\n")
+
+
+def test_a_pipe_is_no_list(place: Path) -> None:
+    os.mkfifo(place / "list.txt")
+    with pytest.raises(RetinalabError, match="is no regular file"):
+        ListFile(place / "list.txt")
