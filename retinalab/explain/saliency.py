@@ -1,4 +1,4 @@
-"""Saliency maps of any task's network: CAM, Grad-CAM, Grad-CAM++, and the gated multi-layer map (GMSM)."""
+"""Maps of any task's network: CAM, Grad-CAM, Grad-CAM++, the gated multi-layer map (GMSM), and the network's own."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from retinalab.explain.gradient_maps import (
     grad_cam_plus_plus,
     normalised,
 )
-from retinalab.explain.grid import in_frame
+from retinalab.explain.grid import Grid, in_frame
+from retinalab.explain.grid_tracking import GridTracking
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
 from retinalab.tasks.outputs import Outputs
 
 __all__ = [
     "METHODS",
+    "OWN",
     "Method",
     "Recipe",
     "SaliencyMaps",
@@ -40,8 +43,11 @@ __all__ = [
     "saliency_maps",
 ]
 
-Method = Literal["cam", "grad-cam", "grad-cam++", "gmsm"]
+Method = Literal["cam", "grad-cam", "grad-cam++", "gmsm", "attention", "lesions"]
 METHODS: tuple[Method, ...] = get_args(Method)
+OWN: tuple[Method, ...] = ("attention", "lesions")
+"""Maps that a network makes on its way to the answer, whatever the grade; the others are made of it afterwards."""
+_UNLAYERED = ("cam", *OWN)
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,20 @@ class Recipe:
     """How a map is made.
 
     Attributes:
-        method: ``cam``, ``grad-cam``, ``grad-cam++`` or ``gmsm``.
+        method: one of :data:`METHODS`.
         layers: names out of :meth:`~retinalab.tasks.base.Task.feature_maps`; where None, :func:`default_layers` for
-            ``gmsm`` and the higher of them for the other two. ``cam`` has no choice of layers.
+            ``gmsm`` and the higher of them for the other two. ``cam``, ``attention`` and ``lesions`` have no choice of
+            layers.
         t: floor of ``gmsm``, absolute, in units of the score (:func:`gate`); the other methods have none.
         exponential: as in :func:`grad_cam_plus_plus`, for ``grad-cam++`` and ``gmsm``.
+        taught: the lesions of ``lesions``: those that the network has learned.
     """
 
     method: Method = "gmsm"
     layers: Sequence[str] | None = None
     t: float = 1.0
     exponential: bool = False
+    taught: Sequence[str] = LESIONS
 
 
 @dataclass(frozen=True)
@@ -69,10 +78,13 @@ class SaliencyMaps:
     Attributes:
         values: ``(B, H, W)`` float32 in [0, 1], over the input's pixels.
         cells: rows and columns of the finest layer that they are made of: how coarse they are.
+        ranges: ``(B, 2)`` float32, least and greatest value of each map as the network gave it, before it was scaled;
+            None where its unit says nothing.
     """
 
     values: Tensor
     cells: tuple[int, int]
+    ranges: Tensor | None = None
 
 
 def saliency_maps(
@@ -94,13 +106,17 @@ def saliency_maps(
     ``grad-cam++`` are rectified and scaled; ``gmsm`` is :func:`gated_multi_layer`. Of several layers the scaled maps
     are averaged. Every map is placed where the layer's cells lie in the input, before maps are averaged.
 
+    ``attention`` is :meth:`~retinalab.tasks.base.Task.attention_map`, scaled by its least and greatest value;
+    ``lesions`` is :meth:`~retinalab.tasks.base.Task.lesion_map`, whose values are probabilities and stay as they are.
+    Neither depends on ``grades``.
+
     Args:
         task: whose network.
         images: normalised, as the task takes them.
         disease: of the task's scales.
-        method: ``cam``, ``grad-cam``, ``grad-cam++`` or ``gmsm``.
+        method: one of :data:`METHODS`.
         layers: names out of :meth:`~retinalab.tasks.base.Task.feature_maps`; where None, :func:`default_layers` for
-            ``gmsm`` and the higher of them for the other two. ``cam`` has no choice of layers.
+            ``gmsm`` and the higher of them for the other two. The other methods have no choice of layers.
         t: floor of ``gmsm``, absolute, in units of the score (:func:`gate`); the other methods have none.
         grades: the grade that each map is for, where the task classifies; the predicted ones where None.
         exponential: as in :func:`grad_cam_plus_plus`, for ``grad-cam++`` and ``gmsm``.
@@ -110,8 +126,8 @@ def saliency_maps(
         - Returns: ``(B, H, W)`` float32 in [0, 1], over the input's pixels.
 
     Raises:
-        RetinalabError: unknown method, disease, layer or grade, a floor below 0, layers for ``cam``, or a network that
-            has no such map.
+        RetinalabError: unknown method, disease, layer or grade, a floor below 0, layers for a method without a choice
+            of them, or a network that has no such map.
     """
     recipe = Recipe(method, layers, t, exponential)
     return maps_of(task, images, disease, [recipe], grades)[0].values
@@ -131,15 +147,19 @@ def maps_of(
     for recipe in recipes:
         if recipe.method not in METHODS:
             raise unknown("saliency method", recipe.method, METHODS)
-    if disease not in task.scales:
+    graded = [recipe for recipe in recipes if recipe.method != "lesions"]
+    if graded and task.scales and disease not in task.scales:
         raise unknown("disease", disease, task.scales)
-    features = task.feature_maps() if any(recipe.method != "cam" for recipe in recipes) else {}
-    names = [() if one.method == "cam" else _chosen(features, one.layers, one.method) for one in recipes]
+    layered = any(recipe.method not in _UNLAYERED for recipe in recipes)
+    features = task.feature_maps() if layered else {}
+    names = [() if one.method in _UNLAYERED else _chosen(features, one.layers, one.method) for one in recipes]
     union = list(dict.fromkeys(name for each in names for name in each))
     given = explained(task, images, disease, union, grades) if union else None
     made = []
     for recipe, chosen in zip(recipes, names, strict=True):
-        if recipe.method == "cam":
+        if recipe.method in OWN:
+            made.append(_own(task, images, disease, recipe))
+        elif recipe.method == "cam":
             made.append(_cam(task, images, disease, recipe.layers, grades))
         elif given is not None:
             made.append(_of_layers(recipe, given.layers(chosen), given))
@@ -189,14 +209,40 @@ def _single(layers: Sequence[Layer], method: Method, scores: Tensor | None) -> l
     return [grad_cam_plus_plus(layer.activations, layer.gradients, scores) for layer in layers]
 
 
+def _own(task: Task, images: Tensor, disease: str, recipe: Recipe) -> SaliencyMaps:
+    """What the network's own pass gives, placed where its cells lie."""
+    _without_layers(recipe.layers, "the network's own map comes from one place of it")
+    with undisturbed(task), torch.no_grad():
+        given = images.clone() if images.is_inference() else images
+        with GridTracking(given) as tracking:
+            found = (
+                task.attention_map(given, disease)
+                if recipe.method == "attention"
+                else task.lesion_map(given, recipe.taught)
+            )
+        maps = found[:, 0].float()
+        ranges = torch.stack([maps.amin((1, 2)), maps.amax((1, 2))], 1)
+        # a map as large as the input was taught, or is used, pixel by pixel, wherever its windows lie
+        grid = Grid() if maps.shape[1:] == given.shape[-2:] else tracking.grid(found)
+        placed = in_frame(maps, grid, given.shape[-2:])
+    # linear weights sum to 1 but for rounding
+    values = normalised(placed) if recipe.method == "attention" else placed.clamp(0, 1)
+    return SaliencyMaps(values, (maps.shape[1], maps.shape[2]), ranges)
+
+
+def _without_layers(layers: Sequence[str] | None, why: str) -> None:
+    if layers is not None:
+        raise RetinalabError(
+            f"Layers {', '.join(layers)} are named, but {why}. Leave them out, or choose grad-cam, grad-cam++ or gmsm."
+        )
+
+
 def _cam(
     task: Task, images: Tensor, disease: str, layers: Sequence[str] | None, grades: Tensor | None
 ) -> SaliencyMaps:
-    if layers is not None:
-        raise RetinalabError(
-            f"A class activation map is of the features that are pooled, but layers {', '.join(layers)} are named. "
-            "Leave them out, or choose grad-cam, grad-cam++ or gmsm."
-        )
+    _without_layers(layers, "a class activation map is of the features that are pooled")
+    if not task.scales:
+        task.cam_layers(disease)  # a network that grades nothing says so itself
     with undisturbed(task), torch.no_grad():
         given = images.clone() if images.is_inference() else images
         output = task(given)

@@ -17,14 +17,16 @@ from torch.nn import functional as F
 from retinalab.data.batch import Batch
 from retinalab.data.part import identity
 from retinalab.errors import RetinalabError
+from retinalab.explain.answer import explained_grades, explained_values
 from retinalab.explain.deletion import REMOVED, area_under, deletion_curve, random_maps, removal_order
 from retinalab.explain.photographs import Given, Photographs
 from retinalab.explain.randomisation import DEPTHS, cascade, rank_correlation
 from retinalab.explain.saliency import METHODS, Method, Recipe, SaliencyMaps, maps_of
 from retinalab.metrics.saliency import map_figures
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
 
-__all__ = ["Scorecard", "Settings", "usable_methods"]
+__all__ = ["Scorecard", "Settings"]
 
 Maps = Callable[[Task, Tensor, Tensor, Sequence[Method]], Sequence[SaliencyMaps]]
 """Task, normalised photographs, grades and methods -> each method's maps over the photographs' pixels."""
@@ -38,13 +40,14 @@ class Settings:
     """How maps are made and tried.
 
     Attributes:
-        disease: whose grade is explained.
+        disease: whose grade is explained; of a network that grades nothing, any word.
         methods: that make maps.
         t: floor of ``gmsm``.
         removed: shares of the field that deletion takes away, from 0 to 1.
         depths: of the randomisation; the last one is the whole network.
         seed: of the random orders and permutations.
         size: photographs at once.
+        taught: lesions that the network has learned.
     """
 
     disease: str
@@ -54,6 +57,7 @@ class Settings:
     depths: tuple[float, ...] = DEPTHS
     seed: int = 0
     size: int = 8
+    taught: tuple[str, ...] = LESIONS
 
 
 class Scorecard:
@@ -88,12 +92,11 @@ class Scorecard:
         kept: dict[tuple[int, str], np.ndarray] = {}
         grades: dict[int, int] = {}
         for given in self.photographs.batches(settings.size):
-            predicted, severity = self.predicted(given.batch)
-            grades.update(zip(given.index.tolist(), predicted.tolist(), strict=True))
-            explained = np.full(len(predicted), -1) if severity else predicted.cpu().numpy()
-            rows += [
-                {**row, "grade": int(explained[place])} for place, row in self._scored(given, predicted, kept)
-            ]
+            predicted = self.predicted(given.batch)
+            asked = predicted.clamp(min=0)
+            grades.update(zip(given.index.tolist(), asked.tolist(), strict=True))
+            explained = predicted.tolist()
+            rows += [{**row, "grade": explained[place]} for place, row in self._scored(given, asked, kept)]
             advance(len(given.index))
         correlations = self._randomised(kept, grades, advance)
         for row in rows:
@@ -103,30 +106,33 @@ class Scorecard:
         frame = pd.DataFrame(rows)
         named = identity(self.photographs.part)[["image", "set", "part", "group"]]
         chosen = frame.pop("row").to_numpy()
-        reference = self.photographs.part.records.table[self.settings.disease].to_numpy(np.int64)
-        frame["reference"] = reference[chosen]
+        table = self.photographs.part.records.table
+        if self.settings.disease in table:
+            frame["reference"] = table[self.settings.disease].to_numpy(np.int64)[chosen]
+        else:
+            frame["reference"] = -1
         return pd.concat([named.iloc[chosen].reset_index(drop=True), frame], axis=1)
 
-    def predicted(self, batch: Batch) -> tuple[Tensor, bool]:
-        """``(B,)`` int64, the grades that maps explain; and whether they are of a severity, which maps explain then."""
-        disease = self.settings.disease
+    def predicted(self, batch: Batch) -> Tensor:
+        """``(B,)`` int64, from :func:`~retinalab.explain.answer.explained_grades`."""
         with torch.no_grad():
             given = self.task.outputs(batch)
-        if disease not in given.grades and disease not in given.severity:
-            raise RetinalabError(
-                f"Task {self.task.config.name!r} does not grade {disease}, so that there is no answer to explain. Name "
-                "a disease that it grades."
-            )
-        return given.predicted(disease, self.task.scales[disease].size), disease not in given.grades
+        return explained_grades(self.task, given, self.settings.disease)
 
-    def maps(self, batch: Batch, method: Method, grades: Tensor) -> np.ndarray:
-        """``(B, S, S)`` float32: maps of one method over the input's pixels."""
-        return self._maps(self.task, batch["image"], grades, [method])[0].values.cpu().numpy()
+    def maps(self, batch: Batch, method: Method, grades: Tensor) -> SaliencyMaps:
+        """Maps of one method over the input's pixels.
+
+        Args:
+            batch: of photographs.
+            method: of the settings.
+            grades: from :meth:`predicted`.
+        """
+        return self._maps(self.task, batch["image"], grades.clamp(min=0), [method])[0]
 
     def _saliency(
         self, task: Task, images: Tensor, grades: Tensor, methods: Sequence[Method]
     ) -> list[SaliencyMaps]:
-        recipes = [Recipe(method, t=self.settings.t) for method in methods]
+        recipes = [Recipe(method, t=self.settings.t, taught=self.settings.taught) for method in methods]
         return maps_of(task, images, self.settings.disease, recipes, grades)
 
     def _scored(
@@ -188,42 +194,19 @@ class Scorecard:
         return out
 
     def _answer(self, batch: Batch, grades: Tensor) -> Callable[[Tensor], Tensor]:
-        """Normalised photographs -> probability of the explained grade, or the severity."""
+        """Normalised photographs -> probability of the explained grade, the severity, or the surest lesion's."""
         disease = self.settings.disease
 
         def answer(images: Tensor) -> Tensor:
             with torch.no_grad():
                 given = self.task.outputs(Batch(**{**batch, "image": images}))
-            if disease in given.grades:
-                return given.grades[disease].gather(1, grades[:, None])[:, 0]
-            return given.severity[disease]
+            return explained_values(given, disease, grades, self.settings.taught)
 
         return answer
 
     def _names(self, index: np.ndarray) -> list[str]:
         table = self.photographs.part.records.table
         return [f"{table.at[int(row), 'set']!s}/{table.at[int(row), 'image']!s}" for row in index]
-
-
-def usable_methods(
-    task: Task, photographs: Photographs, disease: str, methods: Sequence[Method], t: float
-) -> tuple[tuple[Method, ...], dict[Method, str]]:
-    """Try every method on one photograph.
-
-    Returns:
-        The methods that the network has maps for, and why it has none for the others.
-    """
-    usable: list[Method] = []
-    reasons: dict[Method, str] = {}
-    images = photographs.given(np.array([0])).batch["image"]
-    for method in methods:
-        try:
-            maps_of(task, images, disease, [Recipe(method, t=t)])
-        except RetinalabError as error:
-            reasons[method] = str(error)
-        else:
-            usable.append(method)
-    return tuple(usable), reasons
 
 
 @contextmanager

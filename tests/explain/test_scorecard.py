@@ -18,7 +18,8 @@ from retinalab.errors import RetinalabError
 from retinalab.explain.grid import Grid, in_frame
 from retinalab.explain.photographs import Annotated, Photographs, field_mask, read_annotated
 from retinalab.explain.saliency import SaliencyMaps
-from retinalab.explain.scorecard import Scorecard, Settings, usable_methods
+from retinalab.explain.scorecard import Scorecard, Settings
+from retinalab.explain.usable import usable_methods
 from retinalab.metrics.saliency import map_figures
 from retinalab.metrics.tables import read_table, write_table
 from retinalab.protocol import Protocol
@@ -117,7 +118,8 @@ def test_the_network_stays_as_it_was_and_rows_can_be_made_again(photographs: Pho
 
 def test_a_network_without_layers_has_no_method(photographs: Photographs) -> None:
     task = Brightness(_Config(), {"dr": "icdr5"}).eval()
-    usable, reasons = usable_methods(task, photographs, "dr", ("cam", "grad-cam"), 1.0)
+    images = photographs.given(np.array([0])).batch["image"]
+    usable, reasons = usable_methods(task, images, "dr", ("cam", "grad-cam"))
     assert usable == ()
     assert "no plain class activation map" in reasons["cam"]
     assert "names no feature maps" in reasons["grad-cam"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, field_validator, model_validator
 
-from retinalab.config import TaskConfig
+from retinalab.config import ClassWeights, TaskConfig
 
 __all__ = ["CanetConfig", "Variant"]
 
@@ -81,8 +81,10 @@ class CanetConfig(TaskConfig):
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="cosine: per iteration, to 0 at the last one"
     )
-    class_weights: dict[str, tuple[float, ...]] | None = Field(
-        None, description="disease -> weight of each grade in the cross-entropy; default: all equal"
+    class_weights: ClassWeights = Field(
+        None,
+        description="of the grades in both cross-entropies: balanced, effective, {effective: beta}, one number for "
+        "each grade, or a mapping of disease to any of these; default: all equal",
     )
 
     @model_validator(mode="before")
@@ -104,16 +106,6 @@ class CanetConfig(TaskConfig):
                     "or a list of pairs"
                 )
         return dependence
-
-    @field_validator("class_weights")
-    @classmethod
-    def _positive(cls, weights: dict[str, tuple[float, ...]] | None) -> dict[str, tuple[float, ...]] | None:
-        for disease, values in (weights or {}).items():
-            if not values or min(values) < 0 or max(values) == 0:
-                raise ValueError(
-                    f"the weights of {disease!r} must be at least 0 and not all 0, got {list(values)}"
-                )
-        return weights
 
     def smoke(self) -> CanetConfig:
         """The same method on a small backbone without stored weights."""

@@ -122,6 +122,15 @@ class CANet(nn.Module):
             vectors[disease] = self.projection[disease](pooled)
         return vectors
 
+    def spatial_attention(self, images: Tensor) -> dict[str, Tensor]:
+        """A_s: disease -> ``(B, 1, h, w)`` in [0, 1], how much each place of the shared features counts.
+
+        Reference: equation 3.
+        """
+        shared = self.backbone(images)
+        gates = {disease: self.specific[disease] for disease in self.grades}
+        return {disease: gate.spatial.weights(gate.channel(shared)) for disease, gate in gates.items()}
+
     def refine(self, specific: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """G': disease -> ``(B, D)``, each disease's features plus what the others' offer it (equation 6)."""
         refined = dict(specific)

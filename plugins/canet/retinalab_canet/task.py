@@ -20,7 +20,7 @@ from retinalab_canet.baselines import JointNetwork
 from retinalab_canet.build import build_network
 from retinalab_canet.config import CanetConfig
 from retinalab_canet.loss import joint_grading_loss
-from retinalab_canet.network import GradeLogits
+from retinalab_canet.network import CANet, GradeLogits
 
 __all__ = ["CanetTask"]
 
@@ -39,6 +39,7 @@ class CanetTask(Task):
     config_class = CanetConfig
     monitor = "val/joint/accuracy"
     monitor_mode = "max"
+    weighs_grades = True
 
     def chosen_by(self) -> tuple[str, str]:
         """Joint accuracy; of a single disease, its accuracy."""
@@ -55,14 +56,6 @@ class CanetTask(Task):
                 "Task 'canet' grades no disease. Name one, such as protocol.diseases.dr=icdr5."
             )
         grades = {disease: scale.size for disease, scale in self.scales.items()}
-        for disease, weights in (self.config.class_weights or {}).items():
-            if grades.get(disease) != len(weights):
-                expected = ", ".join(f"{name} with {size}" for name, size in grades.items())
-                raise RetinalabError(
-                    f"class_weights gives {len(weights)} weights for {disease!r}; "
-                    f"the protocol grades {expected}. Give one weight per grade."
-                )
-            self.register_buffer(_weights_of(disease), torch.tensor(weights), persistent=False)
         return build_network(self.config, grades)
 
     def check_stage(self, stage: Stage, given: Collection[str]) -> None:
@@ -94,6 +87,16 @@ class CanetTask(Task):
         network: Any = self.network
         return timm_feature_maps(network.backbone.net)
 
+    def attention_map(self, images: Tensor, disease: str) -> Tensor:
+        """CANet's spatial attention of the disease (equation 3).
+
+        Raises:
+            RetinalabError: a variant without attention.
+        """
+        if not isinstance(self.network, CANet):
+            return super().attention_map(images, disease)
+        return self.network.spatial_attention(self._ordered(images))[disease]
+
     def logits(self, given: Any) -> Mapping[str, Tensor]:
         """The refined logits, which predict."""
         answer: GradeLogits = given
@@ -102,7 +105,7 @@ class CanetTask(Task):
     def outputs(self, batch: Batch) -> Outputs:
         """Equation 7, and the probabilities of the refined logits."""
         logits: GradeLogits = self(batch["image"])
-        weights = {d: self.get_buffer(_weights_of(d)) for d in self.config.class_weights or {}}
+        weights = {d: one for d in logits.refined if (one := self.class_weight(d)) is not None}
         loss = joint_grading_loss(logits, batch["grades"], self.config.specific_weight, weights)
         return Outputs(loss, grades={d: value.float().softmax(1) for d, value in logits.refined.items()})
 
@@ -110,7 +113,7 @@ class CanetTask(Task):
         """Adam with L2 penalty; the learning rate follows a cosine per iteration."""
         config = self.config
         optimiser = torch.optim.Adam(
-            self.network.parameters(),
+            self.rated(self.network.parameters(), config.learning_rate),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
             fused=fused(self),
@@ -120,7 +123,3 @@ class CanetTask(Task):
         total = self.total_steps
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _weights_of(disease: str) -> str:
-    return f"class_weights_{disease}"

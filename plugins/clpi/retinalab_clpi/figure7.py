@@ -251,11 +251,11 @@ def read_pair(run: Path, minus: Path) -> Pair:
 
 def _lesion_stage(experiment: Experiment, stage: str) -> str | None:
     """The stage of lesion patches that a stage's weights descend from."""
-    start = experiment.stages[stage].start_from
-    while start is not None:
-        if experiment.stages[start.stage].task.name == _LESIONS:
-            return start.stage
-        start = experiment.stages[start.stage].start_from
+    before = experiment.stages[stage].before
+    while before is not None:
+        if experiment.stages[before].task.name == _LESIONS:
+            return before
+        before = experiment.stages[before].before
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 from retinalab.tasks.base import Task
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
@@ -38,6 +39,7 @@ class ClpiTask(Task):
 
     config_class = ClpiConfig
     monitor_mode = "max"
+    weighs_grades = True
 
     def chosen_by(self) -> tuple[str, str]:
         """Quadratic kappa of the first disease."""
@@ -110,6 +112,17 @@ class ClpiTask(Task):
         network: Any = self.network
         return timm_feature_maps(network.backbone.net)
 
+    def lesion_map(self, images: Tensor, taught: Sequence[str] = LESIONS) -> Tensor:
+        """The generator's 1 - P0 of each unit, which is also what the photograph is weighted by: any lesion.
+
+        Raises:
+            RetinalabError: a variant without a generator.
+        """
+        given: Grades = self(images)
+        if given.lesions is None:
+            return super().lesion_map(images, taught)
+        return 1 - given.lesions.float().softmax(1)[:, :1]
+
     def logits(self, given: Any) -> Mapping[str, Tensor]:
         """Of the grades."""
         answer: Grades = given
@@ -119,7 +132,8 @@ class ClpiTask(Task):
         """Equation 2 on the grades."""
         given: Grades = self(batch["image"])
         logits = {disease: value.float() for disease, value in given.logits.items()}
-        losses = [grade_cross_entropy(value, batch["grades"][d]) for d, value in logits.items()]
+        grades = batch["grades"]
+        losses = [grade_cross_entropy(value, grades[d], self.class_weight(d)) for d, value in logits.items()]
         return Outputs(
             torch.stack(losses).sum(),
             grades={d: value.softmax(1) for d, value in logits.items()},
@@ -217,7 +231,9 @@ def _optimiser(task: Task, config: ClpiOptions, generator_rate: float = 1.0) -> 
     generator = [one for name, one in learning.items() if name.startswith(_GENERATOR)]
     rest = [one for name, one in learning.items() if not name.startswith(_GENERATOR)]
     rates = ((rest, config.learning_rate), (generator, config.learning_rate * generator_rate))
-    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
+    groups = task.rated(
+        [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters], config.learning_rate
+    )
     optimiser: torch.optim.Optimizer
     if config.optimiser == "sgd":
         optimiser = torch.optim.SGD(

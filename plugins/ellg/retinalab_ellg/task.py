@@ -36,6 +36,7 @@ class EllgTask(Task):
     """
 
     config_class = EllgConfig
+    weighs_grades = True
 
     def chosen_by(self) -> tuple[str, str]:
         """Quadratic kappa of the first disease."""
@@ -78,6 +79,10 @@ class EllgTask(Task):
                 f"task.side={side}, or data.crop={config.side}."
             )
 
+    def backbones(self) -> tuple[str, ...]:
+        """The convolutions of the o_O network, or the timm network in their place."""
+        return ("blocks",) if isinstance(self.network, DetectionNetwork) else super().backbones()
+
     def feature_maps(self) -> dict[str, nn.Module]:
         """``stage1`` ... ``stage5``, each with its pooling, or the backbone's stages under timm's names."""
         if isinstance(self.network, DetectionNetwork):
@@ -106,17 +111,23 @@ class EllgTask(Task):
         answers: Mapping[str, Tensor] = {name: value.float() for name, value in self(batch["image"]).items()}
         grades = batch["grades"]
         if self.config.output == "classes":
-            terms = {f"loss_{d}": grade_cross_entropy(value, grades[d]) for d, value in answers.items()}
+            terms = {
+                f"loss_{d}": grade_cross_entropy(value, grades[d], self.class_weight(d))
+                for d, value in answers.items()
+            }
             probabilities = {d: value.softmax(1) for d, value in answers.items()}
             return Outputs(torch.stack(list(terms.values())).sum(), grades=probabilities, parts=terms)
         severity = {d: value.squeeze(1) for d, value in answers.items()}
-        terms = {f"loss_{d}": severity_loss(value, grades[d]) for d, value in severity.items()}
+        terms = {
+            f"loss_{d}": severity_loss(value, grades[d], self.class_weight(d))
+            for d, value in severity.items()
+        }
         return Outputs(torch.stack(list(terms.values())).sum(), severity=severity, parts=terms)
 
     def configure_optimizers(self) -> Any:
         """SGD with Nesterov's momentum or AdamW; the rate by steps of epochs, or by cosine."""
         config: EllgConfig = self.config
-        groups = parameter_groups(self.network, 2 * config.l2)
+        groups = self.rated(parameter_groups(self.network, 2 * config.l2), config.learning_rate)
         optimiser: torch.optim.Optimizer
         if config.optimiser == "sgd":
             nesterov = config.momentum > 0

@@ -218,8 +218,7 @@ def read_compared(sian: Path, abn: Path) -> Compared:
 
 def _lesion_stage(experiment: Experiment, stage: str) -> str:
     """The stage whose photographs have masks: the one that the lesion branch comes from."""
-    start = experiment.stages[stage].start_from
-    return stage if start is None else start.stage
+    return experiment.stages[stage].before or stage
 
 
 def _with_masks(grader: Grader) -> dict[str, tuple[Part, int]]:

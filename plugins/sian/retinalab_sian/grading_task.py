@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from retinalab.config import Stage
 from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
+from retinalab.records import LESIONS
 from retinalab.tasks.cam import CamLayers
 from retinalab.tasks.grade_loss import grade_cross_entropy
 from retinalab.tasks.network import timm_feature_maps
 from retinalab.tasks.outputs import Outputs
+from retinalab.tasks.surest import surest_lesion
 from retinalab_sian.config import SianConfig
 from retinalab_sian.inception import LEVELS
 from retinalab_sian.loss import dual, image_dice, presence, segmentation_dice
@@ -40,6 +42,7 @@ class SianTask(RecipeTask):
     """
 
     config_class = SianConfig
+    weighs_grades = True
 
     def chosen_by(self) -> tuple[str, str]:
         """Quadratic kappa of the first disease."""
@@ -120,6 +123,31 @@ class SianTask(RecipeTask):
             return {name: net.get_submodule(name) for name in LEVELS.values()}
         return timm_feature_maps(net)
 
+    def attention_map(self, images: Tensor, disease: str) -> Tensor:
+        """What the lesion maps weigh each place by, the mean over channels (equations 6 and 7); ABN's own attention.
+
+        Raises:
+            RetinalabError: a variant without attention.
+        """
+        given: Graded = self(images)
+        if given.attention is not None:
+            return given.attention
+        if not isinstance(self.network, SiAN) or given.lesions is None:
+            return super().attention_map(images, disease)
+        places = None if self.network.fusion == "image" else given.features.shape[2:]
+        return self.network.weights(given.lesions.sigmoid(), places).mean(1, keepdim=True)
+
+    def lesion_map(self, images: Tensor, taught: Sequence[str] = LESIONS) -> Tensor:
+        """The side branch's surest lesion at each pixel.
+
+        Raises:
+            RetinalabError: a variant without a branch that segments.
+        """
+        given: Graded = self(images)
+        if given.lesions is None:
+            return super().lesion_map(images, taught)
+        return surest_lesion(given.lesions, self.config.taught or taught)
+
     def logits(self, given: Any) -> Mapping[str, Tensor]:
         """Of the grades, not of ABN's attention branch."""
         answer: Graded = given
@@ -152,7 +180,7 @@ class SianTask(RecipeTask):
 
     def _graded(self, name: str, logits: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         return {
-            f"{name}_{d}": grade_cross_entropy(value.float(), batch["grades"][d])
+            f"{name}_{d}": grade_cross_entropy(value.float(), batch["grades"][d], self.class_weight(d))
             for d, value in logits.items()
         }
 

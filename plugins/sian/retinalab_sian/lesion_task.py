@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from retinalab.data.batch import Batch
 from retinalab.errors import RetinalabError
 from retinalab.records import LESIONS
 from retinalab.tasks.outputs import Outputs
+from retinalab.tasks.surest import surest_lesion
 from retinalab_sian.attention_branch import Classified
 from retinalab_sian.config import LNetConfig
 from retinalab_sian.loss import (
@@ -82,6 +83,27 @@ class LNetTask(RecipeTask):
                 f"Task 'l-net' learns {', '.join(LESIONS)}; the training photographs of {sets} annotate none of them. "
                 "Set data.set to a set with lesions, such as idrid with data.options.task=segmentation."
             )
+
+    def attention_map(self, images: Tensor, disease: str) -> Tensor:
+        """ABN's, where the network is that.
+
+        Raises:
+            RetinalabError: it is not.
+        """
+        given: Tensor | Classified = self(images)
+        attention = given.attention if isinstance(given, Classified) else None
+        return super().attention_map(images, disease) if attention is None else attention
+
+    def lesion_map(self, images: Tensor, taught: Sequence[str] = LESIONS) -> Tensor:
+        """The surest lesion at each pixel.
+
+        Raises:
+            RetinalabError: a network that only names lesions.
+        """
+        given: Tensor | Classified = self(images)
+        if isinstance(given, Classified):
+            return super().lesion_map(images, taught)
+        return surest_lesion(given, taught)
 
     def outputs(self, batch: Batch) -> Outputs:
         """Lesion maps with their maxima, or lesions in the photograph.

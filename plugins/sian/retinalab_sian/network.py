@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -184,14 +184,25 @@ class SiAN(_WithSide):
         assert isinstance(lesions, Tensor)
         maps = lesions.sigmoid()
         if self.fusion == "image":
-            features = self.main(images * self._weights(maps))[STRIDE]
+            features = self.main(images * self.weights(maps))[STRIDE]
         else:
             features = self.main(images)[STRIDE]
-            shrink = F.adaptive_avg_pool2d if self.shrink == "mean" else F.adaptive_max_pool2d
-            features = features * self._weights(shrink(maps, tuple(features.shape[2:])))
+            features = features * self.weights(maps, features.shape[2:])
         return Graded(_graded(self.heads, features), lesions, _surest(lesions), None, None, features)
 
-    def _weights(self, maps: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, places: Sequence[int] | None = None) -> Tensor:
+        """What lesion maps weigh the features by, or the image where that is what is weighted.
+
+        Args:
+            maps: probabilities.
+            places: height and width of the features, to which the maps come down; None: they stay as they are.
+
+        Shape:
+            - ``maps``: ``(B, 8, H, W)`` in [0, 1]. Returns: ``(B, 1, h, w)`` or ``(B, K, h, w)``, at least 0.
+        """
+        if places is not None:
+            shrink = F.adaptive_avg_pool2d if self.shrink == "mean" else F.adaptive_max_pool2d
+            maps = shrink(maps, tuple(places))
         weights: Tensor = maps.amax(1, keepdim=True) if self.attention is None else self.attention(maps)
         return weights
 

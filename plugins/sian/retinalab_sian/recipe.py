@@ -35,7 +35,9 @@ class RecipeTask(Task):
         """Whether the learning rate has been divided at least once."""
         config: SianOptions = self.config
         plateau = self._plateau
-        rate = plateau.optimizer.param_groups[0]["lr"] if plateau is not None else config.learning_rate
+        if plateau is None:
+            return False
+        rate = max(group["lr"] for group in plateau.optimizer.param_groups)
         return bool(rate < config.learning_rate * (1 - 1e-9))
 
     def taught(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class RecipeTask(Task):
     def configure_optimizers(self) -> Any:
         """SGD or Adam with decoupled weight decay; the rate by plateau or by cosine."""
         config: SianOptions = self.config
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        learning = self.rated((one for one in self.parameters() if one.requires_grad), config.learning_rate)
         optimiser: torch.optim.Optimizer
         if config.optimiser == "sgd":
             optimiser = torch.optim.SGD(
