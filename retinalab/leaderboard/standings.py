@@ -43,6 +43,7 @@ class Row:
         p: of that difference, corrected for the number of methods (Holm); None where it is not tested.
         megapixels: trained on, per seed.
         minutes: that the whole run took, all seeds and their evaluation.
+        resumed: whether the run was interrupted, so that minutes that led to nothing are not among them.
         commit: of the code.
     """
 
@@ -56,6 +57,7 @@ class Row:
     p: float | None = None
     megapixels: float | None = None
     minutes: float | None = None
+    resumed: bool = False
     commit: str = ""
 
 
@@ -133,7 +135,8 @@ def standings(name: str, board: Board, found: Sequence[Candidate], resamples: in
             row = Row(
                 row.key, row.title, row.learns_from, row.command, run.path, _figures(run, board),
                 differences.get(one.key), p.get(one.key), spent[one.key],
-                None if seconds is None else float(seconds) / 60, str(run.provenance.get("commit", "")),
+                None if seconds is None else float(seconds) / 60, bool(run.provenance.get("resumed")),
+                str(run.provenance.get("commit", "")),
             )  # fmt: skip
         rows.append(row)
     rows.sort(key=lambda row: _order(row, board.figure))

@@ -42,7 +42,7 @@ def standings_lines(found: Standings) -> list[str]:
             for row in measured:
                 lines.append(
                     f"{row.title:{width}s}  {_difference(row):24s}{_p(row):>10s}{_number(row.megapixels):>7s}"
-                    f"{_number(row.minutes):>6s}".rstrip()
+                    f"{_minutes(row):>6s}".rstrip()
                 )
     for row in found.missing:
         lines += ["", f"{row.title} is not measured:", f"  {row.command}"]
@@ -75,7 +75,7 @@ def markdown(found: Standings, command: str) -> list[str]:
         cells = [row.title, row.learns_from, _value(figures.get(found.board.figure))]
         cells += [_spread(figures.get(found.board.figure)), _difference(row), _p(row)]
         cells += [_value(figures.get(name)) for name in found.board.beside]
-        lines.append(table_row([*cells, _number(row.megapixels), _number(row.minutes)]))
+        lines.append(table_row([*cells, _number(row.megapixels), _minutes(row)]))
     for one in found.baselines:
         cells = [f"({one.title})", "", _value(one.figures.get(found.board.figure)), "", "", ""]
         cells += [_value(one.figures.get(name)) for name in found.board.beside]
@@ -103,6 +103,10 @@ def _value(metric: Mapping[str, Any] | None) -> str:
     low, high = metric.get("low"), metric.get("high")
     bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
     return f"{metric['value']:.3f}{bounds}"
+
+
+def _minutes(row: Row) -> str:
+    return f"{'≥ ' if row.resumed else ''}{_number(row.minutes)}"
 
 
 def _spread(metric: Mapping[str, Any] | None) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+import retinalab
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.tables import diseases_of, read_table
 from retinalab.protocol import SCALES, Scale
+from retinalab.schema import check_run_schemas
 
 __all__ = ["SALIENCY", "History", "RunFolder", "SaliencyNote", "read_run"]
 
@@ -125,7 +127,8 @@ def read_run(folder: Path) -> RunFolder:
     """Read the folder of a finished run.
 
     Raises:
-        RetinalabError: a file is missing or cannot be read, or a disease has no known grade scale.
+        RetinalabError: a file is missing, cannot be read or is of a later version, or a disease has no known grade
+            scale.
     """
     experiment = _mapping(_parse(folder / "experiment.yaml"))
     declared = _mapping(_mapping(experiment.get("protocol")).get("diseases"))
@@ -138,10 +141,12 @@ def read_run(folder: Path) -> RunFolder:
     maps = folder / "maps.parquet"
     lesions = folder / "lesions.parquet"
     ungradable = folder / "ungradable.parquet"
+    provenance = _mapping(_parse(folder / "provenance.json"))
+    check_run_schemas(provenance, folder / "provenance.json", retinalab.__version__)
     run = RunFolder(
         path=folder,
         experiment=experiment,
-        provenance=_mapping(_parse(folder / "provenance.json")),
+        provenance=provenance,
         metrics=_mapping(_parse(folder / "metrics.json")),
         scales={disease: SCALES[name] for disease, name in declared.items()},
         predictions=read_table(predictions, "predictions") if predictions.is_file() else None,

@@ -26,7 +26,7 @@ def write_page(template: str, context: Mapping[str, Any], target: Path) -> Path:
 
 def write_text(text: str, target: Path) -> Path:
     """Write text, whole or not at all; what is no UTF-8 becomes question marks."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.stem}.", dir=target.parent)
+    handle, temporary = tempfile.mkstemp(".tmp", f".{target.stem}.", target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)

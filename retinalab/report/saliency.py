@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from retinalab.counted import counted
@@ -17,11 +15,11 @@ from retinalab.metrics.compare import Difference
 from retinalab.metrics.measure import Metric
 from retinalab.metrics.saliency import RING, TOLERANCE
 from retinalab.report.chart import Axis, Chart, Curve, chart, unit_axis
-from retinalab.report.gallery import data_uri, small, thumbnail
 from retinalab.report.numbers import interval, known, number
 from retinalab.report.render import write_page
+from retinalab.report.saliency_tiles import Tile, gallery_context
 
-__all__ = ["ScorecardPage", "Seen", "Shown", "write_saliency_page"]
+__all__ = ["ScorecardPage", "write_pictures_page", "write_saliency_page"]
 
 _GROUPS = (
     ("Against the lesions", (
@@ -40,44 +38,8 @@ _GROUPS = (
 )  # fmt: skip
 _WITH_CHANCE = ("pointing", "mass", "recall_1", "recall_5", "recall_10", "border", "outside")
 _CHANCE = "a uniform map"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One map over a photograph.
-
-    Attributes:
-        name: network and method.
-        values: ``(S, S)`` in [0, 1].
-        empty: whether it is 0 throughout the field.
-    """
-
-    name: str
-    values: npt.NDArray[np.float32]
-    empty: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One photograph of the gallery.
-
-    Attributes:
-        group: why it was chosen.
-        image: its name.
-        said: lines about it.
-        picture: ``(S, S, 3)`` uint8 RGB.
-        masks: ``(8, S, S)`` uint8: 0 absent, 1 present, 255 not annotated.
-        field: ``(S, S)`` bool.
-        maps: in the order in which they are shown.
-    """
-
-    group: str
-    image: str
-    said: list[str]
-    picture: npt.NDArray[np.uint8]
-    masks: npt.NDArray[np.uint8]
-    field: npt.NDArray[np.bool_]
-    maps: list[Seen]
+_ASKED = {-1: "severity", -2: "probability of the surest lesion"}
+"""By the column ``grade`` of networks whose grades are not explained (:mod:`retinalab.metrics.scorecard`)."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +66,18 @@ class ScorecardPage:
     metrics: Mapping[str, Metric]
     comparisons: Mapping[str, Mapping[str, Difference]]
     removed: Sequence[float]
-    shown: Sequence[Shown]
+    shown: Sequence[Tile]
 
 
 def write_saliency_page(page: ScorecardPage, target: Path) -> Path:
     """Write the page: one file, no script, no request to any network."""
     prefixes = list(dict.fromkeys(key.rsplit("/", 3)[0] for key in page.metrics))
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for one in page.shown:
-        groups.setdefault(one.group, []).append(_tile(one))
     tables = [
         _table(prefix, title, columns, page.metrics) for prefix in prefixes for title, columns in _GROUPS
     ]
     context = {
         "title": page.title,
+        "kind": "saliency scorecard",
         "about": list(page.about),
         "banners": list(page.banners),
         "unit": page.unit,
@@ -126,10 +86,29 @@ def write_saliency_page(page: ScorecardPage, target: Path) -> Path:
         "tables": tables,
         "comparisons": [_comparison(title, found) for title, found in page.comparisons.items()],
         "charts": _curves(page.table, page.removed),
-        "gallery": list(groups.items()),
-        "legend": _legend(),
     }
-    return write_page("saliency.html", context, target)
+    return write_page("saliency.html", context | gallery_context(page.shown), target)
+
+
+def write_pictures_page(
+    title: str,
+    about: Sequence[tuple[str, str]],
+    banners: Sequence[tuple[str, str]],
+    tiles: Sequence[Tile],
+    target: Path,
+) -> Path:
+    """Write the page of photographs whose lesions nobody marked: maps alone, without figures.
+
+    Args:
+        title: of the page.
+        about: term and text: which runs, which photographs.
+        banners: what the maps must be read with.
+        tiles: from :func:`retinalab.report.saliency_tiles.tile`.
+        target: the file.
+    """
+    context: dict[str, Any] = {"title": title, "about": list(about), "banners": list(banners)}
+    context |= {"kind": "maps over photographs", "tables": [], "comparisons": []}
+    return write_page("saliency.html", context | gallery_context(tiles), target)
 
 
 def _table(
@@ -181,9 +160,9 @@ def _curves(table: pd.DataFrame, removed: Sequence[float]) -> list[Chart]:
             chance = np.stack(mine["deletion_random_curve"].to_list()).astype(np.float64).mean(0)
             curves += [Curve(x, mean, series), Curve(x, chance, series, faint=True)]
             legend.append((series, str(method)))
-        severity = bool((rows["grade"] == -1).all())
+        asked = _ASKED.get(int(rows["grade"].max()), "probability of the explained grade")
         values = np.concatenate([curve.y for curve in curves])
-        y = Axis.over(values, "severity") if severity else unit_axis("probability of the explained grade")
+        y = Axis.over(values, asked) if asked == "severity" else unit_axis(asked)
         photographs = rows[["set", "image"]].drop_duplicates().shape[0]
         charts.append(
             chart(
@@ -193,35 +172,3 @@ def _curves(table: pd.DataFrame, removed: Sequence[float]) -> list[Chart]:
             )
         )  # fmt: skip
     return charts
-
-
-def _tile(one: Shown) -> dict[str, Any]:
-    from retinalab.explain import LESION_COLOURS, covered, with_lesions
-    from retinalab.records import LESIONS
-
-    masks = {lesion: one.masks[i] == 1 for i, lesion in enumerate(LESIONS) if (one.masks[i] == 1).any()}
-    under = small(one.picture)
-    size = (under.shape[1], under.shape[0])
-    field = cv2.resize(one.field.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
-    maps = []
-    for seen in one.maps:
-        values = cv2.resize(seen.values, size, interpolation=cv2.INTER_AREA)
-        picture = covered(under, values, field, "viridis")
-        maps.append((seen.name, data_uri(picture, sharp_colours=True), seen.empty))
-    colours = [(lesion, "#" + bytes(LESION_COLOURS[lesion]).hex()) for lesion in masks]
-    return {
-        "image": one.image,
-        "said": one.said,
-        "source": thumbnail(one.picture),
-        "truth": data_uri(small(with_lesions(one.picture, masks)), sharp_colours=True),
-        "lesions": colours,
-        "maps": maps,
-    }
-
-
-def _legend() -> str:
-    from retinalab.explain import covered
-
-    grey, shape = np.full((12, 256, 3), 96, np.uint8), (12, 256)
-    ramp = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32), shape)
-    return data_uri(covered(grey, ramp, np.ones(shape, bool), "viridis"), sharp_colours=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from retinalab.counted import counted
+from retinalab.explain.answer import LESION, SEVERITY
+from retinalab.explain.saliency import SaliencyMaps
 from retinalab.explain.scorecard import Scorecard
-from retinalab.report.saliency import Seen, Shown
+from retinalab.report.saliency_tiles import Seen, Shown, Tile, tile
 
-__all__ = ["Model", "chosen_photographs", "gallery"]
+__all__ = ["Model", "answered", "chosen_photographs", "gallery", "range_said"]
 
 _EACH = 3
 
@@ -60,22 +61,21 @@ def chosen_photographs(table: pd.DataFrame, each: int = _EACH) -> list[tuple[str
     return [(reason, key) for key, reason in chosen.items()]
 
 
-def gallery(models: Sequence[Model], table: pd.DataFrame, each: int = _EACH) -> list[Shown]:
+def gallery(models: Sequence[Model], table: pd.DataFrame, each: int = _EACH) -> list[Tile]:
     """The chosen photographs with every network's maps, made again.
 
     Args:
         models: whose photographs are the same.
-        table: of kind ``saliency``; its first fold and seed are shown.
+        table: of kind ``saliency``; the first fold and seed of each network are shown.
         each: photographs of each reason.
     """
-    first = table[["fold", "seed"]].drop_duplicates().iloc[0]
-    mine = table[(table["fold"] == first["fold"]) & (table["seed"] == first["seed"])]
-    return [_shown(reason, key, models, mine) for reason, key in chosen_photographs(mine, each)]
+    own = table[["model", "fold", "seed"]].drop_duplicates("model")
+    mine = table.merge(own, on=["model", "fold", "seed"])
+    return [tile(_shown(reason, key, models, mine)) for reason, key in chosen_photographs(mine, each)]
 
 
 def _shown(reason: str, key: tuple[str, str], models: Sequence[Model], table: pd.DataFrame) -> Shown:
     rows = table[(table["set"] == key[0]) & (table["image"] == key[1])]
-    maps = [seen for model in models for seen in _maps(model, key, len(models) > 1)]
     card = models[0].card
     index = _place(card, key)
     given = card.photographs.given(index)
@@ -83,34 +83,47 @@ def _shown(reason: str, key: tuple[str, str], models: Sequence[Model], table: pd
     said = [
         f"{counted(int(one['lesions']), 'lesion')}, {100 * one['lesion_pixels'] / one['field']:.2f} % of the field"
     ]
+    if one["reference"] >= 0:
+        said.append(f"reference: {one['disease']} grade {one['reference']}")
     for model, grade in rows.drop_duplicates("model")[["model", "grade"]].itertuples(index=False):
-        said.append(f"{model}: {one['disease']} " + ("severity" if grade < 0 else f"grade {grade}"))
-    for model, method, found, lesions in rows[["model", "method", "found_10", "lesions"]].itertuples(
-        index=False
-    ):
-        if lesions:
-            where = f"{model}, {method}" if len(models) > 1 else method
-            said.append(f"{where}: {found:.3g} found in 10 %")
+        answer = f"{one['disease']} {answered(grade)}" if grade != LESION else answered(grade)
+        said.append(f"{model}: {answer}")
     return Shown(
         group=reason,
         image=f"{key[0]}: {key[1]}",
         said=said,
         picture=card.photographs.pictures(index)[0],
         masks=given.batch["mask"][0].cpu().numpy(),
-        field=given.fields[0],
-        maps=maps,
+        maps=[seen for model in models for seen in _maps(model, key, rows[rows["model"] == model.name])],
     )
 
 
-def _maps(model: Model, key: tuple[str, str], several: bool) -> list[Seen]:
-    given = model.card.photographs.given(_place(model.card, key))
-    grades: torch.Tensor = model.card.predicted(given.batch)[0]
-    found = []
-    for method in model.card.settings.methods:
-        values = model.card.maps(given.batch, method, grades)[0]
-        name = f"{method} ({model.name})" if several else method
-        found.append(Seen(name, values, not bool((values[given.fields[0]] > 0).any())))
-    return found
+def _maps(model: Model, key: tuple[str, str], rows: pd.DataFrame) -> Iterator[Seen]:
+    card, index = model.card, _place(model.card, key)
+    given = card.photographs.given(index)
+    picture, grades = card.photographs.pictures(index)[0], card.predicted(given.batch)
+    found = rows.set_index("method")
+    for method in card.settings.methods:
+        maps = card.maps(given.batch, method, grades)
+        said = [range_said(method, maps)]
+        lesions, share = (float(found[name].loc[method]) for name in ("lesions", "found_10"))
+        if lesions:
+            said.append(f"{share:.3g} of {lesions:.0f} found in 10 %")
+        values = maps.values[0].cpu().numpy()
+        yield Seen(model.name, method, "; ".join(filter(None, said)), picture, given.fields[0], values)
+
+
+def range_said(method: str, maps: SaliencyMaps, row: int = 0) -> str:
+    """What the network itself gave, where the colours alone do not say it; "" where they do."""
+    if maps.ranges is None:
+        return ""
+    least, most = maps.ranges[row].tolist()
+    return f"at most {most:.2f}" if method == "lesions" else f"{least:.2f} to {most:.2f}"
+
+
+def answered(grade: int) -> str:
+    """The explained answer in words, as the column ``grade`` of a table of saliency has it."""
+    return {SEVERITY: "severity", LESION: "surest lesion"}.get(grade, f"grade {grade}")
 
 
 def _place(card: Scorecard, key: tuple[str, str]) -> np.ndarray:

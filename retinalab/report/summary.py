@@ -12,7 +12,7 @@ __all__ = ["banners", "data_sets", "further", "leaks", "notes", "protocol", "sum
 
 _SHOWN = frozenset(
     {"citation", "command", "commit", "data", "device", "finished", "label", "labels", "notes"}
-    | {"seconds", "seed", "seeds", "split", "started", "versions"}
+    | {"seconds", "seed", "seeds", "split", "started", "started_from", "versions"}
 )
 _WORDS = {"val": "validation", "test": "the test part", "exclude": "left out", "include": "included"}
 _LABELS = {

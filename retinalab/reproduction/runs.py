@@ -11,11 +11,13 @@ from typing import Any
 
 import yaml
 
+import retinalab
 from retinalab.config import Experiment
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment, resolve
 from retinalab.reproduction.stale import changed_since, stale_label
+from retinalab.schema import check_run_schemas
 
 __all__ = ["MeasuredRun", "kept_runs", "runs_below"]
 
@@ -113,6 +115,7 @@ def _run_of(shown: Path, place: Path, roots: Mapping[str, Path] | None) -> Measu
     provenance: Mapping[str, Any] = {}
     if (place / "provenance.json").is_file():
         provenance = read_json(place / "provenance.json")
+        check_run_schemas(provenance, place / "provenance.json", retinalab.__version__)
     metrics = read_json(place / "metrics.json")
     changed = changed_since(experiment, provenance, roots)
     return _measured(str(shown), experiment, metrics, provenance, changed, experiment.seeds)

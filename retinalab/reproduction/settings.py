@@ -76,7 +76,7 @@ def needed_stages(experiment: Experiment) -> tuple[str, ...]:
     needed = set(experiment.evaluated)
     for name, stage in reversed(experiment.stages.items()):
         if name in needed:
-            needed |= {*stage.adds} | ({stage.start_from.stage} if stage.start_from else set())
+            needed |= {*stage.adds} | ({stage.before} if stage.before is not None else set())
     return tuple(name for name in experiment.stages if name in needed)
 
 

@@ -22,6 +22,7 @@ State = Literal["finished", "unfinished", "running", "unreadable"]
 
 _RUN = re.compile(r"[0-9a-f]{8}-[1-9]\d*")
 _FIGURES = (
+    r"test/dr/kappa",
     r"test/[^/]+/kappa",
     r"test/[^/]+/auc_referable",
     r"test/lesion/mean/f1",

@@ -20,7 +20,8 @@ from retinalab.report import write_report
 from retinalab.report.check import write_check_page
 from retinalab.report.comparison import write_comparison
 from retinalab.report.folder import read_run
-from retinalab.report.saliency import ScorecardPage, Seen, Shown, write_saliency_page
+from retinalab.report.saliency import ScorecardPage, write_saliency_page
+from retinalab.report.saliency_tiles import Seen, Shown, tile
 from retinalab.reproduction import filled, runs_below
 from retinalab.reproduction.page import write_tables
 from retinalab.robustness.agreement import evaluate_robustness
@@ -157,14 +158,17 @@ def _saliency(target: Path) -> Path:
     values = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
     masks = np.zeros((8, 64, 64), np.uint8)
     masks[:3, 20:30, 20:30] = 1
-    shown = Shown(
-        "Most lesions found", LONG, ["3 lesions", "dr grade 2"], np.full((64, 64, 3), 90, np.uint8), masks,
-        np.ones((64, 64), bool), [Seen(f"map {k}", values, empty=k == 1) for k in range(5)],
-    )  # fmt: skip
+    picture, field = np.full((64, 64, 3), 90, np.uint8), np.ones((64, 64), bool)
+    maps = [
+        Seen(model, f"map {k}", "0.20 to 0.90; 1 of 3 found in 10 %", picture, field, values * (k != 1))
+        for model in ("clpi", LONG)
+        for k in range(6)
+    ]
+    shown = Shown("Most lesions found", LONG, ["3 lesions", "dr grade 2"], picture, masks, maps)
     between = compare_saliency(table, ("clpi", "cam"), ("clpi", "grad-cam++"), resamples=50)
     page = ScorecardPage(
         "clpi", [("Run", LONG)], BANNERS, "patients", table, evaluate_saliency(table, resamples=50),
-        {"grad-cam++ against cam": between}, REMOVED, [shown],
+        {"grad-cam++ against cam": between}, REMOVED, [tile(shown)],
     )  # fmt: skip
     return write_saliency_page(page, target)
 

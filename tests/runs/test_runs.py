@@ -71,6 +71,15 @@ def busy(lock: Path) -> Iterator[None]:
             process.kill()
 
 
+def test_the_main_figure_is_that_of_retinopathy_where_there_are_two_diseases(tmp_path: Path) -> None:
+    folder = made(tmp_path, "canet/a/0123abcd-1")
+    both = {"test/dme/kappa": {"value": 0.75}, "test/dr/accuracy": {"value": 0.25}}
+    (folder / "metrics.json").write_text(json.dumps(both))
+    assert read_run(folder).figure == ("test/dme/kappa", 0.75)
+    (folder / "metrics.json").write_text(json.dumps(both | {"test/dr/kappa": {"value": 0.5}}))
+    assert read_run(folder).figure == ("test/dr/kappa", 0.5)
+
+
 def test_state_figure_size_and_date_are_those_of_the_files(tmp_path: Path) -> None:
     made(tmp_path, "canet/a/0123abcd-2", finished=False, steps=())
     done = made(tmp_path, "canet/a/0123abcd-1")

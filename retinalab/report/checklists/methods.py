@@ -90,8 +90,9 @@ def initialisation(run: RunFolder) -> str:
         known = {"none": "random weights"}
         parts = [known.get(weights, f"weights {plain(weights)}")] if weights else []
         if isinstance(start, Mapping):
+            of = f" of {plain(start.get('run'))}" if start.get("run") else ""
             parts.append(
-                f"then the {plain(start.get('which')) or 'best'} checkpoint of stage {plain(start.get('stage'))}"
+                f"then the {plain(start.get('which')) or 'best'} checkpoint of stage {plain(start.get('stage'))}{of}"
             )
         return ", ".join(parts)
 
