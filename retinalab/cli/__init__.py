@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from retinalab.cli.arguments import Parser, whole
@@ -16,6 +17,7 @@ from retinalab.cli.check import add_check_arguments, data_check
 from retinalab.cli.compare import add_compare_arguments, compare
 from retinalab.cli.data import data_index, data_sets, data_synth
 from retinalab.cli.evaluate import add_evaluate_arguments, evaluate
+from retinalab.cli.exhausted import exhausted
 from retinalab.cli.experiments import add_exp_arguments, exp
 from retinalab.cli.explain import add_explain_arguments, explain
 from retinalab.cli.export import add_export_arguments, export
@@ -27,7 +29,9 @@ from retinalab.cli.robustness import add_robustness_arguments, robustness
 from retinalab.cli.runs import add_runs_arguments, runs_list
 from retinalab.cli.split import data_split
 from retinalab.cli.table import add_table_arguments, table
+from retinalab.cli.weights import add_weights_arguments, weights_check, weights_fetch, weights_list
 from retinalab.errors import RetinalabError
+from retinalab.faults import machine_fault
 from retinalab.redacted import redacted
 
 __all__ = ["main"]
@@ -58,6 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except (OSError, BrokenExecutor) as error:
+        if (fault := machine_fault(error)) is None:
+            raise
+        print(f"retinalab: {redacted(str(fault))}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if (told := exhausted(error, known.parser.prog)) is None:
+            raise
+        print(told, file=sys.stderr)
+        return 2
     return status
 
 
@@ -93,6 +107,7 @@ def _parser() -> Parser:
     add_leaderboard_arguments(_add(commands, "leaderboard", leaderboard, text))
     text = "run folders: list them, show one, what takes the room, and remove what can go"
     add_runs_arguments(_add(commands, "runs", runs_list, text))
+    _add_weights(commands)
     report_parser = _add(commands, "report", report, "write a run's report page again")
     report_parser.add_argument("run", type=Path)
     report_parser.add_argument(
@@ -112,6 +127,18 @@ def _add(commands: argparse._SubParsersAction[Parser], name: str, command: objec
     )
     parser.set_defaults(command=command, parser=parser)
     return parser
+
+
+def _add_weights(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = "pretrained weights for a machine without a network: list, fetch, check"
+    weights = commands.add_parser("weights", help=text, description=text[0].upper() + text[1:] + ".")
+    actions = weights.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, command, told in (
+        ("list", weights_list, "the files that an experiment's backbones have weights in"),
+        ("fetch", weights_fetch, "fetch them into a folder, with their checksums"),
+        ("check", weights_check, "hold the files of such a folder against their checksums"),
+    ):
+        add_weights_arguments(_add(actions, name, command, told), name)
 
 
 def _add_data(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,15 +68,20 @@ def data_cache(known: argparse.Namespace) -> int:
 
 def _prepare(experiment: Experiment) -> None:
     from retinalab.config import TestConfig
+    from retinalab.data.enlarged import ENLARGED
     from retinalab.data.parts import load_parts
 
     fold = 0 if experiment.folds > 1 else None
-    done = set()
+    done: set[str] = set()
+    told: dict[str, None] = {}
     for name, stage in experiment.stages.items():
         test = experiment.test if name in experiment.evaluated else TestConfig()
         parts = load_parts(stage.data, experiment.protocol, experiment.roots, test, fold, experiment.folds)
         for part in (parts.train, parts.val, *parts.tests.values()):
             done |= {f"{one} at {stage.data.size} px" for one in part.records.table["set"].unique()}
+        told |= dict.fromkeys(note for note in parts.notes if ENLARGED in note)
+    for note in told:
+        print(textwrap.fill(note, 80, subsequent_indent="  ", break_on_hyphens=False))
     print(f"prepared: {', '.join(sorted(done))}")
 
 

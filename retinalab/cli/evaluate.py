@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from retinalab.cli.clinical import add_clinical_arguments, clinical, clinical_options
 from retinalab.cli.figures import print_errors, print_figures
 from retinalab.cli.predictions_table import read_predictions
+from retinalab.cli.referral import add_referral_arguments, check_referral, referral
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Scale
 
@@ -46,10 +47,12 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="column names of a table made elsewhere",
     )  # fmt: skip
     add_clinical_arguments(parser)
+    add_referral_arguments(parser)
 
 
 def evaluate(known: argparse.Namespace) -> int:
-    """Print the figures of predictions, or with ``--clinical`` what they would mean in a clinic."""
+    """Print the figures of predictions, with ``--clinical`` what they would mean in a clinic, or the referral curve."""
+    check_referral(known)
     options = clinical_options(known)
     given = (
         _run(known) if known.file.is_dir() else _Judged(*read_predictions(known.file, known.map, known.scale))
@@ -64,6 +67,8 @@ def evaluate(known: argparse.Namespace) -> int:
             given.primary_set,
             known.json,
         )
+    if known.referral:
+        return referral(given.predictions, given.scales, given.primary_set, known)
     from retinalab.metrics.evaluate import evaluate as metrics_of
 
     figures = metrics_of(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retinalab.cli.estimated import print_estimate
 from retinalab.cli.figures import print_headline
 from retinalab.errors import RetinalabError
 
@@ -30,6 +31,11 @@ def add_exp_arguments(parser: argparse.ArgumentParser) -> None:
         help="default experiment: synthetic",
     )
     parser.add_argument("--show", action="store_true", help="print the resolved experiment and stop")
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="print what the run would take (time, memory, room on the disk), by a few steps of each stage, and stop",
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="two steps a stage on a handful of photographs at reduced size"
     )
@@ -81,6 +87,9 @@ def exp(known: argparse.Namespace) -> int:
         experiment = smoke(experiment)
     if known.show:
         print(as_yaml(experiment), end="")
+        return 0
+    if known.estimate:
+        print_estimate(experiment)
         return 0
     from retinalab.runner import run
 

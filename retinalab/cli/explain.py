@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, cast
 
 from retinalab.cli.arguments import number, whole
-from retinalab.cli.explained import Scored, written
-from retinalab.cli.explained_summary import WIDTH, print_differences, print_summary
+from retinalab.cli.explained import written
+from retinalab.cli.explained_summary import print_differences, print_summary
 from retinalab.cli.other_set import add_other_set_arguments, other_set
+from retinalab.cli.scored import scored
 from retinalab.errors import RetinalabError, unknown
 
 if TYPE_CHECKING:
     from retinalab.explain.saliency import Method
-    from retinalab.predict.explained import Explained, OtherSet
 
 __all__ = ["add_explain_arguments", "explain"]
 
@@ -36,15 +33,17 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against-stage",
+        action="append",
+        default=[],
         metavar="STAGE2",
         help="another stage, of RUN2 where --against names it and else of RUN itself, explained on the same "
-        "photographs",
+        "photographs; may be repeated",
     )
     parser.add_argument("--disease", help="whose grade is explained; default: the first that is graded")
     parser.add_argument(
         "--methods",
         metavar="LIST",
-        help="cam,grad-cam,grad-cam++,gmsm or some of them; default: all that the network has maps for",
+        help="cam,grad-cam,grad-cam++,gmsm,attention,lesions or some of them; default: all that a network has maps for",
     )
     parser.add_argument(
         "--gate",
@@ -56,9 +55,18 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         type=Path,
+        action="append",
+        default=[],
         metavar="RUN2",
         help="another run, explained on the same photographs; its stage is "
-        "--against-stage, or else named as RUN's",
+        "--against-stage, or else named as RUN's; may be repeated",
+    )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        metavar="INPUT",
+        help="files, folders, globs or lists of photographs of one's own, without lesion masks: a page of maps, "
+        "without figures",
     )
     add_other_set_arguments(
         parser, "a data set with lesion masks in the place of the run's own", "task=segmentation"
@@ -76,71 +84,42 @@ def explain(known: argparse.Namespace) -> int:
         raise RetinalabError(
             f"--gate {known.gate} is no floor. Give a number of at least 0; 0 lets everything through."
         )
+    if known.images and other is not None:
+        raise RetinalabError("--images and --set both name photographs. Give one of them.")
     _check_out(known.out)
 
     from retinalab.predict.explained import explained_runs
 
-    chosen = [(known.run, known.stage)]
-    if known.against or known.against_stage:
-        chosen.append((known.against or known.run, known.against_stage or known.stage))
-    runs, disease = explained_runs(chosen, known.disease)
+    runs, disease = explained_runs(_chosen(known), known.disease)
+    if known.images:
+        from retinalab.cli.explained_pictures import pictured
+
+        return pictured(known.out, runs, disease, methods, known.gate, known.images, known.limit)
 
     from retinalab.explain.scorecard import Settings
 
     settings = Settings(disease, t=known.gate)
-    found = written(known.out, _scored(runs, other, settings, methods, known.limit))
+    found = written(known.out, scored(runs, other, settings, methods, known.limit))
     print_summary(found.about, found.metrics)
-    if found.between:
-        print_differences([run.name for run in runs], found.between)
+    for name, between in found.between.items():
+        print_differences([runs[0].name, name], between)
     print(f"\nPage: {known.out / 'scorecard.html'}; table: {known.out / 'saliency.parquet'}")
     print("\nResearch use only: not for diagnosis.")
     return 0
 
 
-def _scored(
-    runs: Sequence[Explained],
-    other: OtherSet | None,
-    settings: Any,
-    methods: tuple[Method, ...] | None,
-    limit: int | None,
-) -> Scored:
-    """The table of all networks, those of the first fold and seed for the gallery, and what was left out."""
-    from dataclasses import replace
-
-    import pandas as pd
-    import torch
-
-    from retinalab.explain.saliency import METHODS
-    from retinalab.explain.scorecard import Scorecard, usable_methods
-    from retinalab.predict.explained import fold_and_seed, photographs_of
-    from retinalab.report.saliency_gallery import Model
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tables, models, notes = [], list[Model](), list[str]()
-    for member in runs[0].members:
-        chosen = photographs_of(runs, member.child, other, limit)
-        notes += chosen.notes
-        for run in runs:
-            task = run.task(member.child, device)
-            photographs = run.prepared(chosen, device)
-            notes += [f"unusable: {reason}" for reason in photographs.reasons]
-            usable, reasons = usable_methods(
-                task, photographs, settings.disease, methods or METHODS, settings.t
-            )
-            if reasons and (methods is not None or not usable):
-                method, reason = next(iter(reasons.items()))
-                raise RetinalabError(f"No {method} map of {run.name}: {reason}")
-            notes += [f"no {method} map of {run.name}: {reason}" for method, reason in reasons.items()]
-            card = Scorecard(task, photographs, replace(settings, methods=usable))
-            label = f"{run.name} {member.child}".strip()
-            total = len(photographs) * (1 + len(settings.depths))
-            with tqdm(total=total, desc=label, unit="photo", ncols=WIDTH, disable=None) as bar:
-                rows = card.rows(bar.update)
-            fold, seed = fold_and_seed(run, member.child)
-            tables.append(rows.assign(model=run.name, fold=fold, seed=seed))
-            if member is runs[0].members[0]:
-                models.append(Model(run.name, card))
-    return Scored(runs, settings, pd.concat(tables, ignore_index=True), models, list(dict.fromkeys(notes)))
+def _chosen(known: argparse.Namespace) -> list[tuple[Path, str | None]]:
+    """Run and stage of each network that is explained; the first one's table is what the others are held against."""
+    stages: list[str | None] = [*known.against_stage]
+    if not known.against:
+        return [(known.run, known.stage), *((known.run, stage) for stage in stages)]
+    if len(stages) not in (0, 1, len(known.against)):
+        raise RetinalabError(
+            f"--against names {len(known.against)} runs and --against-stage {len(stages)} stages. Give one stage for "
+            "each run, one for all, or none."
+        )
+    each = stages * (len(known.against) if len(stages) == 1 else 1) or [known.stage] * len(known.against)
+    return [(known.run, known.stage), *zip(known.against, each, strict=True)]
 
 
 def _methods(given: str | None) -> tuple[Method, ...] | None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from retinalab.report.saliency import ScorecardPage
     from retinalab.report.saliency_gallery import Model
 
-__all__ = ["Scored", "Written", "written"]
+__all__ = ["RESEARCH", "Scored", "Written", "run_banners", "whole", "written"]
+
+RESEARCH = ("Research use only", "not a medical device; nothing here supports the care of a patient.")
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,13 @@ class Written:
     Attributes:
         about: term and text.
         metrics: from :func:`retinalab.metrics.scorecard.evaluate_saliency`.
-        between: method -> differences of the first network's figures and the second's on the same photographs.
+        between: another network -> method -> differences of the first network's figures and its on the same
+            photographs.
     """
 
     about: Sequence[tuple[str, str]]
     metrics: Mapping[str, Metric]
-    between: Mapping[str, Mapping[str, Difference]]
+    between: Mapping[str, Mapping[str, Mapping[str, Difference]]]
 
 
 def written(out: Path, scored: Scored) -> Written:
@@ -85,11 +88,15 @@ def written(out: Path, scored: Scored) -> Written:
         "comparisons": comparisons,
     }
     page = _page(scored, about, metrics, comparisons)
-    with _whole(out) as folder:
+    with whole(out) as folder:
         write_table(table, folder / "saliency.parquet", "saliency", meta)
         write_json(folder / "scorecard.json", content)
         write_saliency_page(page, folder / "scorecard.html")
-    return Written(about, metrics, {a[1]: one for (a, b), one in found.items() if a[0] != b[0]})
+    between: dict[str, dict[str, Mapping[str, Difference]]] = {}
+    for (a, b), one in found.items():
+        if a[0] != b[0]:
+            between.setdefault(b[0], {})[a[1]] = one
+    return Written(about, metrics, between)
 
 
 def _page(
@@ -104,19 +111,17 @@ def _page(
     runs, models = scored.runs, scored.models
     records = models[0].card.photographs.part.records
     known = bool((records.table["patient"] != "").all())
-    banners = [("Research use only", "not a medical device; nothing here supports the care of a patient.")]
     drawn = any(one.synthetic for one in records.info.values())
+    banners = [RESEARCH]
     if drawn:
         banners.append(
             ("Drawn (synthetic) photographs", "no photographs of people; nothing here is about patients.")
         )
-    for word, _, meaning in (label.partition(":") for run in runs for label in run.run.labels if label):
-        if not (drawn and word == "synthetic"):
-            banners.append((f"{word.capitalize()}, as the explained run", f"{meaning.strip() or word}."))
+    banners += run_banners(runs, drawn)
     return ScorecardPage(
         " against ".join(run.name for run in runs),
         about,
-        list(dict.fromkeys(banners)),
+        banners,
         "patients" if known else "photographs, since patients are not all known",
         scored.table,
         metrics,
@@ -126,12 +131,22 @@ def _page(
     )
 
 
+def run_banners(runs: Sequence[Explained], drawn: bool = False) -> list[tuple[str, str]]:
+    """What the runs' own results must be read with; without ``synthetic`` where the page itself is of drawn ones."""
+    labels = [label.partition(":") for run in runs for label in run.run.labels if label]
+    said = [
+        (f"{word.capitalize()}, as the explained run", f"{meaning.strip() or word}.")
+        for word, _, meaning in labels
+        if not (drawn and word == "synthetic")
+    ]
+    return list(dict.fromkeys(said))
+
+
 def _pairs(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """What is compared: each method of two runs; within a run the last method with every other."""
+    """What is compared: each method of the first run and of every other; within a run the last method with the rest."""
     methods = {name: list(table.loc[table["model"] == name, "method"].unique()) for name in names}
-    pairs = []
-    if len(names) > 1:
-        pairs = [((names[0], x), (names[1], x)) for x in methods[names[0]] if x in methods[names[1]]]
+    first = names[0]
+    pairs = [((first, x), (other, x)) for other in names[1:] for x in methods[first] if x in methods[other]]
     for name in names:
         *others, last = methods[name]
         pairs += [((name, last), (name, method)) for method in others]
@@ -139,7 +154,7 @@ def _pairs(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[tuple[str, s
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
+def whole(out: Path) -> Iterator[Path]:
     """A folder that takes its name when everything is in it."""
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))

@@ -43,7 +43,7 @@ def about_lines(
     with_lesions = photographs[photographs["lesions"] > 0]
     about = [
         (term, f"{run.name}, stage {run.stage}: {run.run.path.resolve().name}")
-        for term, run in zip(("Run", "Against"), runs, strict=False)
+        for term, run in zip(("Run", *("Against",) * len(runs)), runs, strict=False)
     ]
     about += [
         ("Photographs",
@@ -51,8 +51,15 @@ def about_lines(
          f"{len(with_lesions)}, {counted(int(with_lesions['lesions'].sum()), 'lesion')} in all"),
         ("Explained", f"{settings.disease}: {_grades(table)}; gate of gmsm {settings.t:g}"),
     ]  # fmt: skip
-    about += [(f"Empty maps: {one.model}, {one.method}", _empty(one)) for one in empty_maps(table)]
-    if any(one.method == "gmsm" for one in empty_maps(table)):
+    counts = empty_maps(table)
+    for run in runs:
+        none = [one for one in counts if one.model == run.name and not one.all[0] and one.method != "gmsm"]
+        if none:
+            those = ", ".join(one.method for one in none)
+            about.append((f"Empty maps: {run.name}", f"none of {none[0].all[1]} by {those}"))
+        some = [one for one in counts if one.model == run.name and one not in none]
+        about += [(f"Empty maps: {one.model}, {one.method}", _empty(one)) for one in some]
+    if any(one.method == "gmsm" for one in counts):
         about.append(
             ("Gate", "absolute, in units of the score; whether it suits a network is seen in its empty maps")
         )
@@ -74,8 +81,8 @@ def _empty(one: EmptyMaps) -> str:
 def _grades(table: pd.DataFrame) -> str:
     """Which answers the maps explain, of the first network."""
     rows = table[table["model"] == table["model"].iloc[0]].drop_duplicates(["set", "image", "fold", "seed"])
-    if (rows["grade"] == -1).all():
-        return "the severity"
+    if (rows["grade"] < 0).all():
+        return "the severity" if (rows["grade"] == -1).all() else "that the photograph shows a lesion"
     normal = int(((rows["grade"] == 0) & (rows["lesions"] > 0)).sum())
     return (
         f"the predicted grade, which is 0 for {normal} of the {int((rows['lesions'] > 0).sum())} with lesions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -53,6 +54,7 @@ def export(known: argparse.Namespace) -> int:
     from retinalab.predict.finished import read_finished
 
     run = read_finished(known.run, known.checkpoint)
+    print("tracing the networks and holding them against the run, which takes a while", file=sys.stderr)
     _print(export_run(run, cast("Format", known.to), out, known.stage), known.to)
     return 0
 

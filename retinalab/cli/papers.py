@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 __all__ = ["papers", "show"]
 
@@ -14,9 +15,11 @@ def papers(known: argparse.Namespace) -> int:
     found = installed_papers()
     for name, paper in found.items():
         if isinstance(paper, Paper):
-            print(f"{name}\n  {paper.title}\n  {paper.citation}")
-            print(f"  tasks: {', '.join(paper.tasks)}")
-            print(f"  experiments: {', '.join(paper.experiment_names()) or 'none'}")
+            print(name)
+            _print(paper.title, "  ")
+            _print(paper.citation, "  ")
+            _print(f"tasks: {', '.join(paper.tasks)}", "  ")
+            _print(f"experiments: {', '.join(paper.experiment_names()) or 'none'}", "  ")
         else:
             print(f"{name}\n  cannot be imported ({paper.distribution}): {paper.cause}")
     return 0
@@ -27,10 +30,28 @@ def show(known: argparse.Namespace) -> int:
     from retinalab.registry import paper
 
     found = paper(known.paper)
-    print(f"{found.name}: {found.title}\n{found.citation}\n{found.url}\n\nTasks:")
+    _print(f"{found.name}: {found.title}")
+    _print(found.citation)
+    if found.url:
+        print(found.url)
+    print("\nTasks:")
     for task in found.tasks:
         print(f"  {task}")
     print("\nExperiments:")
     for name in found.experiment_names():
         print(f"  retinalab exp {found.name} {name}")
     return 0
+
+
+def _print(text: str, indent: str = "") -> None:
+    """Print it in lines of at most 80 characters; no name is parted."""
+    print(
+        textwrap.fill(
+            text,
+            80,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    )

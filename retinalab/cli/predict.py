@@ -15,22 +15,36 @@ from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
-    from retinalab.predict.finished import FinishedRun
     from retinalab.predict.inputs import Inputs, Survey
     from retinalab.predict.predictor import Prediction, Predictor
     from retinalab.predict.table import Table
 
 __all__ = ["add_predict_arguments", "predict"]
 
+_UNCERTAINTY = {
+    "<d>_entropy": "of the mean probabilities, in nats: 0 (certain) to ln K (K grades as likely)",
+    "<d>_mutual_information": "what the members disagree about, in nats: 0 to the entropy; empty for one member",
+    "<d>_sd": "of the severity between the members; empty for one member",
+}
+
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``retinalab predict``."""
     parser.add_argument(
-        "run", type=Path, metavar="RUN", help="folder of a finished run, or one checkpoint below it"
-    )
+        "run", type=Path, metavar="RUN", help="folder of a finished run, one checkpoint below it, or an exported "
+        ".onnx or .pt2 file",
+    )  # fmt: skip
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT",
         help="photographs (DICOM too), folders, globs, or lists (.csv, .txt, .lst) with a relative path a line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--with", dest="others", action="append", default=[], type=Path, metavar="RUN", help="a further run that "
+        "grades the same, averaged with the first; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tta", action="store_true", help="average over eight views of each photograph, turned and mirrored; eight "
+        "times the work",
     )  # fmt: skip
     parser.add_argument(
         "--out",
@@ -68,33 +82,35 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 
 def predict(known: argparse.Namespace) -> int:
     """Grade photographs; exit status 1 where some could not be graded."""
-    from retinalab.predict.finished import read_finished
     from retinalab.predict.inputs import Inputs
     from retinalab.predict.labels import Judged, read_labels
+    from retinalab.predict.opened import open_all
     from retinalab.predict.table import prepare_folder
 
     for option in ("cam", "masks", "overlays", "gallery"):
         if getattr(known, option) and known.out is None:
             raise RetinalabError(f"--{option} writes pictures and needs a folder for them. Give --out DIR.")
-    run = read_finished(known.run, known.which)
+    opened = open_all([known.run, *known.others], known.which)
     inputs = Inputs(known.inputs)
     survey = inputs.survey(known.out)
-    labels = read_labels(known.labels, run.experiment.protocol.scales) if known.labels else None
+    labels = read_labels(known.labels, opened[0].scales) if known.labels else None
     matched = labels.matched(inputs) if labels else 0
     if known.out is not None:
-        prepare_folder(known.out, (*survey.data, *_roots(run)), survey.around)
+        roots = [root for one in opened for root in one.roots]
+        prepare_folder(known.out, (*survey.data, *roots), survey.around)
 
     from retinalab.predict.predictor import Predictor
+    from retinalab.predict.views import PLAIN, VIEWS
 
-    predictor = Predictor(run, gated=not known.ungated)
+    views = VIEWS if known.tta else (PLAIN,)
+    predictor = Predictor(opened[0], gated=not known.ungated, others=opened[1:], views=views)
     if known.cam:
         predictor.check_maps()
     if known.masks or known.overlays:
         predictor.check_lesion_maps()
-    learned = run.learned_from()
+    learned = frozenset().union(*(one.learned_from() for one in opened))
     flattered = sum(photograph.name in learned for photograph in inputs)
-    which = known.run.stem if known.run.is_file() else known.which
-    head = print_header(predictor, which, survey, flattered)
+    head = print_header(predictor, known.which, survey, flattered)
     tally = Tally(predictor.scales, Judged(labels) if labels else None, predictor.lesions)
     try:
         _go_through(inputs, survey, tally, predictor, head, known)
@@ -111,6 +127,7 @@ def predict(known: argparse.Namespace) -> int:
         print_agreement(tally.judged, figures, matched, survey.count)
     if known.out is not None:
         counts = {"photographs": tally.total, "not_graded": tally.refused, "quality": dict(tally.flags)}
+        counts["enlarged"] = tally.enlarged
         _describe(known, _about(predictor, known, head), counts, figures)
         if known.gallery:
             from retinalab.predict.gallery import write_gallery
@@ -144,10 +161,10 @@ def _go_through(
     about = _about(predictor, known, head)
     with Table(known.out, rows, {"use": USE, "run": about["run"]}) as table:
         identity = {
-            "checkpoints": checkpoint_digest(predictor.run),
+            "checkpoints": checkpoint_digest(predictor.opened),
             "photographs": [survey.count, survey.digest],
             "columns": rows.header,
-            "options": {"ungated": known.ungated},
+            "options": {"ungated": known.ungated, "tta": known.tta},
         }
         begin(known.out, identity, about)
         photographs = iter(inputs)
@@ -179,23 +196,18 @@ def _write(table: Table, prediction: Prediction, predictor: Predictor, known: ar
     table.write(prediction, Pictures(maps, masks, overlay))
 
 
-def _roots(run: FinishedRun) -> list[Path]:
-    """Folders of the data that the run was made on."""
-    stages = run.experiment.stages.values()
-    return [root for root in (*(stage.data.root for stage in stages), *run.experiment.roots.values()) if root]
-
-
 def _about(predictor: Predictor, known: argparse.Namespace, head: list[str]) -> dict[str, Any]:
     """What the table is made with, known before its first row."""
     from retinalab.predict.rows import USE
     from retinalab.records import LESION_NAMES
 
-    run = predictor.run
     return {
         "use": USE,
         "about": head,
-        "run": str(run.path.resolve()),
-        "checkpoints": [str(member.checkpoint.relative_to(run.path)) for member in run.members],
+        "run": str(predictor.run.path.resolve()),
+        "networks": [str(file.resolve()) for one in predictor.opened for file in one.files],
+        "views": len(predictor.views),
+        "uncertainty": _UNCERTAINTY,
         "grades": {d: {"scale": s.name, "levels": list(s.levels)} for d, s in predictor.scales.items()},
         "lesions": {x: LESION_NAMES[x] for x in predictor.lesions},
         "inputs": known.inputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from retinalab.predict.text import one_line
 if TYPE_CHECKING:
     from retinalab.predict.inputs import Survey
     from retinalab.predict.labels import Judged
+    from retinalab.predict.opened import Opened
     from retinalab.predict.predictor import Answer, Prediction, Predictor
     from retinalab.protocol import Scale
 
@@ -47,11 +48,15 @@ class Tally:
     refused: int = 0
     reasons: list[str] = field(default_factory=list)
     flags: Counter[str] = field(default_factory=Counter)
+    enlarged: int = 0
+    most_enlarged: float = 1.0
 
     def add(self, prediction: Prediction) -> None:
         """Count one photograph."""
         self.total += 1
         self.flags[prediction.quality] += 1
+        self.enlarged += prediction.enlarged > 1
+        self.most_enlarged = max(self.most_enlarged, prediction.enlarged)
         if len(self.first) <= _FEW:
             self.first.append(prediction)
         if prediction.reason:
@@ -82,6 +87,9 @@ class Tally:
         odd = ", ".join(f"{flag} {count}" for flag, count in sorted(self.flags.items()) if flag != "good")
         if odd:
             print(_wrapped(f"quality, of {self.total}: {odd}"))
+        if self.enlarged:
+            times = f"up to {self.most_enlarged:.2f} times, which shows nothing more"
+            print(_wrapped(f"enlarged to the networks' size, of {self.total}: {self.enlarged}, {times}"))
         if self.refused:
             print(f"\nnot graded: {self.refused} of {self.total}")
             for reason in self.reasons:
@@ -120,9 +128,10 @@ class Tally:
 
 def print_header(predictor: Predictor, which: str, survey: Survey, flattered: int) -> list[str]:
     """Print which networks are applied to what; the same lines go beside the table."""
+    labels = dict.fromkeys(label for one in predictor.opened for label in one.labels)
     lines = [
         *_networks(predictor, which),
-        *(f"the run is labelled {label!r}" for label in predictor.run.labels),
+        *(f"the run is labelled {label!r}" for label in labels),
     ]
     passed = f"; {_counted(survey.passed, 'other file')} passed over" * (survey.passed > 0)
     lines.append(_counted(survey.count, "photograph") + passed)
@@ -137,26 +146,49 @@ def print_header(predictor: Predictor, which: str, survey: Survey, flattered: in
 
 
 def _networks(predictor: Predictor, which: str) -> list[str]:
-    run = predictor.run
-    name = f"{run.experiment.paper} {run.experiment.name}"
-    count = _counted(len(predictor.networks), "network")
-    said = [f"{disease} on {scale.name}" for disease, scale in predictor.scales.items()]
-    graded = ", ".join([*said, *["lesions " + " ".join(predictor.lesions)] * bool(predictor.lesions)])
-    lines = [f"run {run.path} ({name}), {count}, {which} checkpoint; {graded}"]
-    if len(run.children) > 1:
+    graded = [f"{disease} on {scale.name}" for disease, scale in predictor.scales.items()]
+    graded += ["lesions " + " ".join(predictor.lesions)] * bool(predictor.lesions)
+    lines = [f"{_opened(one, which)}; {', '.join(graded)}" for one in predictor.opened[:1]]
+    lines += [f"with {_opened(one, which)}" for one in predictor.opened[1:]]
+    members = len(predictor.voices) * len(predictor.views)
+    if members > 1:
+        views = f" in {len(predictor.views)} views (turned and mirrored)" * (len(predictor.views) > 1)
         what = "severities" if predictor.regressed else "probabilities"
         lines.append(
-            f"an ensemble of {len(run.children)} ({run.children[0]} to {run.children[-1]}): their {what} are averaged"
+            f"an ensemble of {members} members: {_counted(len(predictor.voices), 'network')}{_folds(predictor)}"
+            f"{views}; their {what} are averaged"
         )
-    if which == "last":
+    if which == "last" and predictor.networks:
         lines.append("the last checkpoint is not the one that the run's figures were measured with")
-    for stage, recorded in run.precision.items():
-        used = {network.precision for network in predictor.networks if network.member.stage == stage}
-        if used - {recorded}:
-            lines.append(
-                f"computed in {used.pop()} on {predictor.device.type}; the run was evaluated in {recorded}"
-            )
-    return lines
+    return [*lines, *dict.fromkeys(_precisions(predictor))]
+
+
+def _folds(predictor: Predictor) -> str:
+    """The folds and seeds of a single run."""
+    children = list(dict.fromkeys(network.member.child for network in predictor.networks))
+    return f" ({children[0]} to {children[-1]})" if len(predictor.opened) == 1 and len(children) > 1 else ""
+
+
+def _opened(one: Opened, which: str) -> str:
+    """A run or an exported file in a few words."""
+    from retinalab.predict.exported import ExportedFile
+
+    if isinstance(one, ExportedFile):
+        mean = f", the mean of {one.averaged} networks" * (one.averaged > 1)
+        rounding = "; it resizes as a GPU does, so that a processor's run differs a little" * (not one.exact)
+        evaluated = {str(known) for known in one.metadata["precision"]["evaluated"].values()} - {"32-true"}
+        rounding += f"; it computes in float32, the run in {', '.join(sorted(evaluated))}" * bool(evaluated)
+        return f"exported file {one.path} ({one.title}){mean}; it does not say what it learned from{rounding}"
+    alone = one.members[0].checkpoint.stem if len(one.members) == 1 else which
+    count = _counted(len(one.members), "network")
+    return f"run {one.path} ({one.title}), {count}, {alone} checkpoint"
+
+
+def _precisions(predictor: Predictor) -> Iterator[str]:
+    for network in predictor.networks:
+        recorded = network.recorded
+        if recorded and network.precision != recorded:
+            yield f"computed in {network.precision} on {predictor.device.type}; the run was evaluated in {recorded}"
 
 
 def print_places(known: argparse.Namespace) -> None:

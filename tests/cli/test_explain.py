@@ -198,3 +198,44 @@ def test_refusals(runs: dict[str, Path], fake_sets: Path, tmp_path: Path, capsys
     state = json.loads(Path("open/state.json").read_text())
     Path("open/state.json").write_text(json.dumps({**state, "stages": [], "finished": False}))
     assert "has not finished" in refused(capsys, "open", "--out", "new")
+
+
+def test_three_runs_in_rows_of_their_own(runs: dict[str, Path], capsys: Said) -> None:
+    words = ["--against", runs["other"], "--against", runs["stages"], "--methods", "cam", "--limit", "2"]
+    assert explain(runs["synthetic"], *words, "--out", "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    content = json.loads(Path("out/scorecard.json").read_text())
+    names = list(content["runs"])
+    assert len(names) == 3
+    assert list(content["comparisons"]) == [f"{names[0]}, cam against {name}, cam" for name in names[1:]]
+    page = Path("out/scorecard.html").read_text()
+    for name in names:
+        assert page.count(f"<h4>{name}</h4>") == 2 + 1  # a row of each photograph, and its deletion curve
+    assert page.count(" over synthetic: ") == 3 * 2
+    assert all(f"{names[0]} minus {name}, on the same photographs" in said for name in names[1:])
+    line = refused(
+        capsys, runs["synthetic"], *words, "--against-stage", "a", *["--against-stage", "b"] * 2, "--out", "x"
+    )
+    assert "2 runs and --against-stage 3 stages" in line
+
+
+def test_photographs_of_ones_own(runs: dict[str, Path], fake_sets: Path, capsys: Said) -> None:
+    folder = fake_sets / "table/images"
+    words = ["--against", runs["other"], "--methods", "cam,grad-cam", "--images", folder, "--limit", "3"]
+    assert explain(runs["synthetic"], *words, "--out", "out") == 0
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert out.rstrip().endswith("Research use only: not for diagnosis.")
+    assert os.listdir("out") == ["maps.html"]
+    page = Path("out/maps.html").read_text()
+    explained = int(out.split(" photograph")[0])
+    assert page.count('alt="cam over ') == page.count('alt="grad-cam over ') == 2 * explained
+    assert "Research use only" in page
+    assert "truth" not in page
+    assert 'id="figures"' not in page
+    both = ["--set", "idrid", "--root", folder, "--images", folder, "--out", "new"]
+    assert "both name photographs" in refused(capsys, runs["synthetic"], *both)
+    assert "nowhere" in refused(capsys, runs["synthetic"], "--images", "nowhere", "--out", "new")
+    assert "No attention map of" in refused(
+        capsys, runs["synthetic"], "--images", folder, "--methods", "attention", "--out", "new"
+    )

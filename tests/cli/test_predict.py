@@ -71,8 +71,9 @@ def test_a_folder_of_photographs_becomes_a_table(run: Path, capsys: Said) -> Non
     assert out.rstrip().endswith("Research use only: not for diagnosis.")
     table = pd.read_csv("out/predictions.csv", keep_default_na=False)
     assert list(table) == [
-        "image", "dr_grade", *(f"dr_p{k}" for k in range(5)), "dr_confidence",
-        "dme_grade", *(f"dme_p{k}" for k in range(3)), "dme_confidence", "quality", "reason", "use",
+        "image", "dr_grade", *(f"dr_p{k}" for k in range(5)), "dr_confidence", "dr_entropy", "dr_mutual_information",
+        "dme_grade", *(f"dme_p{k}" for k in range(3)), "dme_confidence", "dme_entropy", "dme_mutual_information",
+        "enlarged", "quality", "reason", "use",
     ]  # fmt: skip
     assert table["image"].tolist() == sorted(f"set/images/{k:03d}.jpg" for k in range(32))
     assert set(table["reason"]) == {""}

@@ -148,7 +148,7 @@ def test_other_commands_are_refused_in_the_folder(run: Path, capsys: Said) -> No
     assert predict(run, "eyes", "--out", "out") == 1
     before = Path("out/predictions.csv").read_bytes()
     last = run / "checkpoints/train/last.ckpt"
-    assert "out holds predictions of another run or checkpoint" in refused(
+    assert "out holds predictions of another run, checkpoint or ensemble" in refused(
         capsys, last, "eyes", "--out", "out"
     )
     other = refused(capsys, run, "eyes/01.jpg", "--out", "out")
