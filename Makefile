@@ -40,8 +40,11 @@ test: $(STAMP) ## run the tests, a process for each processor
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+# what else lies there takes hours or finished runs, and is run by the command in its first lines
+BENCHMARKS = $(wildcard experiments/bench/*_speed.py) $(addprefix experiments/bench/,growth.py many_gpus.py ellg_generation.py)
+
 bench: $(STAMP) ## run the benchmarks; prints tables, writes JSON below runs/bench
-	@for script in experiments/bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 lock: ## write requirements.lock again from the bounds in pyproject.toml
 	@$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet \

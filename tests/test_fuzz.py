@@ -51,8 +51,10 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["photograph", "mask"])
-@pytest.mark.parametrize("format_", mutations.FORMATS)
+@pytest.mark.parametrize(
+    ("format_", "mask"),
+    [(name, mask) for name in mutations.FORMATS for mask in (False, True)] + [("DICOM", False)],
+)
 def test_damaged_images(tmp_path: Path, format_: str, mask: bool) -> None:
     seen = set()
 
@@ -117,11 +119,16 @@ def test_the_bench_tells_each_row_and_fails_where_a_case_does(
     words = ["--count", "10", "--only", "photograph PNG", "--out", str(tmp_path / "out.json")]
     assert fuzz.main(words) == 0
     assert "photograph PNG" in capsys.readouterr().out
-    assert sum(json.loads((tmp_path / "out.json").read_text())["outcomes"]["photograph PNG"].values()) == 10
+    assert (
+        sum(json.loads((tmp_path / "out.json").read_text())["rows"]["photograph PNG"]["outcomes"].values())
+        == 10
+    )
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(fuzz, "decode", broken)
+    assert fuzz.main(words) == 0, "a row that is done is not tried again"
+    words[-1] = str(tmp_path / "another.json")
     assert fuzz.main(words) == 1
     assert "crash: ZeroDivisionError" in capsys.readouterr().out

@@ -14,24 +14,25 @@ the same bytes from memory to memory.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+from measure import FOLDER, interleaved, write
 
 from retinalab.data.cache import PLANES, SHARD
 from retinalab.data.codec import CODECS, Codec, decode_into, encoded
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
-from retinalab.data.shards import Index, Layout, checksum, read_whole
+from retinalab.data.shard_reader import read_whole
+from retinalab.data.shards import Index, Layout, checksum
 from retinalab.data.space import as_text
 
-_ROOT = Path(__file__).resolve().parents[2]
 _BATCH = 32
 _SCALE = 1e3
 
@@ -51,20 +52,12 @@ def in_turn(
     rows: Mapping[str, Callable[[int], object]],
     repeats: int,
     clock: Callable[[], float],
-    before: object = None,
+    before: Callable[[], None] | None = None,
 ) -> Taken:
-    """Median milliseconds of each row, the rows in turn; ``before`` is called before each and not timed."""
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    names = list(rows)
-    for repeat in range(repeats):
-        first = repeat % len(names)
-        for name in names[first:] + names[:first]:
-            if callable(before):
-                before()
-            start = clock()
-            rows[name](repeat)
-            taken[name].append((clock() - start) * _SCALE)
-    return {name: float(np.median(values)) for name, values in taken.items()}
+    """Median milliseconds of each row, which is told how often it was called before."""
+    calls = {name: partial(lambda row, number: row(next(number)), row, count()) for name, row in rows.items()}
+    taken = interleaved(calls, repeats, 0, now=clock, before=before)
+    return {name: float(np.median(seconds)) * _SCALE for name, seconds in taken.items()}
 
 
 def coding(pixels: np.ndarray, codecs: tuple[Codec, ...], repeats: int) -> dict[str, Taken]:
@@ -194,7 +187,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=int, default=2, help="of 64 photographs each, for the reads")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/cache_speed.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "cache_speed.json", help="JSON file")
     options = parser.parse_args(words)
     found = {}
     for size in options.sizes:
@@ -203,13 +196,9 @@ def main(words: list[str] | None = None) -> None:
     result = {
         "photographs": "idrid" if options.root else "synthetic",
         "shards": as_text(options.shards * SHARD * max(options.sizes) ** 2 * 3),
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
         "medians": found,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

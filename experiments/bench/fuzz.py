@@ -7,23 +7,28 @@ must never end in another error (*crash*) or in one that names no file (*unnamed
 or give other pixels after truncation, a header of another size or the content of another kind (*silent*). Not known is
 what stands over in a compressed TIFF or lossy WebP file whose header tells a smaller size.
 
+Figures are written after every row; the same command again goes on with the rows that are left.
+
     python experiments/bench/fuzz.py --count 2000
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import random
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +36,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from mutations import FORMATS, IMAGE_KINDS, SILENT, TEXT_KINDS, altered_image, altered_text
 
-from retinalab.data.decode import decode, image_size, read_mask
+from retinalab.data.decode import decode, read_mask
 from retinalab.data.sets import open_set, set_names
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment
+from retinalab.predict.pixels import pixels_of, size_of
 from retinalab.testing import write_fake_set
 
 __all__ = ["LIMIT", "Labelled", "experiment_case", "image_case", "main"]
@@ -95,7 +101,7 @@ def image_case(folder: Path, format_: str, kind: str, seed: int, mask: bool = Fa
     """Decode one altered image; one of refused, same, other, silent, crash and slow, and why."""
     whole, damaged = altered_image(format_, kind, seed, mask)
     path = folder / "eye"
-    read = read_mask if mask else decode
+    read = read_mask if mask else pixels_of if format_ == "DICOM" else decode
     path.write_bytes(whole)
 
     def before() -> str:
@@ -111,7 +117,7 @@ def image_case(folder: Path, format_: str, kind: str, seed: int, mask: bool = Fa
 
     def after() -> str:
         pixels = read(path)
-        image_size(path)
+        size_of(path)
         same = expected is not None and pixels.shape == expected.shape and bool((pixels == expected).all())
         return "same" if same else "silent" if kind in SILENT else "other"
 
@@ -186,7 +192,7 @@ def experiment_case(folder: Path, name: str, kind: str, seed: int) -> tuple[str,
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run every case, print a table and write the figures; 1 where any case failed."""
+    """Run every case that is left, print a table and write the figures; 1 where any case failed."""
     from measure import FOLDER, write
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -195,30 +201,48 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=FOLDER / "fuzz.json")
     known = parser.parse_args(words)
     logging.disable(logging.WARNING)
-    table: dict[str, dict[str, int]] = {}
-    faults: list[str] = []
+    done = _left_by(known.out, known.count)
     with tempfile.TemporaryDirectory() as place:
         for row, case, kinds in _rows(Path(place)):
-            if known.only not in row:
-                continue
-            counted: Counter[str] = Counter()
-            for seed in range(known.count):
-                kind = kinds[seed % len(kinds)]
-                found, why = case(kind, seed)
-                counted[found] += 1
-                if found in _FAULTS:
-                    faults.append(f"{row}, {kind} {seed}: {found}: {' '.join(why.split())[:200]}")
-            table[row] = dict(sorted(counted.items()))
-            shown = ", ".join(f"{n:,} {name}" for name, n in table[row].items())
-            print(f"{row:24s} {known.count:>5,}  {shown}", flush=True)
-    print(*faults[:40], sep="\n")
-    write(known.out, {"count": known.count, "outcomes": table, "faults": faults})
-    return int(bool(faults))
+            if known.only in row and row not in done:
+                start = time.perf_counter()
+                counted, faults = _row(row, case, kinds, known.count)
+                seconds = round(time.perf_counter() - start, 1)
+                done[row] = {"outcomes": counted, "faults": faults, "seconds": seconds}
+                write(known.out, {"count": known.count, "rows": done})
+            if row in done and known.only in row:
+                shown = ", ".join(f"{n:,} {name}" for name, n in done[row]["outcomes"].items())
+                print(f"{row:24s} {known.count:>5,}  {shown}", flush=True)
+    failed = [fault for row in done.values() for fault in row["faults"]]
+    print(*failed[:40], sep="\n")
+    return int(bool(failed))
+
+
+def _left_by(out: Path, count: int) -> dict[str, Any]:
+    """Rows without a fault that an earlier command of as many cases wrote."""
+    known = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    rows = known.get("rows", {}) if known.get("count") == count else {}
+    return {name: row for name, row in rows.items() if not row["faults"]}
+
+
+def _row(
+    row: str, case: Callable[[str, int], tuple[str, str]], kinds: Sequence[str], count: int
+) -> tuple[dict[str, int], list[str]]:
+    """How often each outcome was met, and the cases that failed."""
+    counted: Counter[str] = Counter()
+    faults = []
+    for seed in range(count):
+        kind = kinds[seed % len(kinds)]
+        found, why = case(kind, seed)
+        counted[found] += 1
+        if found in _FAULTS:
+            faults.append(f"{row}, {kind} {seed}: {found}: {' '.join(why.split())[:200]}")
+    return dict(sorted(counted.items())), faults
 
 
 def _rows(folder: Path) -> Iterator[tuple[str, Callable[[str, int], tuple[str, str]], Sequence[str]]]:
     for mask in (False, True):
-        for name in FORMATS:
+        for name in FORMATS if mask else (*FORMATS, "DICOM"):
             row = f"{'mask' if mask else 'photograph'} {name}"
             yield row, lambda kind, seed, n=name, m=mask: image_case(folder, n, kind, seed, m), IMAGE_KINDS  # type: ignore[misc]
     for name in set_names():

@@ -3,7 +3,7 @@
     python experiments/bench/growth.py --out runs/bench/growth.json
 
 No photograph is opened: the label file and the folder are those of ``index_speed.py``, and the prepared photographs
-are black squares with drawn hashes. Every figure is from a process of its own, those of one number in turn:
+are black squares with drawn hashes. Every figure is from a process of its own, all numbers once in every repeat:
 
 - index: ``retinalab data index``, from its start to its end.
 - steps: what a start does, each with the most memory that its process had until then. The parts are compared picture
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -32,17 +31,17 @@ from unittest import mock
 
 import numpy as np
 from index_speed import write_set
+from measure import FOLDER, write
 
 T = TypeVar("T")
 Steps = dict[str, dict[str, float]]
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SIZE = 64
 _INDEX, _START = "retinalab data index", "warm start"
 _GOALS = {_INDEX: "10 s, 1 GB", _START: "20 s"}
 
 
-def write(folder: Path, count: int) -> Path:
+def made(folder: Path, count: int) -> Path:
     """A set of so many photographs, with prepared ones beside it."""
     root = folder / str(count)
     root.mkdir()
@@ -176,7 +175,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--photographs", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="where the temporary folder is made")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/growth.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "growth.json", help="JSON file")
     parser.add_argument("--set", type=Path, help=argparse.SUPPRESS)
     work = {"prepare": prepare_set, "start": warm_start, "steps": steps_of}
     for name, function in work.items():
@@ -189,9 +188,10 @@ def main(words: list[str] | None = None) -> None:
         return
     taken: dict[int, list[Steps]] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        for count in options.photographs:
-            root = write(Path(name), count)
-            taken[count] = [measure(root) for _ in range(options.repeats)]
+        roots = {count: made(Path(name), count) for count in options.photographs}
+        for _ in range(options.repeats):
+            for count, root in roots.items():
+                taken.setdefault(count, []).append(measure(root))
     medians = {
         count: {
             row: {unit: float(np.median([one[row][unit] for one in each])) for unit in each[0][row]}
@@ -201,15 +201,11 @@ def main(words: list[str] | None = None) -> None:
     }
     show(medians, options.repeats)
     result = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
         "goals": _GOALS,
         "medians": medians,
         "measured": taken,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

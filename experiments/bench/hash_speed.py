@@ -12,9 +12,7 @@ next to nothing. Wall time, medians over repeats, the rows in turn; the ratio is
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -22,14 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from measure import FOLDER, interleaved, write
 from tqdm import tqdm
 
 from retinalab.data.check.manifest import verify_manifest, write_manifest
 
-_ROOT = Path(__file__).resolve().parents[2]
 _BASE = "plain reading"
 _BUFFER = 1 << 18
 _BLOCK = 8 << 20
@@ -112,20 +111,17 @@ def rows_of(root: Path, folder: Path, threads: int) -> dict[str, Callable[[], ob
     return rows
 
 
+def clocks() -> np.ndarray:
+    """Wall seconds, and CPU seconds of this process and of those that it waited for."""
+    return np.array([time.perf_counter(), sum(os.times()[:4])])
+
+
 def measure(root: Path, folder: Path, threads: int, repeats: int, cold: bool) -> dict[str, dict[str, float]]:
     """Medians of wall and CPU seconds per row, the rows in turn."""
     rows = rows_of(root, folder, threads)
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
-    for repeat in range(repeats):
-        order = list(rows)
-        for name in order[repeat % len(order) :] + order[: repeat % len(order)]:
-            if cold:
-                forget(root)
-            start, cpu = time.perf_counter(), sum(os.times()[:4])
-            rows[name]()
-            taken[name].append((time.perf_counter() - start, sum(os.times()[:4]) - cpu))
+    taken = interleaved(rows, repeats, 0, now=clocks, before=partial(forget, root) if cold else None)
     (folder / "kept.sha256").unlink()
-    medians = {name: np.median(np.array(pairs), axis=0) for name, pairs in taken.items()}
+    medians = {name: np.median(pairs, axis=0) for name, pairs in taken.items()}
     return {name: {"seconds": float(wall), "cpu": float(cpu)} for name, (wall, cpu) in medians.items()}
 
 
@@ -140,7 +136,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=min(8, 2 * len(os.sched_getaffinity(0))))
     parser.add_argument("--memory", choices=["cold", "warm", "both"], default="both")
     parser.add_argument("--folder", type=Path, default=None, help="where the temporary folder is made")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/hash_speed.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "hash_speed.json", help="JSON file")
     options = parser.parse_args(words)
     wanted = 1.2e6 * options.count * options.megabytes
     free = shutil.disk_usage(options.folder or tempfile.gettempdir()).free
@@ -169,13 +165,9 @@ def main(words: list[str] | None = None) -> None:
         "files": options.count,
         "bytes": size,
         "threads": options.threads,
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
         "medians": medians,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,19 @@ and listing the folder. A command counts from its start to its end, imports incl
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measure import FOLDER, interleaved, write
 
 from retinalab.data.sets import open_set
 
-_ROOT = Path(__file__).resolve().parents[2]
 _PUBLISHED = (25810, 2443, 5292, 873, 708)
 _BYTES = 620_000
 _BASE = "read the labels and list the folder"
@@ -69,14 +66,7 @@ def measure(root: Path, repeats: int) -> dict[str, list[float]]:
         "retinalab data index": lambda: command(root, "index", "eyepacs"),
         "retinalab data check --quick": lambda: command(root, "check", "eyepacs", "--quick"),
     }
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats):
-        order = list(rows)
-        for name in order[repeat % len(order) :] + order[: repeat % len(order)]:
-            start = time.perf_counter()
-            rows[name]()
-            taken[name].append(time.perf_counter() - start)
-    return taken
+    return interleaved(rows, repeats, warm=0)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -87,7 +77,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--photographs", type=int, default=sum(_PUBLISHED))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=None, help="where the temporary folder is made")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/index_speed.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "index_speed.json", help="JSON file")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         write_set(Path(name), options.photographs)
@@ -100,15 +90,11 @@ def main(words: list[str] | None = None) -> None:
         print(f"| {name} | {seconds:.2f} | {seconds / medians[_BASE]:.1f} | {goal} |")
     result = {
         "photographs": options.photographs,
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
         "goals": _GOALS,
         "medians": medians,
         "seconds": taken,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark needs: timings that are interleaved in one process, tables, and the machine beside them."""
+"""What every benchmark needs: timings that are interleaved in one process, and figures beside their machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def interleaved(
     repeats: int,
     warm: int = 1,
     settle: Callable[[], None] | None = None,
-    now: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+    now: Callable[[], Any] = time.perf_counter,
+    before: Callable[[], None] | None = None,
+) -> dict[str, list[Any]]:
     """Seconds of each row, all rows once in every repeat, so that a busy moment of the machine strikes all of them.
 
     Args:
@@ -32,13 +33,16 @@ def interleaved(
         repeats: timings of each.
         warm: repeats before them that do not count.
         settle: called before and after each, such as a GPU's wait.
-        now: the clock, seconds; that of the process leaves out what others take of the machine.
+        now: the clock, seconds; that of the process leaves out what others take of the machine. Several clocks give
+            an array, and so does each timing.
+        before: called before each and not timed, such as to forget what was read.
     """
-    wait = settle or (lambda: None)
-    taken: dict[str, list[float]] = {name: [] for name in rows}
+    wait, prepare = settle or (lambda: None), before or (lambda: None)
+    taken: dict[str, list[Any]] = {name: [] for name in rows}
     order = np.random.default_rng(0)
     for repeat in range(-warm, repeats):
         for name in order.permutation(list(rows)).tolist():
+            prepare()
             wait()
             start = now()
             rows[name]()

@@ -87,6 +87,10 @@ def _picture() -> Image.Image:
 def images(format_: str) -> tuple[bytes, ...]:
     """Valid photographs of one format, in the ways that it is written."""
     picture = _picture()
+    if format_ == "DICOM":
+        from dicom_files import dicom_files
+
+        return dicom_files(picture.tobytes(), HEIGHT, WIDTH)
     exif = Image.Exif()
     exif[274] = 6
     ways: dict[str, list[dict[str, object]]] = {
@@ -127,6 +131,10 @@ def masks(format_: str) -> tuple[bytes, ...]:
 @cache
 def _odd(format_: str) -> tuple[bytes, ...]:
     """Valid files in modes that photographs seldom have."""
+    if format_ == "DICOM":
+        from dicom_files import odd_dicom_files
+
+        return odd_dicom_files(_picture().tobytes(), HEIGHT, WIDTH)
     found = []
     for mode in ("1", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "F", "RGBX"):
         try:
@@ -142,7 +150,7 @@ def altered_image(format_: str, kind: str, seed: int, mask: bool = False) -> tup
     """A valid file and what is left of it.
 
     Args:
-        format_: one of ``FORMATS``.
+        format_: one of ``FORMATS``; or DICOM, whose ``mask`` is never asked for.
         kind: one of ``IMAGE_KINDS``.
         seed: of everything drawn.
         mask: begin with a mask.
@@ -194,6 +202,10 @@ def _resized(data: bytes, format_: str, draw: random.Random) -> bytes:
         format_ == "TIFF" and Image.open(io.BytesIO(data)).info["compression"] != "raw"
     )
     wide, high = draw.choice(larger if compressed else larger + smaller)  # what is over is not known of these
+    if format_ == "DICOM":
+        from dicom_files import resized
+
+        return resized(data, int(HEIGHT * high), int(WIDTH * wide))
     return _SIZES[format_](bytearray(data), int(WIDTH * wide), int(HEIGHT * high))
 
 
