@@ -1,4 +1,4 @@
-"""Every command and every block of Python in the README runs; every message that it quotes is the real one."""
+"""Every command and every block of Python in the README and its pages runs; every message quoted is the real one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from retinalab.testing import write_fake_set
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+APART = {"add-a-paper.md", "troubleshooting.md"}
+"""Pages with tests of their own, in ``docs``; the plugins' are in ``test_plugin_readmes``."""
+PAGES = [path for path in sorted((REPOSITORY / "docs").glob("*.md")) if path.name not in APART]
+TEXT = "\n".join([README, *(path.read_text(encoding="utf-8") for path in PAGES)])
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 ELSEWHERE = {
     "make install": "the environment that these tests run in",
@@ -31,6 +35,9 @@ ELSEWHERE = {
     "make test": "these tests",
     "make lint": "ruff and mypy, which the tests do not start",
     "wandb sweep experiments/canet/sweep.yaml": "test_sweeps: against a server on this machine",
+    "retinalab export runs/canet/synthetic/latest --to onnx": "export/test_write: each format of several networks",
+    "retinalab weights fetch canet messidor --out FOLDER": "tasks/test_pretrained: without a network",
+    "RETINALAB_WEIGHTS=FOLDER retinalab exp canet messidor data.root=FOLDER": "tasks/test_pretrained",
     "wandb agent USER/retinalab/ID": "test_sweeps: against a server on this machine",
 }
 
@@ -39,7 +46,8 @@ def blocks(language: str) -> list[str]:
     return [text for kind, text in BLOCKS if kind == language]
 
 
-SHELL = [line for text in blocks("sh") for line in text.splitlines() if line and not line.startswith("#")]
+JOINED = re.sub(r" *\\\n *", " ", "\n".join(blocks("sh")))
+SHELL = list(dict.fromkeys(line for line in JOINED.splitlines() if line and not line.startswith("#")))
 COMMANDS = [line for line in SHELL if line not in ELSEWHERE]
 MESSAGES = [
     (lines[0].removeprefix("$ "), lines[1:]) for text in blocks("console") if (lines := text.splitlines())
@@ -133,11 +141,9 @@ def test_the_lists_above_are_the_readmes() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_runs(line: str, at_work: Callable[[list[str]], int]) -> None:
     words = as_words(line)
-    graded = "runs/canet/synthetic/latest"
-    if words[0] in ("compare", "report", "predict") or words[:2] in (["evaluate", graded], ["runs", "show"]):
-        assert at_work(["exp", "canet", "synthetic"]) == 0
-    if words[0] in ("compare", "explain", "robustness"):
-        assert at_work(["exp", "baseline", "synthetic"]) == 0
+    for paper in ("canet", "baseline"):
+        if f"runs/{paper}/synthetic/latest" in line:
+            assert at_work(["exp", paper, "synthetic"]) == 0
     found_faults = {1} if words[:2] == ["data", "check"] or words[0] == "audit" else set()
     assert at_work(words) in {0} | found_faults
 
@@ -187,8 +193,29 @@ def test_the_saved_experiment_is_the_same_experiment(
 
 def test_the_files_named_are_there() -> None:
     for path in ("LICENSE", "CITATION.cff", "experiments/canet/sweep.yaml", "experiments/results/keep.py"):
-        assert path in README
+        assert path in TEXT
         assert (REPOSITORY / path).is_file()
-    for path in re.findall(r"`(retinalab/\w+(?:\.py|/))`", README):
-        assert (REPOSITORY / path).exists(), path
-    assert not re.search(r"(?<![.\w])/(?:work|home|root|tmp)/|simple/", README)
+    for path in re.findall(r"`(retinalab/\w+(?:\.py|/))`|`(?:python )?(experiments/[\w/-]+\.\w+)", TEXT):
+        assert (REPOSITORY / "".join(path)).exists(), path
+    assert not re.search(r"(?<![.\w])/(?:work|home|root|tmp)/|simple/", TEXT)
+
+
+@pytest.mark.parametrize(
+    "page", [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", prose):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, (
+                target
+            )
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    for path in (REPOSITORY / "docs").glob("*.md"):
+        assert f"(docs/{path.name})" in README
