@@ -7,12 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_open_bars() -> None:
+    """Forgets the bars that an error of an earlier test left open: they would move the cursor of later ones."""
+    tqdm._instances.clear()
 
 
 @pytest.fixture(scope="session")

@@ -64,10 +64,7 @@ def test_a_pickle_under_any_name(
     ]
     for words in commands:
         assert main(words) == 2, words
-        said = capsys.readouterr().err.replace(
-            "\x1b[A", ""
-        )  # a bar that another test left open moves the cursor
-        lines = [line for line in said.splitlines() if line.startswith("retinalab: ")]
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("retinalab: ")]
         assert len(lines) == 1, (words, lines)
         assert not touched.exists(), words
     assert main(["data", "check", "table", "--root", str(root)]) in (0, 1)

@@ -14,10 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from retinalab.data.codec import LOSSLESS, Codec, folder_ending
 from retinalab.data.description import read_description
 from retinalab.data.files import leftovers
 from retinalab.data.home import default_cache
+from retinalab.data.processes import worker_processes
 from retinalab.data.sets import PhotographSet
 from retinalab.data.shard_writer import ShardJob, write_shard
 from retinalab.data.shards import Index
@@ -217,8 +217,8 @@ def _run(pool: Executor, jobs: Sequence[ShardJob], label: str) -> None:
 def _pool(source: PhotographSet, workers: int) -> Iterator[Executor]:
     """Threads where photographs are decoded outside the interpreter; processes where Python draws them."""
     if workers > 1 and source.drawn:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as processes:
-            yield processes
+        with worker_processes(workers) as pool:
+            yield pool
     else:
         with ThreadPoolExecutor(workers) as threads:
             yield threads

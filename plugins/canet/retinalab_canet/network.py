@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -128,7 +128,7 @@ class CANet(nn.Module):
         Reference: equation 3.
         """
         shared = self.backbone(images)
-        gates = {disease: self.specific[disease] for disease in self.grades}
+        gates = {disease: cast(DiseaseSpecificAttention, self.specific[disease]) for disease in self.grades}
         return {disease: gate.spatial.weights(gate.channel(shared)) for disease, gate in gates.items()}
 
     def refine(self, specific: Mapping[str, Tensor]) -> dict[str, Tensor]:

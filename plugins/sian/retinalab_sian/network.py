@@ -202,7 +202,7 @@ class SiAN(_WithSide):
         """
         if places is not None:
             shrink = F.adaptive_avg_pool2d if self.shrink == "mean" else F.adaptive_max_pool2d
-            maps = shrink(maps, tuple(places))
+            maps = shrink(maps, (places[0], places[1]))
         weights: Tensor = maps.amax(1, keepdim=True) if self.attention is None else self.attention(maps)
         return weights
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from retinalab.data.home import default_cache
+from retinalab.data.processes import worker_processes
 from retinalab.data.sets.base import PhotographSet
 from retinalab.data.sets.files import digest
 from retinalab.records import LESIONS, Records, SetInfo
@@ -92,7 +91,7 @@ class Synthetic(PhotographSet):
         workers = min(len(os.sched_getaffinity(0)), len(chunks))
         if workers < 2:
             return self.world.rows(range(count))
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with worker_processes(workers) as pool:
             return [row for rows in pool.map(self.world.rows, chunks) for row in rows]
 
 
