@@ -180,10 +180,11 @@ class _Files:
             return []
         count, stride = self.layout.photographs, self.layout.stride
         view, left = out.reshape(-1).data.cast("B"), []
-        for place, (row, known) in enumerate(zip(rows.tolist(), wanted.tolist(), strict=True)):
+        shards, offsets = (rows // count).tolist(), (rows % count * stride).tolist()
+        for place, (shard, first, known) in enumerate(zip(shards, offsets, wanted.tolist(), strict=True)):
             into = view[place * stride : (place + 1) * stride]
             try:
-                done = known and os.preadv(self._file(row), [into], row % count * stride, os.RWF_NOWAIT)
+                done = known and os.preadv(self._shard(shard), [into], first, os.RWF_NOWAIT)
             except OSError:
                 done = 0
             if done != stride:
@@ -219,20 +220,25 @@ class _Files:
         return int(self.index.ends[row - 1]) if place else 0, int(self.index.ends[row])
 
     def _file(self, row: int) -> int:
-        shard = row // self.layout.photographs
-        if shard not in self._files:
+        return self._shard(row // self.layout.photographs)
+
+    def _shard(self, shard: int) -> int:
+        file = self._files.get(shard)
+        if file is None:
+            path = self._path(shard)
             try:
-                self._files[shard] = os.open(self.path(row), os.O_RDONLY)
+                file = self._files[shard] = os.open(path, os.O_RDONLY)
             except FileNotFoundError as error:
-                raise RetinalabError(
-                    f"{self.path(row)} is missing. Remove {self.folder} and try again."
-                ) from error
-            self._opened.callback(os.close, self._files[shard])
-        return self._files[shard]
+                raise RetinalabError(f"{path} is missing. Remove {self.folder} and try again.") from error
+            self._opened.callback(os.close, file)
+        return file
 
     def path(self, row: int) -> Path:
         """Of the file that a photograph lies in."""
-        return self.folder / f"{row // self.layout.photographs:05d}.{self.layout.suffix}"
+        return self._path(row // self.layout.photographs)
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"{shard:05d}.{self.layout.suffix}"
 
 
 def _in_memory(file: int, first: int) -> bool:
