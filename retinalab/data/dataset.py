@@ -241,7 +241,7 @@ class PartDataset(Dataset[Batch]):
 
 @lru_cache(maxsize=64)
 def _unmoved(size: int, crop: int, view: str) -> np.ndarray:
-    """The map of evaluation, kept: working it out takes a third of what a batch of small photographs costs in Python."""
+    """The map of evaluation, kept: working it out takes a third of what a batch of photographs costs in Python."""
     return evaluation_warp(size, crop, view)
 
 
