@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from retinalab.metrics.grading import Array
 
@@ -14,6 +16,7 @@ SMALLEST = 1e-6
 """Probabilities are held this far from 0 and 1, whose logits are infinite."""
 
 _STEPS, _LONGEST, _CLOSE, _FARTHEST = 60, 2.0, 1e-9, 200.0
+_BLOCK = 1 << 16
 
 
 class Recalibration:
@@ -60,11 +63,15 @@ class Recalibration:
         return both
 
     def _intercept(self, weights: Array) -> Array:
+        return np.concatenate([self._moved(block) for block in self._blocks(weights)])
+
+    def _moved(self, weights: Array) -> Array:
         observed, at = weights @ self._y, np.zeros(len(weights))
         for _ in range(_STEPS):
-            p = expit(self._x + at[:, None])
-            spread = np.maximum(np.einsum("bn,bn->b", weights, p * (1 - p)), 1e-12)
-            step = np.clip((observed - np.einsum("bn,bn->b", weights, p)) / spread, -_LONGEST, _LONGEST)
+            p = _logistic(self._x + at[:, None])
+            predicted = np.einsum("bn,bn->b", weights, p)
+            spread = np.maximum(predicted - np.einsum("bn,bn,bn->b", weights, p, p), 1e-12)
+            step = np.clip((observed - predicted) / spread, -_LONGEST, _LONGEST)
             at += step
             if np.abs(step).max() < _CLOSE:
                 return at
@@ -72,14 +79,18 @@ class Recalibration:
 
     def _slope(self, weights: Array) -> Array:
         """``(2, b)``: intercept and slope, by Newton's method with steps of bounded length."""
+        return np.concatenate([self._turned(block) for block in self._blocks(weights)], axis=1)
+
+    def _turned(self, weights: Array) -> Array:
         at = np.repeat(self._start, len(weights), axis=1)
-        x, y = self._x, self._y
-        step = np.full_like(at, np.inf)
+        powers = self._x[:, None] ** np.arange(3)
+        observed = (weights * self._y) @ powers[:, :2]
         for _ in range(_STEPS):
-            p = expit(at[0][:, None] + at[1][:, None] * x)
-            spread, rest = weights * p * (1 - p), weights * (y - p)
-            a, b, c = spread.sum(axis=1), spread @ x, spread @ (x * x)
-            first, second = rest.sum(axis=1), rest @ x
+            p = _logistic(at[1][:, None] * self._x + at[0][:, None])
+            weighted = weights * p
+            first, second = (observed - weighted @ powers[:, :2]).T
+            weighted *= np.subtract(1, p, out=p)
+            a, b, c = (weighted @ powers).T
             determinant = np.maximum(a * c - b * b, 1e-300)
             step = np.stack([(c * first - b * second) / determinant, (a * second - b * first) / determinant])
             step *= np.minimum(1, _LONGEST / np.maximum(np.abs(step).max(axis=0), 1e-300))
@@ -89,3 +100,17 @@ class Recalibration:
         settled = (np.abs(step).max(axis=0) < 1e-6) & (np.abs(at).max(axis=0) < _FARTHEST)
         settled &= (a * c - b * b) > 1e-9 * a * c
         return np.where(settled, at, np.nan)
+
+    def _blocks(self, weights: Array) -> Iterator[Array]:
+        """So many weightings at once as stay near the processor, where Newton's steps are several times as fast."""
+        rows = max(1, _BLOCK // max(1, self._y.size))
+        for start in range(0, len(weights), rows):
+            yield weights[start : start + rows]
+
+
+def _logistic(logits: Array) -> Array:
+    """As :func:`scipy.special.expit`, written over its argument; NumPy's exponential is several times as fast."""
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(logits, out=logits), out=logits)
+    logits += 1
+    return np.reciprocal(logits, out=logits)
