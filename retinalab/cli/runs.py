@@ -34,7 +34,8 @@ def add_runs_arguments(parser: Parser) -> None:
         )
         action.set_defaults(command=command, parser=action)
         if name == "show":
-            action.add_argument("run", type=Path, help="its folder, such as runs/PAPER/EXPERIMENT/latest")
+            text = "its folder, such as runs/PAPER/EXPERIMENT/latest"
+            action.add_argument("run", type=Path, metavar="RUN", help=text)
             continue
         _add_output(action, argparse.SUPPRESS)
         if name == "clean":
@@ -50,12 +51,16 @@ def runs_list(known: argparse.Namespace) -> int:
 
     runs = runs_below(known.output)
     group = ""
+    if runs:
+        print(_columns("run", "state", "trained", "main figure", "size", "date (UTC)"))
     for run in runs:
         if run.group != group:
             group = run.group
             print(group)
         print(_row(run))
     print(f"{counted(len(runs), 'run')} in {known.output}")
+    if runs:
+        print("trained: folds and seeds done/all; date: when it ended, else when it began")
     return 0
 
 
@@ -181,8 +186,12 @@ def _row(run: ListedRun) -> str:
         key = run.figure[0].removeprefix("test").removeprefix("/")
         figure = f"{_short(key, 18)} {run.figure[1]:.3f}"
     done = f"{run.done}/{run.jobs}" if run.jobs else ""
-    row = f"  {run.path.name:12s} {run.state:10s} {done:>6s}  {figure:24s} {as_text(run.size):>8s}  {run.date[:10]}"
-    return row.rstrip()
+    return _columns(run.path.name, run.state, done, figure, as_text(run.size), run.date[:10])
+
+
+def _columns(run: str, state: str, trained: str, figure: str, size: str, date: str) -> str:
+    """A row of the list, within 80 columns."""
+    return f"  {run:12s} {state:10s} {trained:>7s}  {figure:24s} {size:>8s}  {date}".rstrip()
 
 
 def _short(text: str, width: int) -> str:

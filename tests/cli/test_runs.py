@@ -44,12 +44,27 @@ def told(words: list[str], output: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_list_has_a_line_for_each_run(
     words: list[str], output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    group, first, second, total = told(words, output, capsys)
+    heads, group, first, second, total, units = told(words, output, capsys)
+    assert heads.split() == ["run", "state", "trained", "main", "figure", "size", "date", "(UTC)"]
+    for head, cell in (
+        ("run", "01234567-1"),
+        ("state", "finished"),
+        ("main figure", "dr/kappa"),
+        ("date", "2026-01-02"),
+    ):
+        assert heads.index(head) == first.index(cell)
+    for head, cell in (("trained", "1/1"), ("size", "3.0 MB")):
+        assert heads.index(head) + len(head) == first.index(cell) + len(cell)
     assert group == "canet/synthetic"
     assert first.split() == ["01234567-1", "finished", "1/1", "dr/kappa", "0.654", "3.0", "MB", "2026-01-02"]
     assert second.split() == ["01234567-2", "unfinished", "1/2", "3.0", "MB", "2026-01-02"]
-    assert max(len(first), len(second)) <= 80
+    assert max(map(len, (heads, first, second, units))) <= 80
     assert total == f"2 runs in {output}"
+    assert units == "trained: folds and seeds done/all; date: when it ended, else when it began"
+
+
+def test_a_list_of_no_run_has_no_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(["list"], tmp_path, capsys) == [f"0 runs in {tmp_path}"]
 
 
 def test_one_run_is_shown_within_the_terminal(output: Path, capsys: pytest.CaptureFixture[str]) -> None:
