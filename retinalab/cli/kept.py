@@ -30,9 +30,10 @@ def cache_list(known: argparse.Namespace) -> int:
         )
     place = _place(known)
     kept = kept_below(place)
-    _table(kept)
+    _table(kept, place)
     total = as_text(sum(one.size for one in kept))
-    print(f"{counted(len(kept), 'prepared data set')}, {total} in {place}; free: {as_text(free_disk(place))}")
+    where = "" if kept else f" in {place}"
+    print(f"{counted(len(kept), 'prepared data set')}, {total}{where}; free: {as_text(free_disk(place))}")
     _say_unread(place)
     return 0
 
@@ -54,7 +55,7 @@ def cache_prune(known: argparse.Namespace) -> int:
     if not kept:
         print(f"Nothing in {place} was unread for {days} days.")
         return 0
-    _table(kept)
+    _table(kept, place)
     total = as_text(sum(one.size for one in kept))
     _say_unread(place)
     if not known.yes:
@@ -79,15 +80,17 @@ def _refuse_words(known: argparse.Namespace, action: str) -> None:
         )
 
 
-def _table(kept: list[Kept]) -> None:
+def _table(kept: list[Kept], place: Path) -> None:
     from retinalab.data.space import as_text
 
     if kept:
-        print(f"{'data set':22s}{'pixels':>7s}  {'codec':7s}{'photographs':>12s}{'size':>10s}  last read")
+        print(f"in {place}:")
+        heads = f"{'data set':20s}{'pixels':>7s}  {'codec':7s}{'photographs':>12s}{'size':>10s}  {'last read':10s}"
+        print(f"{heads}  folder")
     for one in kept:
-        name = one.name if len(one.name) <= 22 else f"{one.name[:21]}…"
-        row = f"{name:22s}{one.side:7d}  {one.codec:7s}{one.photographs:12,d}{as_text(one.size):>10s}"
-        print(f"{row}  {one.read:%Y-%m-%d}")
+        name = one.name if len(one.name) <= 20 else f"{one.name[:19]}…"
+        row = f"{name:20s}{one.side:7d}  {one.codec:7s}{one.photographs:12,d}{as_text(one.size):>10s}"
+        print(f"{row}  {one.read:%Y-%m-%d}  …{one.digest[:6]}…")
 
 
 def _say_unread(place: Path) -> None:

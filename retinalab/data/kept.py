@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from retinalab.errors import RetinalabError
 
 __all__ = ["Kept", "kept_below", "notes_reading", "remove_kept"]
 
-_NAME = re.compile(r"(?P<set>.+)-(?P<size>\d+)-[0-9a-f]{16}(?:-(?P<codec>delta|jpeg\d+|zstd))?")
+_NAME = re.compile(r"(?P<set>.+)-(?P<size>\d+)-(?P<digest>[0-9a-f]{16})(?:-(?P<codec>delta|jpeg\d+|zstd))?")
 _REMOVED = ".removed-"
 
 
@@ -29,6 +30,7 @@ class Kept:
     Attributes:
         path: of their folder.
         name: of the data set.
+        digest: in the folder's name, which tells ways of preparing apart.
         side: of the photographs, pixels.
         codec: that they are written in.
         photographs: how many.
@@ -38,6 +40,7 @@ class Kept:
 
     path: Path
     name: str
+    digest: str
     side: int
     codec: str
     photographs: int
@@ -50,10 +53,12 @@ def kept_below(folder: Path) -> list[Kept]:
     if not folder.is_dir():
         return []
     found = []
-    for place in folder.iterdir():
-        name = _NAME.fullmatch(place.name)
-        if name is not None and place.is_dir() and not place.is_symlink():
-            found.append(_described(place, name))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = _NAME.fullmatch(entry.name)
+            if name is not None and entry.is_dir(follow_symlinks=False):
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    found.append(_described(entry, name))
     return sorted(found, key=lambda one: (one.read, one.path.name))
 
 
@@ -92,29 +97,35 @@ def _refused(folder: Path, error: OSError) -> RetinalabError:
     )
 
 
-def _described(place: Path, name: re.Match[str]) -> Kept:
-    size, read = 0, place.stat().st_mtime
-    for file in place.iterdir():
-        try:
-            found = file.lstat()
-        except OSError:
-            continue
-        size += found.st_size
-        if file.suffix in (".images", ".planes"):  # looking at descriptions is no reading of photographs
-            read = max(read, found.st_atime, found.st_mtime)
-    codec = name["codec"] or "raw"
-    return Kept(
-        place, name["set"], int(name["size"]), codec, _photographs(place), size, datetime.fromtimestamp(read)
-    )
+def _described(place: os.DirEntry[str], name: re.Match[str]) -> Kept:
+    """What the names, sizes and dates of the files tell, each looked at once; of all, one description is read."""
+    size, read = 0, place.stat(follow_symlinks=False).st_mtime
+    shards = []
+    with os.scandir(place) as entries:
+        for file in entries:
+            stem, _, suffix = file.name.rpartition(".")
+            if suffix == "lock":  # empty
+                continue
+            if suffix == "json" and stem.isdecimal():
+                shards.append(stem)
+            try:
+                found = file.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            size += found.st_size
+            if suffix in ("images", "planes"):  # looking at descriptions is no reading of photographs
+                read = max(read, found.st_atime, found.st_mtime)
+    path, codec, when = Path(place), name["codec"] or "raw", datetime.fromtimestamp(read)
+    photographs = _photographs(path, shards)
+    return Kept(path, name["set"], name["digest"], int(name["size"]), codec, photographs, size, when)
 
 
-def _photographs(place: Path) -> int:
+def _photographs(place: Path, shards: Sequence[str]) -> int:
     """From the last description; all before it are full."""
-    shards = sorted(path for path in place.glob("*.json") if path.stem.isdecimal())
     if not shards:
         return 0
     try:
-        described = read_json(shards[-1])
+        described = read_json(place / f"{max(shards)}.json")
         last = len(described["photographs"])
     except (OSError, ValueError, KeyError, TypeError):
         last = 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -14,6 +16,7 @@ from retinalab.cli import main
 from retinalab.data.kept import kept_below, remove_kept
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
+from retinalab.documents import read_json
 from retinalab.testing import write_fake_set
 
 DAY = 86_400
@@ -83,12 +86,46 @@ def test_prune_says_what_goes_and_removes_it_only_when_told(
     assert not recent.exists()
 
 
-def test_a_list_fits_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_names_the_folder_once_and_fits_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made(tmp_path, "a_set_with_a_name_of_some_length-2048-0123456789abcdef-delta", 5, 1)
+    made(tmp_path, "idrid-512-fedcba9876543210", 70, 2)
     assert main(["data", "cache", "list", "--cache", str(tmp_path)]) == 0
-    *table, total = capsys.readouterr().out.splitlines()
-    assert max(map(len, table)) <= 80
-    assert total.startswith("1 prepared data set, ")
+    where, heads, first, second, total = capsys.readouterr().out.splitlines()
+    assert where == f"in {tmp_path}:"
+    assert max(map(len, (heads, first, second))) <= 80
+    assert " ".join(heads.split()) == "data set pixels codec photographs size last read folder"
+    assert first.split()[:4] == ["idrid", "512", "raw", "70"]
+    assert first.split()[-1] == "…fedcba…"
+    assert second.split()[-1] == "…012345…"
+    assert heads.index("folder") == first.index("…fedcba…") == second.index("…012345…")
+    assert total.startswith("2 prepared data sets, ")
+    assert str(tmp_path) not in total
+
+
+def test_a_list_looks_into_each_folder_once_and_reads_one_description_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [made(tmp_path, f"{name}-512-0123456789abcdef", 200, 3) for name in ("idrid", "dr600")]
+    looked: list[str] = []
+    read: list[str] = []
+
+    def counting(call: Callable[[Any], Any], seen: list[str]) -> Callable[[Any], Any]:
+        def counted(path: Any) -> Any:
+            seen.append(os.fspath(path))
+            return call(path)
+
+        return counted
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, counting(getattr(os, name), looked))
+    monkeypatch.setattr("retinalab.data.kept.read_json", counting(read_json, read))
+    sizes = {one.path: one.size for one in kept_below(tmp_path)}
+    monkeypatch.undo()
+    assert sorted(looked) == sorted(map(str, (tmp_path, *folders)))
+    assert sorted(read) == sorted(str(folder / "00003.json") for folder in folders)
+    assert sizes == {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
 
 
 @pytest.mark.parametrize(
