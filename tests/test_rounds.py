@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from retinalab.config import TaskConfig
 from retinalab.errors import RetinalabError
 from retinalab.experiment import as_mapping, experiment_id, resolve
 from retinalab.overrides import overridden
@@ -158,3 +159,45 @@ def test_a_block_at_the_beginning_has_nothing_before_it() -> None:
     del raw["stages"]["first"]
     with pytest.raises(RetinalabError, match="no stage is trained before it"):
         resolve(raw)
+
+
+@pytest.mark.parametrize(
+    ("task", "trainer", "said"),
+    [
+        ({"freeze": "backbone"}, {}, "task.freeze=['backbone']"),
+        ({"freeze": ["backbone.layer1"], "freeze_epochs": 2}, {}, "task.freeze=['backbone.layer1']"),
+        ({"layer_decay": 0.7}, {}, "task.layer_decay=0.7"),
+        ({"class_weights": "balanced"}, {}, "task.class_weights={'all': 'balanced'}"),
+        ({}, {"weight_averaging": {"kind": "ema"}}, "trainer.weight_averaging={'kind': 'ema'"),
+        ({}, {"early_stopping": {}}, "trainer.early_stopping={'patience': 10"),
+        ({}, {"auto_batch_size": True}, "trainer.auto_batch_size=True"),
+    ],
+)
+def test_what_only_a_training_follows_is_refused_where_photographs_are_made(
+    task: dict[str, Any], trainer: dict[str, Any], said: str
+) -> None:
+    raw = _raw(1)
+    raw["stages"]["round"]["train"] |= {"task": {**BASELINE, **task}, "trainer": trainer}
+    resolve(raw)
+    raw["stages"]["round"]["make"] |= {"task": {**BASELINE, **task}, "trainer": trainer}
+    with pytest.raises(RetinalabError) as error:
+        resolve(raw)
+    (line,) = str(error.value).splitlines()
+    assert f"stages.round-1.make.{said}" in line
+    assert "has no effect: the stage makes photographs and trains nothing" in line
+    assert "set it in a stage that is trained, such as stages.first, or leave it out" in line
+
+
+def test_devices_and_what_a_maker_names_itself_are_let_pass() -> None:
+    raw = _raw(1)
+    shared = {"max_epochs": 1, "precision": "32-true", "accelerator": "cpu", "devices": 1}
+    raw["stages"]["round"]["make"]["trainer"] = shared
+    assert resolve(raw).stages["round-1.make"].trainer.accelerator == "cpu"
+
+    class OwnWeights(TaskConfig):
+        """A maker that weighs grades itself."""
+
+        class_weights: tuple[float, ...] = ()
+
+    assert OwnWeights(name="own", class_weights=(1.0, 2.0)).of_training() == {}
+    assert TaskConfig(name="plain", layer_decay=0.5).of_training() == {"layer_decay": 0.5}

@@ -75,13 +75,21 @@ class TaskConfig(Model):
 
     def unused(self) -> frozenset[str]:
         """Options of this base, none of its own, that are as if they were not there: they change no result."""
+        return frozenset(name for name in self._inherited() if not self._given(name))
+
+    def of_training(self) -> dict[str, Any]:
+        """Options of this base, none of its own, that were given: they speak of training, and mean nothing without."""
+        return {name: self.model_dump(mode="json")[name] for name in self._inherited() if self._given(name)}
+
+    def _given(self, name: str) -> bool:
+        return bool(getattr(self, name) != TaskConfig.model_fields[name].default)
+
+    def _inherited(self) -> list[str]:
         own = {
             name for kind in type(self).__mro__ if issubclass(kind, TaskConfig) and kind is not TaskConfig
             for name in vars(kind).get("__annotations__", {})
         }  # fmt: skip
-        fields = TaskConfig.model_fields
-        plain = (name for name in fields if name not in own and getattr(self, name) == fields[name].default)
-        return frozenset(plain)
+        return [name for name in TaskConfig.model_fields if name != "name" and name not in own]
 
     def smoke(self) -> TaskConfig:
         """The same options reduced for a run of two steps; the default changes nothing."""

@@ -189,6 +189,7 @@ def _check_references(name: str, stage: Stage, earlier: Mapping[str, Stage]) -> 
             raise ValueError(
                 f"stages.{name} makes photographs from whole ones: neither adds nor data.windows"
             )
+        _refuse_training(name, stage)
     for maker in stage.adds:
         if maker not in makers:
             raise ValueError(
@@ -199,6 +200,21 @@ def _check_references(name: str, stage: Stage, earlier: Mapping[str, Stage]) -> 
         raise ValueError(f"stages.{name}.adds: made photographs are whole; leave out data.windows")
     if stage.alternate and not stage.adds:
         raise ValueError(f"stages.{name}.alternate needs adds, the photographs of the epochs between")
+
+
+def _refuse_training(name: str, stage: Stage) -> None:
+    """What only a training can follow is refused where nothing is trained; it would be left out in silence."""
+    given = {f"task.{option}": value for option, value in stage.task.of_training().items()}
+    for option in ("weight_averaging", "early_stopping", "auto_batch_size"):
+        value = getattr(stage.trainer, option)
+        if value not in (None, False):
+            given[f"trainer.{option}"] = value.model_dump(mode="json") if isinstance(value, Model) else value
+    if given:
+        option, value = next(iter(given.items()))
+        raise ValueError(
+            f"stages.{name}.{option}={value!r} has no effect: the stage makes photographs and trains nothing; set it "
+            f"in a stage that is trained, such as stages.{stage.before}, or leave it out"
+        )
 
 
 def _check_same(name: str, stage: Stage, maker: str, there: Stage) -> None:
