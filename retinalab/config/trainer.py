@@ -10,6 +10,9 @@ from retinalab.config.base import Model
 
 __all__ = ["EarlyStopping", "TrainerConfig", "WeightAveraging"]
 
+_SHARDING = ("fsdp", "deepspeed_stage_3")
+"""What the names of strategies begin with that leave each device a part of the weights."""
+
 
 class EarlyStopping(Model):
     """Stop when the monitored metric no longer improves."""
@@ -102,7 +105,7 @@ class TrainerConfig(Model):
     extra: dict[str, Any] = Field(default_factory=dict, description="further arguments of lightning.Trainer")
 
     @model_validator(mode="after")
-    def _by_epochs_or_steps(self) -> TrainerConfig:
+    def _fits_together(self) -> TrainerConfig:
         if self.max_steps == 0:
             raise ValueError(
                 "max_steps is 0, which trains nothing; give at least 1, or -1 to train by max_epochs"
@@ -117,6 +120,11 @@ class TrainerConfig(Model):
         if late and self.max_steps > 0:
             raise ValueError(
                 "weight_averaging counts epochs, which max_steps leaves open; train by max_epochs, or without it"
+            )
+        if self.weight_averaging is not None and self.strategy.startswith(_SHARDING):
+            raise ValueError(
+                f"weight_averaging needs the whole weights on every device, and strategy={self.strategy} leaves a part "
+                "on each; set strategy=ddp, or leave weight_averaging out"
             )
         named = [name for name in self.extra if name in TrainerConfig.model_fields]
         if named:

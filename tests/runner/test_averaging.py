@@ -167,3 +167,17 @@ def test_a_training_that_may_end_before_is_refused(make: Callable[..., Any]) -> 
     with pytest.raises(RetinalabError, match="before weight_averaging has begun"):
         make("one", *SWA, "train.trainer.early_stopping.patience=2")
     TrainerConfig.model_validate({"weight_averaging": {"kind": "ema"}, "early_stopping": {"patience": 2}})
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "fsdp_cpu_offload", "deepspeed_stage_3"])
+def test_weights_in_parts_are_not_averaged(make: Callable[..., Any], strategy: str) -> None:
+    wanted = f"train.trainer.strategy={strategy}"
+    for average in (SWA, EMA):
+        with pytest.raises(RetinalabError) as error:
+            make("one", *average, wanted)
+        (line,) = str(error.value).splitlines()
+        assert (
+            f"strategy={strategy} leaves a part on each; set strategy=ddp, or leave weight_averaging" in line
+        )
+    make("one", wanted)
+    make("one", *SWA, "train.trainer.strategy=ddp")
