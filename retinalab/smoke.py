@@ -23,7 +23,7 @@ def smoke(experiment: Experiment) -> Experiment:
         small: dict[str, Any] = {
             "size": size,
             "crop": crop,
-            "batch_size": min(data.batch_size, 4 if data.windows is None else 2),
+            "batch_size": min(data.batch_size, 4 if data.windows is None else 8),
             "limit": 12,
         }
         if data.windows is not None:

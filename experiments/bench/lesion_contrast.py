@@ -4,9 +4,9 @@
 
 Of each lesion, how much darker it is than the retina about it, as a share of what full decoding and area resizing
 leave.
-A table for each scale of the decoder and several sizes of the decoded field of view over the working image: the
-contrast of all lesions in sum, and the tenth percentile over lesions of two grey levels and more; beside it the same
-of full decoding and the usual bilinear resizing.
+One table for working images as they are prepared, one for each scale of the decoder and several sizes of the decoded
+field of view over the working image: the contrast of all lesions in sum, and the tenth percentile over lesions of two
+grey levels and more; beside it the same of full decoding and the usual bilinear resizing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from retinalab.data.jpeg import decode_at
 AROUND = 8
 CLEAR = 2.0
 """Grey levels: the share of a fainter lesion's contrast that is kept says nothing."""
+SIZES = (350, 512, 896, 1024)
 EIGHTHS = (2, 3, 4)
 OVERSAMPLING = (1.2, 1.3, 1.4, 1.5, 1.7)
 
@@ -79,8 +80,9 @@ def contrasts(photograph: Photograph, size: int, decoded: np.ndarray) -> np.ndar
         size: of the working image, pixels.
         decoded: the photograph as it is prepared from, ``(h, w, 3)`` uint8.
     """
-    field = field_of_view(photograph.pixels)
-    square, mask = _cut(photograph.pixels, field.box), _cut(photograph.mask, field.box)
+    field = field_of_view(decoded)
+    box = field.rescale(*photograph.mask.shape).box
+    square, mask = _cut(photograph.pixels, box), _cut(photograph.mask, box)
     plain = torch.from_numpy(square).permute(2, 0, 1)
     pictures = [
         cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA),
@@ -135,25 +137,35 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--photographs", type=int, help="so many of them; default: all")
     parser.add_argument("--out", type=Path, default=FOLDER / "lesion_contrast.json", help="JSON file")
     known = parser.parse_args(words)
-    found: dict[tuple[int, float], list[np.ndarray]] = {}
+    prepared: dict[str, list[np.ndarray]] = {f"{size} px": [] for size in SIZES}
+    scaled: dict[str, list[np.ndarray]] = {f"{e}/8, {t}": [] for e in EIGHTHS for t in OVERSAMPLING}
     for photograph in photographs(known.idrid, known.photographs):
+        for size in SIZES:
+            prepared[f"{size} px"].append(contrasts(photograph, size, decode(photograph.path, size)))
         data = photograph.path.read_bytes()
-        side = field_of_view(photograph.pixels).side
         for eighths in EIGHTHS:
             decoded = decode_at(data, eighths)
+            side = field_of_view(decoded).side
             for times in OVERSAMPLING:
-                size = round(side * eighths / 8 / times)
-                found.setdefault((eighths, times), []).append(contrasts(photograph, size, decoded))
-    print("| decoded at | field over working image | lesions | in sum | tenth | bilinear: in sum | tenth |")
-    print("|---|---|---|---|---|---|---|")
-    rows = []
-    for (eighths, times), parts in sorted(found.items()):
+                found = contrasts(photograph, round(side / times), decoded)
+                scaled[f"{eighths}/8, {times}"].append(found)
+    figures = {
+        "as prepared, at": _table("as prepared, at", prepared),
+        "decoded at, field over working image": _table("decoded at, field over working image", scaled),
+    }
+    write(known.out, figures)
+
+
+def _table(title: str, rows: dict[str, list[np.ndarray]]) -> dict[str, dict[str, float]]:
+    print(f"\n| {title} | lesions | in sum | tenth | bilinear: in sum | tenth |\n|---|---|---|---|---|---|")
+    figures = {}
+    for name, parts in rows.items():
         whole = np.concatenate(parts)
-        ours, bilinear = kept(whole[:, :2]), kept(whole[:, ::2])
-        rows.append({"eighths": eighths, "times": times, "n": len(whole), "ours": ours, "bilinear": bilinear})
-        figures = " | ".join(f"{value:.3f}" for value in (*ours, *bilinear))
-        print(f"| {eighths}/8 | {times} | {len(whole)} | {figures} |", flush=True)
-    write(known.out, {"rows": rows})
+        values = (*kept(whole[:, :2]), *kept(whole[:, ::2]))
+        print(f"| {name} | {len(whole)} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
+        names = ("in sum", "tenth", "bilinear in sum", "bilinear tenth")
+        figures[name] = {"lesions": len(whole), **dict(zip(names, values, strict=True))}
+    return figures
 
 
 if __name__ == "__main__":

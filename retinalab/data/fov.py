@@ -114,7 +114,7 @@ def field_of_view(image: np.ndarray, source: str = "The image") -> Fov:
     Pixels that differ from the background are gathered on a thumbnail, the largest connected piece is kept
     (text in a corner is another piece), and a circle or an upright ellipse is fitted to the part of its
     outline that does not lie on the image's border. The box is the square round the visible field, centred on
-    the fitted outline.
+    the fitted outline, in whole pixels of the image.
 
     Args:
         image: a photograph.
@@ -147,7 +147,9 @@ def field_of_view(image: np.ndarray, source: str = "The image") -> Fov:
         ellipse=ellipse,
         background=background,
     )
-    return fov.rescale(height, width)
+    fov = fov.rescale(height, width)
+    x0, y0, side = fov.box  # in whole pixels here, so that a mask of another size is cut at the same place
+    return replace(fov, x0=float(x0), y0=float(y0), side=float(side))
 
 
 def crop_to_square(image: np.ndarray, fov: Fov, size: int) -> np.ndarray:

@@ -291,3 +291,23 @@ def test_real_lesions_survive_the_crop(shared_data: Path) -> None:
     near = cv2.dilate(small.view(np.uint8), np.ones((3, 3), np.uint8))
     found = [near[y, x] for x, y in np.clip(np.round(points).astype(int), 0, 511)]
     assert np.mean(found) > 0.97
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2, 3, 5, 7])
+def test_a_mask_of_the_whole_photograph_lies_on_one_decoded_smaller(tmp_path: Path, shift: int) -> None:
+    """Wherever the field begins: half a pixel of the smaller photograph would be a whole one of the mask."""
+    image = draw((1000, 1400), (690 + shift, 500 + shift), (460, 460), noise=0)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    cv2.circle(mask, (600, 470), 40, 1, cv2.FILLED)
+    image[mask > 0] = (250, 240, 200)
+    cv2.imwrite(str(tmp_path / "a.jpg"), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
+    decoded = decode(tmp_path / "a.jpg", 300)
+    assert decoded.shape[0] == 500
+    field = field_of_view(decoded)
+    working = crop_to_square(decoded, field, 300)[..., 1].astype(float)
+    marked = crop_mask(mask.astype(bool), field, 300, 0.5)
+    bright = np.clip((working - 90) / 150, 0, 1) * cv2.dilate(marked.astype(np.uint8), np.ones((7, 7)))
+    places = np.mgrid[:300, :300]
+    own = (places * bright).sum((1, 2)) / bright.sum()
+    theirs = (places * marked).sum((1, 2)) / marked.sum()
+    np.testing.assert_allclose(own, theirs, atol=0.1)
