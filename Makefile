@@ -35,7 +35,7 @@ exp: $(STAMP) ## run an experiment of a paper: PAPER, EXP, DATA, ARGS
 	@$(BIN)/retinalab exp $(PAPER) $(EXP) $(if $(DATA),data.root=$(DATA)) $(ARGS)
 
 test: $(STAMP) ## run the tests, a process for each processor
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal --durations 10
 
 lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
