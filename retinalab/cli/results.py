@@ -23,12 +23,14 @@ __all__ = ["report"]
 def report(known: argparse.Namespace) -> int:
     """Write a run's report page again."""
     from retinalab.report import write_report
+    from retinalab.report.folder import provenance_of
 
     for name in ("metrics.json", "experiment.yaml"):
         if not (known.run / name).is_file():
             raise RetinalabError(
                 f"{known.run} is no finished run: it has no {name}. Give a folder below runs/."
             )
+    provenance_of(known.run)
     _check_tables(known.run)
     if known.readers is not None:
         _keep_readers(known.run, known.readers)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+import retinalab
 from retinalab.config import Experiment, Stage
 from retinalab.data.sets.label_files import read_csv
 from retinalab.documents import read_json, read_yaml
@@ -16,6 +17,7 @@ from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import resolve
 from retinalab.protocol import Scale
 from retinalab.records import LESIONS, photograph_name
+from retinalab.schema import check_run_schemas
 
 __all__ = ["FinishedRun", "Member", "Which", "read_finished"]
 
@@ -105,7 +107,8 @@ def read_finished(folder: Path, which: Which = "best") -> FinishedRun:
         which: the checkpoint that the run's figures were measured with, or that of the last epoch.
 
     Raises:
-        RetinalabError: no such run, one that has not finished, an absent file, or a run of windows of photographs only.
+        RetinalabError: no such run, one that a later retinalab wrote, one that has not finished, an absent file, or a
+            run of windows of photographs only.
     """
     if folder.is_file():
         return _of_checkpoint(folder)
@@ -183,6 +186,8 @@ def _experiment(folder: Path) -> Experiment:
             else "Give the folder of a finished run, below runs/."
         )
         raise RetinalabError(f"{folder} is no run: it has no experiment.yaml. {hint}")
+    about = folder / "provenance.json"
+    check_run_schemas(_json(about), about, retinalab.__version__)
     try:
         raw = read_yaml(file)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:

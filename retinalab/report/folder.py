@@ -18,7 +18,7 @@ from retinalab.metrics.tables import diseases_of, read_table
 from retinalab.protocol import SCALES, Scale
 from retinalab.schema import check_run_schemas
 
-__all__ = ["SALIENCY", "History", "RunFolder", "SaliencyNote", "read_run"]
+__all__ = ["SALIENCY", "History", "RunFolder", "SaliencyNote", "provenance_of", "read_run"]
 
 SALIENCY = "saliency.json"
 """What a run says of the saliency maps that it kept beside those of its tasks."""
@@ -130,6 +130,7 @@ def read_run(folder: Path) -> RunFolder:
         RetinalabError: a file is missing, cannot be read or is of a later version, or a disease has no known grade
             scale.
     """
+    provenance = provenance_of(folder)
     experiment = _mapping(_parse(folder / "experiment.yaml"))
     declared = _mapping(_mapping(experiment.get("protocol")).get("diseases"))
     for name in declared.values():
@@ -141,8 +142,6 @@ def read_run(folder: Path) -> RunFolder:
     maps = folder / "maps.parquet"
     lesions = folder / "lesions.parquet"
     ungradable = folder / "ungradable.parquet"
-    provenance = _mapping(_parse(folder / "provenance.json"))
-    check_run_schemas(provenance, folder / "provenance.json", retinalab.__version__)
     run = RunFolder(
         path=folder,
         experiment=experiment,
@@ -164,6 +163,17 @@ def read_run(folder: Path) -> RunFolder:
                 "disease", disease, run.scales, "The protocol must name the grade scale of each disease."
             )
     return run
+
+
+def provenance_of(folder: Path) -> dict[str, Any]:
+    """What a run says of how it was made, read ahead of all else: its other files may have a later form.
+
+    Raises:
+        RetinalabError: there is none, it cannot be read, or a later retinalab wrote the run.
+    """
+    provenance = _mapping(_parse(folder / "provenance.json"))
+    check_run_schemas(provenance, folder / "provenance.json", retinalab.__version__)
+    return provenance
 
 
 def _saliency(path: Path) -> SaliencyNote:

@@ -111,11 +111,11 @@ def kept_runs(
 
 
 def _run_of(shown: Path, place: Path, roots: Mapping[str, Path] | None) -> MeasuredRun:
-    experiment = resolve(read_yaml(place / "experiment.yaml"))
     provenance: Mapping[str, Any] = {}
     if (place / "provenance.json").is_file():
         provenance = read_json(place / "provenance.json")
         check_run_schemas(provenance, place / "provenance.json", retinalab.__version__)
+    experiment = resolve(read_yaml(place / "experiment.yaml"))
     metrics = read_json(place / "metrics.json")
     changed = changed_since(experiment, provenance, roots)
     return _measured(str(shown), experiment, metrics, provenance, changed, experiment.seeds)

@@ -11,11 +11,13 @@ from typing import Any
 
 import yaml
 
+import retinalab
 from retinalab.config import Experiment, StartFrom
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.experiment import resolve
 from retinalab.runner.children import children_of
+from retinalab.schema import check_run_schemas
 from retinalab.tasks.stored import read_stored
 
 __all__ = ["Origin", "find_origin", "read_origin", "settled"]
@@ -162,4 +164,5 @@ def _described(run: Path) -> tuple[Experiment, Mapping[str, Any]]:
         raise RetinalabError(
             f"{run} describes no run: its experiment.yaml or provenance.json holds no mapping."
         )
+    check_run_schemas(known, run / "provenance.json", retinalab.__version__)
     return resolve(raw, source=str(run / "experiment.yaml")), known
