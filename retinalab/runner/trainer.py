@@ -12,19 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import (
-    EarlyStopping,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from retinalab.config import Experiment, TrainerConfig
 from retinalab.errors import RetinalabError, unknown
 from retinalab.runner.averaging import AveragedWeights
+from retinalab.runner.callbacks import EndsAfter, PlainBar, SavedBetweenValidations, UntilNoBetter
 from retinalab.runner.checkpoints import WholeCheckpoints
 from retinalab.runner.launch import placed
 from retinalab.runner.stamp import Stamp
@@ -98,20 +95,24 @@ def build_trainer(
         ModelCheckpoint(
             checkpoints, "last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
         ),
-        _Bar(refresh_rate=max(1, config.log_every_n_steps)),
+        PlainBar(refresh_rate=max(1, config.log_every_n_steps)),
         Stamp(experiment, stage, checkpoints),
     ]
     if config.max_steps > 0:
-        callbacks.append(_EndsAfter(config.max_steps))
+        callbacks.append(EndsAfter(config.max_steps))
     if config.checkpoint_every_n_steps:
         steps = config.checkpoint_every_n_steps
         callbacks.append(
-            _BetweenValidations(checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False)
+            SavedBetweenValidations(
+                checkpoints, "step", every_n_train_steps=steps, enable_version_counter=False
+            )
         )
     if config.early_stopping:
         stop = config.early_stopping
         callbacks.append(
-            _Stop(metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta, check_finite=False)
+            UntilNoBetter(
+                metric, mode=mode, patience=stop.patience, min_delta=stop.min_delta, check_finite=False
+            )
         )
     if config.weight_averaging:
         callbacks.append(AveragedWeights(config.weight_averaging, config.max_epochs))
@@ -241,75 +242,6 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
-
-
-class _BetweenValidations(ModelCheckpoint):
-    """Saves within an epoch, between steps, but not before a validation: resumed there, none would follow."""
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save, unless a validation follows."""
-        every, done = trainer.val_check_batch, batch_idx + 1
-        if trainer.check_val_every_n_epoch is None:
-            done = trainer.fit_loop.total_batch_idx + 1
-        follows = trainer.is_last_batch or trainer.should_stop
-        follows = follows or (isinstance(every, int) and done % every == 0)
-        begun = (batch_idx + 1) % trainer.accumulate_grad_batches  # gradients that no checkpoint holds
-        if not follows and not begun:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-
-class _EndsAfter(Callback):
-    """Ends the training after so many optimiser steps, with a validation.
-
-    Lightning's own ``max_steps`` validates nothing where it ends within an epoch, and a run resumed between two epochs
-    leaves out the next.
-    """
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Ask for a stop, before which there is a validation."""
-        trainer.should_stop = trainer.should_stop or trainer.global_step >= self.steps
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Train no further where the steps have been taken."""
-        trainer.should_stop = trainer.should_stop or checkpoint["global_step"] >= self.steps
-
-
-class _Stop(EarlyStopping):
-    """Waits for a metric that is not defined yet; one that is no longer defined is no improvement.
-
-    Lightning's own check of finiteness would end the training at the first validation without a figure.
-    """
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the validation, unless nothing has been defined so far."""
-        if self._begun(trainer):
-            super().on_validation_end(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Judge the epoch, likewise."""
-        if self._begun(trainer):
-            super().on_train_epoch_end(trainer, pl_module)
-
-    def _begun(self, trainer: Trainer) -> bool:
-        figure = trainer.callback_metrics.get(self.monitor)
-        return figure is None or bool(torch.isfinite(figure)) or bool(torch.isfinite(self.best_score))
-
-
-class _Bar(TQDMProgressBar):
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """The metrics of the bar, without the logger's version."""
-        return {
-            name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"
-        }
 
 
 def _checked(extra: dict[str, Any]) -> dict[str, Any]:
