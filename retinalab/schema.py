@@ -7,13 +7,15 @@ from typing import Any
 
 from retinalab.errors import RetinalabError
 
-__all__ = ["SCHEMAS", "check_run_schemas", "check_schema"]
+__all__ = ["SCHEMAS", "check_run_schemas", "check_schema", "figures_of", "with_schema"]
 
-SCHEMAS: Mapping[str, int] = {"provenance": 1, "metrics": 1, "checkpoint": 1}
+SCHEMAS: Mapping[str, int] = {"provenance": 1, "metrics": 2, "checkpoint": 1}
 """The latest version of ``provenance.json``, ``metrics.json`` and retinalab's part of a checkpoint that is read here.
 
-``metrics.json`` is a plain mapping of figures; its version stands with the others in the run's provenance.
+They stand in the run's provenance too. ``metrics.json`` of version 1 is a mapping of figures alone, without a version.
 """
+_OWN = ("schema", "retinalab")
+"""Keys of ``metrics.json`` beside its figures; theirs have a slash."""
 
 
 def check_schema(kind: str, found: object, path: object, written_by: object, here: str) -> None:
@@ -55,3 +57,30 @@ def check_run_schemas(provenance: Mapping[str, Any], path: object, here: str) ->
     for kind, found in schemas.items() if isinstance(schemas, Mapping) else ():
         if kind in SCHEMAS:
             check_schema(kind, found, path, writer, here)
+
+
+def with_schema(figures: Mapping[str, Any], here: str) -> dict[str, Any]:
+    """The content of ``metrics.json``: its version, that of this retinalab, and the figures.
+
+    Example:
+        >>> with_schema({"test/dr/kappa": {"value": 0.5}}, "0.1")
+        {'schema': 2, 'retinalab': '0.1', 'test/dr/kappa': {'value': 0.5}}
+    """
+    return {"schema": SCHEMAS["metrics"], "retinalab": here, **figures}
+
+
+def figures_of(content: object, path: object, here: str) -> dict[str, Any]:
+    """The figures that ``metrics.json`` holds, without what it says of itself.
+
+    Args:
+        content: of the file, of any version up to the latest known; what is no mapping holds no figures.
+        path: of the file.
+        here: version of this retinalab.
+
+    Raises:
+        RetinalabError: as :func:`check_schema`.
+    """
+    if not isinstance(content, Mapping):
+        return {}
+    check_schema("metrics", content.get("schema"), path, content.get("retinalab"), here)
+    return {key: value for key, value in content.items() if key not in _OWN}

@@ -34,12 +34,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
+import retinalab
 from retinalab.config import Experiment
 from retinalab.data.parts import Part, identity, load_parts
 from retinalab.experiment import load_experiment, resolve
 from retinalab.metrics import evaluate
 from retinalab.metrics.lesions import lesion_counts
 from retinalab.records import LESIONS
+from retinalab.schema import figures_of
 from retinalab.synthetic import WORLD_VERSION, grade_masks
 
 SIGMAS = {"local": 0.5, "wide": 2.0}
@@ -258,8 +260,7 @@ def metrics_of(run: Path | None) -> dict[str, Any]:
     path = run / "metrics.json"
     if not path.is_file():
         raise SystemExit(f"{path} does not exist. Give the folder of a finished run.")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return figures_of(json.loads(path.read_text(encoding="utf-8")), path, retinalab.__version__)
 
 
 def experiment_of(run: Path | None, photographs: int | None) -> Experiment:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+import retinalab
 from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
+from retinalab.schema import figures_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +44,9 @@ def report(known: argparse.Namespace) -> int:
 
 def _check_tables(run: Path) -> None:
     """Every table that the run's figures were made from is there: a page of the rest would read like the whole."""
+    file = run / "metrics.json"
     try:
-        keys = list(read_json(run / "metrics.json"))
+        keys = list(figures_of(read_json(file), file, retinalab.__version__))
     except ValueError:
         return  # said with its reason where the run is read
     needed: dict[str, str] = {}

@@ -16,7 +16,7 @@ from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError, unknown
 from retinalab.metrics.tables import diseases_of, read_table
 from retinalab.protocol import SCALES, Scale
-from retinalab.schema import check_run_schemas
+from retinalab.schema import check_run_schemas, figures_of
 
 __all__ = ["SALIENCY", "History", "RunFolder", "SaliencyNote", "provenance_of", "read_run"]
 
@@ -142,11 +142,13 @@ def read_run(folder: Path) -> RunFolder:
     maps = folder / "maps.parquet"
     lesions = folder / "lesions.parquet"
     ungradable = folder / "ungradable.parquet"
+    file = folder / "metrics.json"
+    metrics = figures_of(_parse(file), file, retinalab.__version__)
     run = RunFolder(
         path=folder,
         experiment=experiment,
         provenance=provenance,
-        metrics=_mapping(_parse(folder / "metrics.json")),
+        metrics=metrics,
         scales={disease: SCALES[name] for disease, name in declared.items()},
         predictions=read_table(predictions, "predictions") if predictions.is_file() else None,
         windows=read_table(windows, "windows") if windows.is_file() else None,

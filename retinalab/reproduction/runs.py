@@ -17,7 +17,7 @@ from retinalab.documents import read_json, read_yaml
 from retinalab.errors import RetinalabError
 from retinalab.experiment import load_experiment, resolve
 from retinalab.reproduction.stale import changed_since, stale_label
-from retinalab.schema import check_run_schemas
+from retinalab.schema import check_run_schemas, figures_of
 
 __all__ = ["MeasuredRun", "kept_runs", "runs_below"]
 
@@ -116,7 +116,7 @@ def _run_of(shown: Path, place: Path, roots: Mapping[str, Path] | None) -> Measu
         provenance = read_json(place / "provenance.json")
         check_run_schemas(provenance, place / "provenance.json", retinalab.__version__)
     experiment = resolve(read_yaml(place / "experiment.yaml"))
-    metrics = read_json(place / "metrics.json")
+    metrics = figures_of(read_json(place / "metrics.json"), place / "metrics.json", retinalab.__version__)
     changed = changed_since(experiment, provenance, roots)
     return _measured(str(shown), experiment, metrics, provenance, changed, experiment.seeds)
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
+import retinalab
 from retinalab.config import Experiment
 from retinalab.data.enlarged import ENLARGED
 from retinalab.data.module import FundusDataModule
@@ -38,6 +39,7 @@ from retinalab.runner.reuse import Source, read_sources
 from retinalab.runner.saliency import keep_saliency
 from retinalab.runner.trainer import require_tensorboard
 from retinalab.runner.work import do_jobs
+from retinalab.schema import with_schema
 
 __all__ = ["Result", "run"]
 
@@ -205,7 +207,7 @@ def _conclude(
             write_table(tables[kind], folder.path / f"{kind}.parquet", kind)
     evaluated = parts[experiment.evaluated[-1]]
     metrics = summarise(experiment, tables, parts, folder.path)
-    write_json(folder.path / "metrics.json", metrics)
+    write_json(folder.path / "metrics.json", with_schema(metrics, retinalab.__version__))
     keep_saliency(experiment, children, folder.path, parts, tables.get("maps"))
     folder.amend(lambda known: concluded(known, seconds))
     report = write_report(folder.path, pictures(evaluated))

@@ -12,6 +12,7 @@ import torch
 import yaml
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
+import retinalab
 from retinalab.config import Experiment
 from retinalab.errors import RetinalabError
 from retinalab.experiment import resolve
@@ -82,7 +83,9 @@ def test_references_are_the_records_and_grades_follow_from_severity(
 
 def test_metrics_are_those_of_the_table(whole: tuple[Experiment, Result]) -> None:
     _, result = whole
-    assert json.loads((result.folder / "metrics.json").read_text()) == json.loads(json.dumps(result.metrics))
+    written = json.loads((result.folder / "metrics.json").read_text())
+    assert (written.pop("schema"), written.pop("retinalab")) == (2, retinalab.__version__)
+    assert written == json.loads(json.dumps(result.metrics))
     tested = result.predictions[result.predictions["part"] == "test"]
     for name, key in (("table", "test"), ("dr600", "test@dr600")):
         rows = tested[(tested["set"] == name) & (tested["dme"] >= 0)]
