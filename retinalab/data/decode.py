@@ -44,7 +44,7 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
     Args:
         path: JPEG, PNG, TIFF, BMP, WebP, GIF or PPM file.
         shortest: the shorter side that is needed later. A JPEG is then decoded at the smallest scale of 1/8,
-            2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.4 times that (2 times at 1/8); other formats are
+            2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.3 times that (2 times at 1/8); other formats are
             decoded whole.
 
     Shape:
