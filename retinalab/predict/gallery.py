@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +19,12 @@ from retinalab.predict.maps import said_of
 from retinalab.predict.masks import PRESENT
 from retinalab.predict.photograph import Photograph
 from retinalab.predict.pixels import pixels_of
-from retinalab.predict.predictor import Prediction
+from retinalab.predict.predictor import Answer, Prediction
 from retinalab.predict.rows import USE, Rows
 from retinalab.report.gallery import data_uri
 from retinalab.report.render import write_page
 
-__all__ = ["MOST", "write_gallery"]
+__all__ = ["MOST", "unsure_of", "write_gallery"]
 
 MOST = 1000
 """Photographs that a gallery shows; a table of more is longer than anybody scrolls."""
@@ -39,7 +40,7 @@ class _Tile:
     flag: str
     reason: str
     source: str
-    grades: Sequence[tuple[str, float | None]]
+    grades: Sequence[tuple[str, float | None, str]]
     lesions: str
     sheets: Sequence[tuple[str, str]]
 
@@ -110,9 +111,29 @@ def _tile(folder: Path, rows: Rows, row: int, cells: Sequence[str], photograph: 
         prediction.quality,
         prediction.reason,
         _picture(photograph),
-        [(said_of(d, a, rows.scales[d]), a.confidence) for d, a in prediction.answers.items()],
+        [(said_of(d, a, rows.scales[d]), a.confidence, unsure_of(a)) for d, a in prediction.answers.items()],
         _lesions(prediction),
         [(what, _sheet(folder / name)) for what, name in sheets if name],
+    )
+
+
+def unsure_of(answer: Answer) -> str:
+    """How unsure several members are of a grade, and what of it they disagree about; "" for one network in one view.
+
+    Example:
+        >>> unsure_of(Answer(1, (0.5, 0.5), mutual_information=0.25))
+        "entropy 0.69 of at most 0.69 nats, 0.25 by the members' disagreement"
+        >>> unsure_of(Answer(2, score=2.1, sd=0.5)), unsure_of(Answer(1, (0.5, 0.5)))
+        ('standard deviation 0.50 between the members', '')
+    """
+    if answer.sd is not None:
+        return f"standard deviation {answer.sd:.2f} between the members"
+    if answer.entropy is None or answer.mutual_information is None:
+        return ""
+    most = math.log(len(answer.probabilities))
+    return (
+        f"entropy {answer.entropy:.2f} of at most {most:.2f} nats, "
+        f"{max(0.0, answer.mutual_information):.2f} by the members' disagreement"
     )
 
 

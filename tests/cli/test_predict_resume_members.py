@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 import torch
 
 from retinalab.cli import main
@@ -22,6 +25,7 @@ Ways = dict[str, list[str]]
 
 BEGUN = ("with", "tta", "onnx", "torch", "mixed")
 COUNT = 6
+GRADES = {"dr": 5, "dme": 3}
 PROGRAM = """
 import json, os, signal, sys
 import onnxruntime, torch.export
@@ -182,3 +186,26 @@ def test_members_in_another_order_or_of_another_content_do_not_go_on_there(
     assert "another run, checkpoint or ensemble" in again
     shutil.copy(ways["onnx"][0], "moved.onnx")
     assert main(["predict", "moved.onnx", "eyes", "--out", "killed/onnx"]) == 0
+
+
+def test_a_gallery_tells_how_unsure_several_members_are(ways: Ways, place: Path) -> None:
+    """Entropy and mutual information anew, from the probabilities of each network by itself."""
+    first, _, second = ways["with"]
+    alone = []
+    for number, run in enumerate((first, second)):
+        assert main(["predict", run, "eyes", "--out", f"alone-{number}", "--gallery"]) == 0
+        alone.append(pq.read_table(f"alone-{number}/predictions.parquet").to_pandas())
+        assert "entropy" not in Path(f"alone-{number}/gallery.html").read_text(encoding="utf-8")
+    assert main(["predict", *command(ways, "with", "together"), "--gallery"]) == 0
+    page = Path("together/gallery.html").read_text(encoding="utf-8")
+    tiles = re.findall(r'<span class="name">(eyes/\d)\.jpg</span>(.*?)</li>', page, re.DOTALL)
+    assert [name for name, _ in tiles] == [f"eyes/{k}" for k in range(COUNT)]
+    for row, (_, tile) in enumerate(tiles):
+        said = re.findall(r"entropy ([\d.]+) of at most ([\d.]+) nats, ([\d.]+) by the members", tile)
+        assert len(said) == len(GRADES)
+        for (disease, count), shown in zip(GRADES.items(), said, strict=True):
+            columns = [f"{disease}_p{k}" for k in range(count)]
+            each = np.array([table.loc[row, columns].to_numpy(float) for table in alone])
+            whole = scipy.stats.entropy(each.mean(axis=0))
+            wanted = (whole, np.log(count), whole - scipy.stats.entropy(each, axis=1).mean())
+            assert [float(one) for one in shown] == pytest.approx(wanted, abs=0.0051)
