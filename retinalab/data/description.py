@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retinalab.data.files import folder_there
 from retinalab.data.shards import checksum
 from retinalab.errors import RetinalabError
 
@@ -34,7 +35,7 @@ def read_description(path: Path) -> dict[str, Any]:
     One without a checksum is of a version that wrote none.
 
     Raises:
-        RetinalabError: it is damaged.
+        RetinalabError: it is damaged, or a folder.
     """
     try:
         content = path.read_bytes()
@@ -51,6 +52,8 @@ def read_description(path: Path) -> dict[str, Any]:
             ends = [0, *one["ends"]]
             if {len(one["ends"]), len(one["sums"])} != {count} or ends != sorted(ends):
                 raise ValueError("its index does not fit")
+    except IsADirectoryError as error:
+        raise folder_there(path) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RetinalabError(f"{path} is damaged. Remove it and try again.") from error
     return found

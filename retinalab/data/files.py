@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-__all__ = ["growing_file", "leftovers", "remove_leftovers", "write_file"]
+from retinalab.errors import RetinalabError
+
+__all__ = ["folder_there", "growing_file", "leftovers", "remove_leftovers", "write_file"]
 
 _TEMPORARY = ".tmp"
 
@@ -46,3 +48,10 @@ def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
     """Remove temporary files; only for whoever holds the lock under which they are written."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
+
+
+def folder_there(path: Path) -> RetinalabError:
+    """What to tell where a folder bears the name of a file of prepared photographs; nothing here removes folders."""
+    return RetinalabError(
+        f"{path} is a folder, where a file of prepared photographs should be. Remove that folder and try again."
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from retinalab.data.codec import decode_into
+from retinalab.data.files import folder_there
 from retinalab.data.shards import Index, Layout, buffer, checksum
 from retinalab.errors import RetinalabError
 
@@ -62,7 +63,7 @@ def read_windows(
         - ``out`` and what is returned: ``(B, planes, side, side, channels)``.
 
     Raises:
-        RetinalabError: a file is missing, shorter than it was written, or holds other bytes.
+        RetinalabError: a file is missing, a folder, shorter than it was written, or holds other bytes.
         ValueError: ``out`` has another shape or type.
     """
     out = buffer(out, (len(rows), layout.planes, side, side, layout.channels), layout.dtype)
@@ -160,7 +161,10 @@ class _Files:
                 return False
         done = 0
         while done < len(view):
-            count = os.preadv(file, [view[done:]], first + done)
+            try:
+                count = os.preadv(file, [view[done:]], first + done)
+            except IsADirectoryError as error:  # opening one for reading is no fault yet
+                raise folder_there(self.path(row)) from error
             if count == 0:
                 raise RetinalabError(
                     f"{self.path(row)} is shorter than it was written. Remove it and try again."

@@ -16,7 +16,7 @@ from retinalab.data.ahead import ahead
 from retinalab.data.cache import PLANES
 from retinalab.data.codec import Codec, encoded
 from retinalab.data.description import closed
-from retinalab.data.files import growing_file, remove_leftovers, write_file
+from retinalab.data.files import folder_there, growing_file, remove_leftovers, write_file
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.likeness import likeness_hash
 from retinalab.data.sets import PhotographSet
@@ -69,7 +69,7 @@ def write_shard(job: ShardJob, wait: bool) -> bool:
         Whether it is there now; False where another process is writing it.
 
     Raises:
-        RetinalabError: no space, or a folder that cannot be written.
+        RetinalabError: no space, a folder that cannot be written, or one in the place of a file.
     """
     description = job.place / f"{job.shard:05d}.json"
     try:
@@ -79,6 +79,8 @@ def write_shard(job: ShardJob, wait: bool) -> bool:
                 _fill(job, description)
     except Timeout:
         return False
+    except IsADirectoryError as error:
+        raise folder_there(Path(error.filename2 or error.filename or job.place)) from error
     except OSError as error:
         smaller = "use data.codec=delta, " if job.codec == "raw" else ""
         raise RetinalabError(
