@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tqdm import tqdm
@@ -35,6 +38,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photographs at {folder}; set RETINALAB_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def benchmark() -> Callable[[str], ModuleType]:
+    """Gives a script of ``experiments/bench`` as a module, which imports others beside it."""
+
+    def load(name: str) -> ModuleType:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(REPOSITORY / "experiments/bench"))
+            return importlib.import_module(name)
+
+    return load
 
 
 @pytest.fixture(scope="session")

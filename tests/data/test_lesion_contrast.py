@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,16 +11,13 @@ import pytest
 
 from retinalab.data.decode import decode
 
-BENCH = Path(__file__).resolve().parents[2] / "experiments" / "bench"
 PHOTOGRAPHS = 6
 SIZES = (350, 512, 896, 1024)
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCH))
-        return importlib.import_module("lesion_contrast")
+def bench(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("lesion_contrast")
 
 
 @pytest.fixture(scope="module")
