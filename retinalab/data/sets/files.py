@@ -143,8 +143,12 @@ def digest(parts: Iterable[object]) -> str:
     return sha.hexdigest()[:16]
 
 
-def need(path: Path) -> None:
+def need(path: Path, remedy: str = "complete the copy") -> None:
     """Check that a label file is there.
+
+    Args:
+        path: the file.
+        remedy: what to do where no file of that name lies around it.
 
     Raises:
         RetinalabError: it is not; names the nearest name in its folder.
@@ -156,7 +160,8 @@ def need(path: Path) -> None:
     there = list_files(path.parent)
     around = [*(path.parent / name for name in _folders(path.parent)), path.parent.resolve().parent]
     place = next((folder for folder in around if os.path.isfile(folder / path.name)), None)
-    remedy = "complete the copy" if place is None else f"one of that name lies in {place}"
+    if place is not None:
+        remedy = f"one of that name lies in {place}"
     raise unknown(
         "file",
         path.name,

@@ -36,7 +36,9 @@ _NUMBERS = ("width", "height", "fovea_x", "fovea_y", "disc_x", "disc_y")
 class TableOptions(SetOptions):
     """How the columns of the file become the columns of the records."""
 
-    file: str = Field(default="records.csv", description="the label file, relative to the folder")
+    file: str = Field(
+        default="records.csv", description="the label file: a whole path, or one from the folder"
+    )
     name: str | None = Field(
         default=None, description="name of the set in results; the folder's name where empty"
     )
@@ -82,7 +84,7 @@ class Table(PhotographSet):
 
     def _labels(self) -> Labels:
         path = self.root / self.options.file
-        need(path)
+        need(path, f"complete the copy, or set options.file, a whole path or one from {self.root}")
         original = read_csv(path)
         table = self._renamed(original, path)
         info = self._described(original, table)

@@ -201,7 +201,14 @@ def test_missing_label_file_names_the_nearest(tmp_path: Path) -> None:
     line = refused(
         "table", root, r"Unknown file 'record\.csv'\. Did you mean 'records\.csv'", {"file": "record.csv"}
     )
-    assert "complete the copy" in line
+    assert f"complete the copy, or set options.file, a whole path or one from {root}." in line
+
+
+def test_the_label_file_may_lie_anywhere(tmp_path: Path) -> None:
+    root = table_with(tmp_path / "photographs")
+    (root / "records.csv").rename(tmp_path / "labels.csv")
+    for file in (str(tmp_path / "labels.csv"), "../labels.csv"):
+        assert len(open_set("table", root, {"file": file}).records()) > 0
 
 
 def test_mapped_columns(tmp_path: Path) -> None:
