@@ -109,7 +109,8 @@ def _parser() -> Parser:
     add_runs_arguments(_add(commands, "runs", runs_list, text))
     _add_weights(commands)
     report_parser = _add(commands, "report", report, "write a run's report page again")
-    report_parser.add_argument("run", type=Path)
+    text = "folder of a finished run; its latest link will do"
+    report_parser.add_argument("run", type=Path, metavar="RUN", help=text)
     report_parser.add_argument(
         "--readers",
         type=Path,
