@@ -95,9 +95,6 @@ def predict(known: argparse.Namespace) -> int:
     survey = inputs.survey(known.out)
     labels = read_labels(known.labels, opened[0].scales) if known.labels else None
     matched = labels.matched(inputs) if labels else 0
-    if known.out is not None:
-        roots = [root for one in opened for root in one.roots]
-        prepare_folder(known.out, (*survey.data, *roots), survey.around)
 
     from retinalab.predict.predictor import Predictor
     from retinalab.predict.views import PLAIN, VIEWS
@@ -108,6 +105,9 @@ def predict(known: argparse.Namespace) -> int:
         predictor.check_maps()
     if known.masks or known.overlays:
         predictor.check_lesion_maps()
+    if known.out is not None:
+        roots = [root for one in opened for root in one.roots]
+        prepare_folder(known.out, (*survey.data, *roots), survey.around)
     learned = frozenset().union(*(one.learned_from() for one in opened))
     flattered = sum(photograph.name in learned for photograph in inputs)
     head = print_header(predictor, known.which, survey, flattered)

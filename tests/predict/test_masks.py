@@ -92,5 +92,6 @@ def test_what_maps_no_lesion_is_refused(
     words = ["predict", str(graded.path), str(fake_sets / "table" / "images")]
     assert main([*words, "--masks", "--out", str(tmp_path / "out")]) == 2
     assert "maps no lesions" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
     assert main([*words, "--overlays"]) == 2
     assert "--overlays writes pictures and needs a folder" in capsys.readouterr().err
