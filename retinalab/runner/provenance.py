@@ -20,6 +20,7 @@ from retinalab.config import Experiment
 from retinalab.data.parts import Part, Parts
 from retinalab.records import SetInfo
 from retinalab.redacted import redacted
+from retinalab.registry import Paper, installed_papers
 from retinalab.runner.annotated import named
 from retinalab.runner.averaging import averaging_notes
 from retinalab.runner.trainer import resolved_precision
@@ -46,6 +47,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "schema": SCHEMAS["provenance"],
         "schemas": dict(SCHEMAS),
         **made_by(),
+        "citation": _citation(experiment.paper),
         "code": code_digests(experiment),
         "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
         "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
@@ -106,6 +108,14 @@ def with_share(known: Mapping[str, Any], job: str) -> dict[str, Any]:
     if not any(one == mine for one in entries):
         entries.append(mine)
     return {**known, "trained": trained}
+
+
+def _citation(name: str) -> str:
+    """The publication of a paper's method; nothing where no plugin of that name is installed."""
+    found = installed_papers().get(name)
+    if not isinstance(found, Paper):
+        return ""
+    return ". ".join(filter(None, (found.citation.rstrip("."), found.title.rstrip("."), found.url)))
 
 
 def concluded(known: Mapping[str, Any], seconds: float) -> dict[str, Any]:

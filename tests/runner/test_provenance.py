@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
+from retinalab.registry import Paper
 from retinalab.runner import run
 from retinalab.runner.provenance import with_leaks
 from retinalab.testing import write_fake_set
@@ -17,6 +19,19 @@ from retinalab.testing import write_fake_set
 def labels(folder: Path) -> list[str]:
     known: list[str] = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["labels"]
     return known
+
+
+def test_the_publication_is_named_in_a_run_and_its_model_card(
+    make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cited = Paper("one", "Reading of Eyes", "A. Nobody, Journal of Nothing, 2000", "", Path())
+    experiment = make("one", "train.trainer.max_epochs=1")
+    monkeypatch.setattr("retinalab.runner.provenance.installed_papers", lambda: {experiment.paper: cited})
+    folder = run(experiment).folder
+    words = "A. Nobody, Journal of Nothing, 2000. Reading of Eyes"
+    assert json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["citation"] == words
+    assert f"**Method**: Published as: {words}" in (folder / "model-card.md").read_text(encoding="utf-8")
+    assert words in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_result_on_real_photographs_is_not_labelled_synthetic(make: Callable[..., Any]) -> None:

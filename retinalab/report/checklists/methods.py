@@ -42,7 +42,7 @@ __all__ = [
 def citation(run: RunFolder) -> str:
     """The published method, where the run names one."""
     cited = plain(run.provenance.get("citation"))
-    return f"Method: {cited}" if cited else ""
+    return f"Published as: {cited}" if cited else ""
 
 
 def outcome(run: RunFolder) -> str:
