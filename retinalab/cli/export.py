@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -61,7 +62,8 @@ def export(known: argparse.Namespace) -> int:
 
 def _print(made: Exported, to: str) -> None:
     mean = f", the mean of {made.networks} networks" if made.networks > 1 else ""
-    print(f"Held against the run's networks (float32) on {made.photographs}:\n")
+    text = f"Held against the run's networks (float32) on {made.photographs}:"
+    print("\n".join(textwrap.wrap(text, 80)) + "\n")
     for one in made.compared:
         grade = f"same grade in {one.photographs - (one.differing or 0)} of {one.photographs}"
         print(
