@@ -42,7 +42,7 @@ class Met:
             )
         else:
             found = "no tested photograph or patient is, by name, among what it learned from"
-        return "; ".join([found, *(f"not told: {one}" for one in self.unclear)])
+        return "; ".join([found, *(f"names may not tell, since {one}" for one in self.unclear)])
 
 
 def met(origin: Origin, tests: Mapping[str, Part]) -> Met:
