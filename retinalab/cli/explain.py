@@ -71,7 +71,12 @@ def add_explain_arguments(parser: argparse.ArgumentParser) -> None:
     add_other_set_arguments(
         parser, "a data set with lesion masks in the place of the run's own", "task=segmentation"
     )
-    parser.add_argument("--limit", type=whole, metavar="N", help="at most N photographs, chosen by lot; of --images the first N")
+    parser.add_argument(
+        "--limit",
+        type=whole,
+        metavar="N",
+        help="at most N photographs, chosen by lot; of --images the first N",
+    )
 
 
 def explain(known: argparse.Namespace) -> int:
