@@ -168,9 +168,9 @@ def test_a_message_is_the_real_one(
 def test_the_blocks_of_python_run(
     at_work: Callable[[list[str]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert at_work(["exp", "canet", "synthetic"]) == 0
     whole = retinalab.runner.run
     monkeypatch.setattr(retinalab.runner, "run", lambda experiment: whole(smoke(experiment)))
-    assert at_work(["exp", "canet", "synthetic"]) == 0
     code = blocks("python")
     assert len(code[0].strip().splitlines()) == 5
     capsys.readouterr()
