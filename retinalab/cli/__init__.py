@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         for noisy in ("httpx", "filelock", "matplotlib", "fsspec", "PIL"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # of a damaged file our own line is enough
         known.rest = rest
         status: int = known.command(known)
     except RetinalabError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinalab.cli.clinical import add_clinical_arguments, clinical, clinical_options
-from retinalab.cli.figures import print_errors, print_figures
+from retinalab.cli.figures import print_errors, print_figures, print_labels
 from retinalab.cli.predictions_table import read_predictions
 from retinalab.cli.referral import add_referral_arguments, check_referral, referral
 from retinalab.errors import RetinalabError
@@ -31,6 +31,7 @@ class _Judged:
     windows: pd.DataFrame | None = None
     ungradable: pd.DataFrame | None = None
     primary_set: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,7 @@ def evaluate(known: argparse.Namespace) -> int:
     given = (
         _run(known) if known.file.is_dir() else _Judged(*read_predictions(known.file, known.map, known.scale))
     )
+    print_labels(given.labels)
     if options is not None:
         return clinical(
             given.predictions,
@@ -68,7 +70,7 @@ def evaluate(known: argparse.Namespace) -> int:
             known.json,
         )
     if known.referral:
-        return referral(given.predictions, given.scales, given.primary_set, known)
+        return referral(given.predictions, given.scales, given.primary_set, given.labels, known)
     from retinalab.metrics.evaluate import evaluate as metrics_of
 
     figures = metrics_of(
@@ -106,4 +108,5 @@ def _run(known: argparse.Namespace) -> _Judged:
     tables = [table for table in (run.predictions, run.lesions, run.windows) if table is not None]
     sets = [str(name) for table in tables for name in table["set"].unique()]
     primary = next((name for name in sets if name not in named), None)
-    return _Judged(predictions, run.scales, run.lesions, run.windows, run.ungradable, primary)
+    labels = tuple(map(str, run.provenance.get("labels") or ()))
+    return _Judged(predictions, run.scales, run.lesions, run.windows, run.ungradable, primary, labels)

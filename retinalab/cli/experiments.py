@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retinalab.cli.estimated import print_estimate
-from retinalab.cli.figures import print_headline
+from retinalab.cli.figures import print_headline, print_labels
 from retinalab.documents import read_json
 from retinalab.errors import RetinalabError
 
@@ -102,8 +102,7 @@ def exp(known: argparse.Namespace) -> int:
         return 0
     print_headline(result.metrics)
     print(f"\nAll figures: {result.folder / 'metrics.json'}\nReport: {result.folder / 'report.html'}")
-    for label in read_json(result.folder / "provenance.json").get("labels", ()):
-        print("\n".join(textwrap.wrap(f"The run is labelled {label!r}", 80, subsequent_indent="  ")))
+    print_labels(read_json(result.folder / "provenance.json").get("labels", ()))
     print("Research use only: not for diagnosis.")
     return 0
 

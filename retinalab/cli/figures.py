@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["print_errors", "print_figures", "print_headline"]
+__all__ = ["print_errors", "print_figures", "print_headline", "print_labels"]
 
 _HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
 
@@ -29,6 +29,12 @@ def print_headline(metrics: Mapping[str, Any]) -> None:
         )
         print(f"{key:31s}{metric['value']:6.3f}  {_interval(metric):16s}{majority} {without}{metric['n']:6d}")
     print_errors(metrics)
+
+
+def print_labels(labels: Iterable[str]) -> None:
+    """Print what qualifies a run's figures, as that its photographs are drawn."""
+    for label in labels:
+        print("\n".join(textwrap.wrap(f"The run is labelled {label!r}", 80, subsequent_indent="  ")))
 
 
 def print_errors(metrics: Mapping[str, Any]) -> None:

@@ -49,7 +49,11 @@ def check_referral(known: argparse.Namespace) -> None:
 
 
 def referral(
-    predictions: pd.DataFrame, scales: Mapping[str, Scale], primary_set: str | None, known: argparse.Namespace
+    predictions: pd.DataFrame,
+    scales: Mapping[str, Scale],
+    primary_set: str | None,
+    labels: Sequence[str],
+    known: argparse.Namespace,
 ) -> int:
     """Print the curves, and write the page where it was asked for."""
     from retinalab.metrics.referral_curve import read_referral_curves
@@ -59,7 +63,7 @@ def referral(
     if known.page is not None:
         from retinalab.report.referral import write_referral
 
-        write_referral(curves, str(known.file), known.page)
+        write_referral(curves, str(known.file), known.page, labels)
         print(f"\nPage: {known.page}")
     print("\nResearch use only: not for diagnosis.")
     return 0

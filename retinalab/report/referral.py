@@ -21,20 +21,23 @@ _NAMES = {"kappa": "Quadratic kappa", "accuracy": "Accuracy", "auc_referable": "
 _LEGEND = ((0, "by entropy, 95 % interval"), (1, "by lot"), (2, "perfect order"))
 
 
-def write_referral(curves: Sequence[ReferralCurve], source: str, target: Path) -> Path:
+def write_referral(
+    curves: Sequence[ReferralCurve], source: str, target: Path, labels: Sequence[str] = ()
+) -> Path:
     """Write the page: one file, no script, no request to any network.
 
     Args:
         curves: from :func:`retinalab.metrics.referral_curve.read_referral_curves`.
         source: what was evaluated, in words.
         target: the file.
+        labels: of the run: why its figures are no ordinary result.
 
     Raises:
         RetinalabError: it cannot be written.
     """
     entries = [{"curve": one, "charts": _charts(one), "tables": _tables(one)} for one in curves]
     try:
-        return write_page("referral.html", {"source": source, "entries": entries}, target)
+        return write_page("referral.html", {"source": source, "entries": entries, "labels": labels}, target)
     except OSError as error:
         raise RetinalabError(
             f"Cannot write {target}: {error.strerror or error}. Free space, or name a file elsewhere."

@@ -36,12 +36,13 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any]:
+def provenance(experiment: Experiment, parts: dict[str, Parts], started: datetime) -> dict[str, Any]:
     """Everything known before training starts.
 
     Args:
         experiment: the resolved experiment.
         parts: stage -> its photographs (of the first fold).
+        started: when the command was given, ahead of preparing photographs.
     """
     return {
         "schema": SCHEMAS["provenance"],
@@ -52,7 +53,7 @@ def provenance(experiment: Experiment, parts: dict[str, Parts]) -> dict[str, Any
         "precision": {name: resolved_precision(stage.trainer) for name, stage in experiment.stages.items()},
         "seeds": list(range(experiment.seed, experiment.seed + experiment.seeds)),
         "folds": experiment.folds,
-        "started": datetime.now(UTC).isoformat("T", "seconds"),
+        "started": started.isoformat("T", "seconds"),
         "data": {stage: _data(found) for stage, found in parts.items()},
         "lesions": {stage: named(found.train) for stage, found in parts.items()},
         "split": {

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -104,7 +105,8 @@ def _run(experiment: Experiment, only: Sequence[str], gather: bool, reuse: Seque
     check_alike(parts)
     with claim_together(experiment, fingerprints(parts), wanted, gather) as folder:
         if folder.first:
-            _begin(experiment, folder, parts, gather)
+            started = datetime.now(UTC) - timedelta(seconds=time.monotonic() - began)
+            _begin(experiment, folder, parts, gather, started)
         with _tracked(experiment, folder, bool(only)):
             for child in () if gather else children:
                 mine = [job for job in jobs if job.child == child and job.name in folder.mine]
@@ -161,7 +163,9 @@ def _check_asked(experiment: Experiment, only: Sequence[str], gather: bool) -> N
         require_wandb()
 
 
-def _begin(experiment: Experiment, folder: RunFolder, parts: Mapping[str, Parts], gather: bool) -> None:
+def _begin(
+    experiment: Experiment, folder: RunFolder, parts: Mapping[str, Parts], gather: bool, started: datetime
+) -> None:
     """Say where the run lies, and write what is known before training."""
     doing = "gathering" if gather else "resuming" if folder.resumed else "run folder"
     _log.info("%s %s", doing, folder.path)
@@ -171,7 +175,7 @@ def _begin(experiment: Experiment, folder: RunFolder, parts: Mapping[str, Parts]
         _log.warning("%s", note)
     if not (folder.path / "provenance.json").is_file():
         (folder.path / "experiment.yaml").write_text(as_yaml(experiment), encoding="utf-8")
-        folder.describe(lambda: provenance(experiment, dict(parts)))
+        folder.describe(lambda: provenance(experiment, dict(parts), started))
     elif folder.resumed and not gather:
         folder.amend(lambda known: {**known, "resumed": known.get("resumed", 0) + 1})
     if experiment.test.readers is not None:

@@ -140,3 +140,15 @@ def test_the_command_tabulates_runs_by_training_and_test_set(
     assert "compare takes at least two runs, got 1" in capsys.readouterr().err
     assert main(["compare", str(first), str(tmp_path / "none"), "--matrix", "dr/kappa"]) == 2
     assert "No run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--clinical"], ["--referral"]])
+def test_figures_of_drawn_photographs_are_labelled_wherever_they_are_printed(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    folder = make_run(sets=("made",), diseases={"dr": "icdr5"}, history=())
+    page = folder / "referral.html"
+    assert main(["evaluate", str(folder), *words, *["--page", str(page)] * ("--referral" in words)]) == 0
+    assert "The run is labelled 'synthetic: drawn photographs'" in capsys.readouterr().out
+    if page.exists():
+        assert "<li>synthetic: drawn photographs</li>" in page.read_text(encoding="utf-8")

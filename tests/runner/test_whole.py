@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_provenance_says_what_a_result_depends_on(whole: tuple[Experiment, Resul
     assert set(known["data"]["marks"]) == {"idrid"}
     assert known["data"]["severity"]["table"]["photographs"] == {"train": 20, "val": 4, "test": 8}
     assert known["seconds"] > 0
-    assert known["finished"] >= known["started"]
+    took = datetime.fromisoformat(known["finished"]) - datetime.fromisoformat(known["started"])
+    assert took.total_seconds() == pytest.approx(known["seconds"], abs=2)  # both are told in whole seconds
 
 
 def test_predictions_hold_each_photograph_of_validation_and_both_test_sets_once(
