@@ -26,8 +26,9 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
+        type=lambda word: "torch" if word == "pt2" else word,
         choices=tuple(_SUFFIX),
-        help="onnx, or torch for a program of torch.export (.pt2)",
+        help="onnx, or torch (also pt2) for a program of torch.export (.pt2)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="file to write; default: model.onnx or model.pt2 in the run"

@@ -217,7 +217,8 @@ def smallest_difference(error: float, power: float = 0.8, size: float = 0.05) ->
     """The smallest true difference that a two-sided test of this size would have found with this power.
 
     (z_{1 - size / 2} + z_power) · error; with the defaults 2.80 standard errors of the paired difference on
-    these photographs. A difference below it that was not found is not shown to be absent.
+    these photographs. A difference below it that was not found is not shown to be absent. Undefined (nan) where the
+    difference does not vary at all, as between runs that answer alike: no spread was seen, which says nothing of power.
 
     Reference: Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, chapter 2 (normal
     approximation).
@@ -226,4 +227,4 @@ def smallest_difference(error: float, power: float = 0.8, size: float = 0.05) ->
         >>> round(smallest_difference(0.01), 4)
         0.028
     """
-    return float((norm.ppf(1 - size / 2) + norm.ppf(power)) * error)
+    return float((norm.ppf(1 - size / 2) + norm.ppf(power)) * error) if error else float("nan")

@@ -144,7 +144,7 @@ def test_the_command_writes_a_program_of_torch_and_prints_the_comparison(
     averaged: FinishedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = averaged.members[0].checkpoint
-    assert main(["export", str(checkpoint), "--to", "torch", "--out", str(tmp_path / "one.pt2")]) == 0
+    assert main(["export", str(checkpoint), "--to", "pt2", "--out", str(tmp_path / "one.pt2")]) == 0
     said = capsys.readouterr().out
     assert "dr_probabilities         largest difference" in said
     assert "Licence of the data: table:" in said

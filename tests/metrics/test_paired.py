@@ -221,3 +221,7 @@ def test_the_smallest_difference_is_found_with_the_stated_power() -> None:
     assert power == pytest.approx(0.8, abs=1e-4)
     drawn = np.random.default_rng(8).normal(least, 0.02, 40_000)
     assert np.mean(np.abs(drawn / 0.02) > 1.959964) == pytest.approx(0.8, abs=0.01)
+
+
+def test_runs_that_answer_alike_say_nothing_of_power() -> None:
+    assert np.isnan(smallest_difference(0.0))

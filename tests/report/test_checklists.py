@@ -19,6 +19,7 @@ from retinalab.metrics import read_table, write_table
 from retinalab.report.checklist import checklist_markdown
 from retinalab.report.checklists import AUTHOR, FilledChecklist, checklists, filled
 from retinalab.report.checklists.fill import _EVIDENCE
+from retinalab.report.checklists.methods import model
 from retinalab.report.folder import RunFolder, read_run
 from tests.report.conftest import MakeRun
 
@@ -262,3 +263,17 @@ def test_the_command_writes_the_file_and_the_page_shows_every_item(
     assert '<a href="#checklists">' in page
     assert main(["report", str(folder), "--checklist", str(tmp_path / "none" / "list.md")]) == 2
     assert "Name a file in a folder that exists." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"name": "ellg", "net": "B", "side": 448, "backbone": "resnet18"}, "ellg, backbone resnet18."),
+        ({"name": "ellg", "net": "B", "side": 448, "backbone": None}, "ellg, net B, side 448."),
+    ],
+)
+def test_options_of_the_papers_own_network_are_not_told_of_another(
+    make_run: MakeRun, task: dict[str, Any], said: str
+) -> None:
+    run = read_run(make_run(experiment={"stages": {"train": {"task": task}}}))
+    assert model(run) == said

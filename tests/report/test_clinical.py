@@ -43,7 +43,7 @@ def test_the_page_shows_what_was_read(make_run: MakeRun) -> None:
             assert interval(figures["slope"]) in shown
     assert "Worse eye of 30 patients" in shown
     assert "No tested photograph is marked ungradable." in shown
-    assert "No lesion is annotated in these photographs" in shown
+    assert "No lesion is annotated here or their masks were not loaded" in shown
     assert "By eye" in shown
     assert '<a href="#clinical">' in page
 

@@ -40,7 +40,9 @@ def read_rules(
         kept = rows[bound & (rows[column] >= 0)]
         if len(kept):
             found.append(_against(kept, presence, bounds, column, (judged, source), disease, measure))
-    return found or "no lesion is annotated in these photographs, nor looked for by the network"
+    return (
+        found or "no lesion is annotated here or their masks were not loaded, and the network looks for none"
+    )
 
 
 def _sources(

@@ -74,6 +74,8 @@ def model(run: RunFolder) -> str:
 
     def describe(stage: Mapping[str, Any]) -> str:
         task = option(stage, "task")
+        if isinstance(task, Mapping) and task.get("backbone"):  # what a network of the paper's own would take
+            task = {key: value for key, value in task.items() if key not in ("net", "side")}
         parts = [
             f"{name} {plain(task[name])}" for name in shown if isinstance(task, Mapping) and task.get(name)
         ]
