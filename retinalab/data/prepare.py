@@ -75,12 +75,15 @@ def prepare(
     Raises:
         RetinalabError: no space, or a folder that cannot be written.
     """
+    found = prepared_before(source, records, size, masks, coverage, folder, codec=codec)
+    if found is not None:
+        return found
     parent = folder or default_cache()
     label = _label(records)
     count = -(-len(records) // SHARD)
-    names = _names(source, records, size, masks, coverage)
+    name = _names(source, records, size, masks, coverage)[0]
     needed = Needed(len(records), size, masks)
-    place, chosen = _place(parent, names, codec, count, needed)
+    place, chosen = _place(parent, name, codec, needed)
     if missing := _missing(place, count, masks):
         shards = {s: records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))) for s in missing}
         rest = Needed(sum(len(own) for own in shards.values()), size, masks)
@@ -127,13 +130,19 @@ def prepared_before(
     processes: int | None = None,
     codec: Codec | Literal["auto"] = "auto",
 ) -> Cache | None:
-    """What :func:`prepare` would find whole, with the same arguments; None where it would have to prepare something."""
+    """What :func:`prepare` would find whole, with the same arguments; None where it would have to prepare something.
+
+    Photographs that were prepared with their masks serve where no masks are wanted too, unless one was left out, as for
+    a mask that cannot be read.
+    """
     count = -(-len(records) // SHARD)
-    for place, chosen in _places(
-        folder or default_cache(), _names(source, records, size, masks, coverage), codec
-    ):
-        if place.is_dir() and not _missing(place, count, masks):
-            return _opened(place, len(records), size, masks, count, chosen)
+    for beside in (True,) if masks else (False, True):
+        names = _names(source, records, size, beside, coverage)
+        for place, chosen in _places(folder or default_cache(), names, codec):
+            if place.is_dir() and not _missing(place, count, masks):
+                cache = _opened(place, len(records), size, masks, count, chosen)
+                if beside == masks or cache.usable.all():
+                    return cache
     return None
 
 
@@ -154,26 +163,20 @@ def _places(parent: Path, names: Sequence[str], codec: Codec | Literal["auto"]) 
     return [*places, *((parent / name, "raw") for name in names[1:] if "raw" in wanted)]
 
 
-def _place(
-    parent: Path, names: Sequence[str], codec: Codec | Literal["auto"], count: int, needed: Needed
-) -> tuple[Path, Codec]:
+def _place(parent: Path, name: str, codec: Codec | Literal["auto"], needed: Needed) -> tuple[Path, Codec]:
     """The folder, which is made if need be, and its codec; what was begun without loss is gone on with.
 
     Args:
         parent: of all caches.
-        names: from :func:`_names`.
+        name: of the folder without what the codec adds.
         codec: as asked for.
-        count: of shards.
         needed: by all photographs.
     """
-    for place, one in _places(parent, names, codec):
-        if place.is_dir() and not _missing(place, count, needed.masks):
-            return place, one
-    places = _places(parent, names[:1], codec)
+    places = _places(parent, [name], codec)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if len(places) > 1:
-            with FileLock(parent / f"{names[0]}.lock"):  # two processes must not choose differently
+            with FileLock(parent / f"{name}.lock"):  # two processes must not choose differently
                 begun = [found for found in places if found[0].is_dir()]
                 chosen = lossless_codec(needed, parent)
                 places = begun or [found for found in places if found[1] == chosen]

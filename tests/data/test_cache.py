@@ -269,3 +269,28 @@ def test_the_default_folder_follows_the_users_environment(
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache() == tmp_path / ".cache" / "retinalab"
+
+
+def masked(tmp_path: Path) -> tuple[PhotographSet, Records]:
+    """Six photographs of which each has masks."""
+    source = open_set("idrid", write_fake_set("idrid", tmp_path / "idrid", 12), {"task": "segmentation"})
+    return source, source.records()
+
+
+def test_photographs_prepared_with_masks_serve_without(tmp_path: Path, decodings: list[int]) -> None:
+    source, records = masked(tmp_path)
+    both = prepare(source, records, SIZE, masks=True, folder=tmp_path / "cache")
+    count = len(decodings)
+    alone = prepare(source, records, SIZE, folder=tmp_path / "cache")
+    assert len(decodings) == count == len(records) > 0
+    assert (alone.folder, alone.masks) == (both.folder, False)
+    rows = np.arange(len(records))
+    plain = prepare(source, records, SIZE, folder=tmp_path / "elsewhere")
+    assert np.array_equal(alone.images(rows), plain.images(rows))
+
+
+def test_a_photograph_left_out_for_its_mask_is_prepared_without(tmp_path: Path) -> None:
+    source, records = masked(tmp_path)
+    fake_mask(next((tmp_path / "idrid").rglob("*_MA.tif")), (20, 20), shape=(50, 60))
+    assert not prepare(source, records, SIZE, masks=True, folder=tmp_path / "cache").usable.all()
+    assert prepare(source, records, SIZE, folder=tmp_path / "cache").usable.all()
