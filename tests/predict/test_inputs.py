@@ -172,10 +172,14 @@ def test_a_listing_takes_eight_bytes_of_each(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "scandir", scandir)
     monkeypatch.setattr("retinalab.predict.inputs.sorted_names", partial(sorted_names, most=1_000))
     inputs.survey()  # what is imported on the way does not count
-    tracemalloc.start()
-    try:
-        assert inputs.survey().count == count
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 4e6 < count * 150  # a path alone takes 150 bytes and more
+    peaks = []
+    for _ in range(
+        3
+    ):  # the interpreter's own tables grow now and then, by more than this, but not every time
+        tracemalloc.start()
+        try:
+            assert inputs.survey().count == count
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert min(peaks) < 4e6 < count * 150  # a path alone takes 150 bytes and more
