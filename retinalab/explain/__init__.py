@@ -6,7 +6,7 @@ from retinalab.explain.cam import check_cam, class_activation_cells, class_activ
 from retinalab.explain.framing import Framing
 from retinalab.explain.grid import Grid, in_frame
 from retinalab.explain.lesions import LESION_COLOURS, lesion_sheet, with_lesions
-from retinalab.explain.overlay import Palette, covered, enlarged, min_max, overlay
+from retinalab.explain.overlay import covered, enlarged, min_max, overlay
 from retinalab.explain.saliency import METHODS, Method, default_layers, saliency_maps
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Framing",
     "Grid",
     "Method",
-    "Palette",
     "check_cam",
     "class_activation_cells",
     "class_activation_map",

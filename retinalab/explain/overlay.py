@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 import torch
@@ -11,16 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retinalab.explain.gradient_maps import normalised
 
-__all__ = ["Palette", "covered", "enlarged", "fitting", "min_max", "overlay"]
+__all__ = ["covered", "enlarged", "fitting", "min_max", "overlay"]
 
-Palette = Literal["turbo", "viridis"]
-"""``viridis`` is perceptually uniform and read alike by the colour-blind; ``turbo``, blue to red, is what class
-activation maps are customarily shown in."""
-
-_PALETTES = {"turbo": cv2.COLORMAP_TURBO, "viridis": cv2.COLORMAP_VIRIDIS}
 _OPACITY = 0.45
-_RANGES = {"turbo": (26, 235), "viridis": (0, 255)}
-"""Of the colour scale; the ends of ``turbo`` are both dark and hard to tell apart."""
 _GAP, _LINE, _TEXT = 8, 22, 15
 
 
@@ -48,31 +39,29 @@ def enlarged(values: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS)).clip(0, 1)
 
 
-def covered(
-    photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, palette: Palette = "turbo"
-) -> np.ndarray:
-    """The photograph in grey under the map.
+def covered(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The photograph in grey under the map, violet low and yellow high.
+
+    The colours are viridis, which is perceptually uniform and read alike by the colour-blind.
 
     Args:
         photograph: RGB.
         values: the map in [0, 1], on the photograph's pixels.
         seen: where the network looked; elsewhere the photograph is darkened.
-        palette: colours of the map.
 
     Shape:
         - ``photograph``: ``(H, W, 3)`` uint8. ``values``: ``(H, W)`` float32. ``seen``: ``(H, W)`` bool.
         - Returns: ``(H, W, 3)`` uint8.
     """
-    least, most = _RANGES[palette]
-    levels = (least + values.clip(0, 1) * (most - least)).round().astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, _PALETTES[palette]), cv2.COLOR_BGR2RGB)
+    levels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(np.ascontiguousarray(photograph), cv2.COLOR_RGB2GRAY)[..., None]
     mixed = (1 - _OPACITY) * grey + _OPACITY * colours
     return np.asarray(np.where(seen[..., None], mixed, 0.5 * grey).round().astype(np.uint8))
 
 
 def overlay(photograph: np.ndarray, values: np.ndarray, seen: np.ndarray, captions: list[str]) -> Image.Image:
-    """The photograph, and beside it the same in grey under the map: blue low, red high.
+    """The photograph, and beside it the same in grey under the map (:func:`covered`).
 
     Args:
         photograph: RGB.

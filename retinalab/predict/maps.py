@@ -79,7 +79,7 @@ def write_maps(prediction: Prediction, scales: dict[str, Scale], folder: Path, r
     return written
 
 
-_LEGEND = "class activation map, blue least to red most of this photograph"
+_LEGEND = "class activation map, violet least to yellow most of this photograph"
 
 
 def said_of(disease: str, answer: Answer, scale: Scale) -> str:

@@ -237,7 +237,7 @@ def _laid_over(one: pd.Series, under: npt.NDArray[np.uint8], size: int) -> npt.N
         spread = framing.cells(values, height, width)
     else:
         spread = framing.on_photograph(enlarged(values, framing.side), height, width)
-    laid: npt.NDArray[np.uint8] = covered(under, spread, framing.seen(height, width), "viridis")
+    laid: npt.NDArray[np.uint8] = covered(under, spread, framing.seen(height, width))
     return laid
 
 
@@ -247,7 +247,7 @@ def _legend() -> str:
 
     grey, shape = np.full((12, 256, 3), _GREY, np.uint8), (12, 256)
     ramp = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32), shape)
-    return data_uri(covered(grey, ramp, np.ones(shape, bool), "viridis"), sharp_colours=True)
+    return data_uri(covered(grey, ramp, np.ones(shape, bool)), sharp_colours=True)
 
 
 def _sizes(maps: pd.DataFrame) -> list[str]:

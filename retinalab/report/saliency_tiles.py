@@ -116,7 +116,7 @@ def _map(seen: Seen) -> dict[str, Any]:
     size = (under.shape[1], under.shape[0])
     values = cv2.resize(seen.values, size, interpolation=cv2.INTER_AREA)
     field = cv2.resize(seen.field.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
-    source = data_uri(covered(under, values, field, "viridis"), sharp_colours=True)
+    source = data_uri(covered(under, values, field), sharp_colours=True)
     return {"method": seen.method, "said": seen.said, "source": source, "empty": seen.empty}
 
 
@@ -134,4 +134,4 @@ def _legend() -> str:
 
     grey, shape = np.full((12, 256, 3), 96, np.uint8), (12, 256)
     ramp = np.broadcast_to(np.linspace(0, 1, 256, dtype=np.float32), shape)
-    return data_uri(covered(grey, ramp, np.ones(shape, bool), "viridis"), sharp_colours=True)
+    return data_uri(covered(grey, ramp, np.ones(shape, bool)), sharp_colours=True)

@@ -71,7 +71,7 @@ def draw_figure7(pair: Pair, image: str, path: Path) -> None:
     )
     labels = list(dict.fromkeys((*pair.clpi.run.labels, *pair.minus.run.labels)))
     figure.suptitle(image, fontsize=10)
-    said = "; ".join(["maps: blue least to red most of each", *labels, USE])
+    said = "; ".join(["maps: violet least to yellow most of each", *labels, USE])
     figure.supxlabel(said, fontsize=8, color="0.35", x=0.99, ha="right")
     figure.savefig(path, dpi=150, metadata={"Comment": USE})
 

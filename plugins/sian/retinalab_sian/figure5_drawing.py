@@ -43,7 +43,7 @@ def draw_figure5(compared: Compared, image: str, path: Path) -> None:
     shown = (
         (tested.pixels, "photograph", _reference(tested, compared.disease, scale)),
         (with_lesions(tested.pixels, tested.masks), "lesions marked", _listed(tested.marked)),
-        (covered(tested.pixels, abn.attention, seen, "viridis"), "ABN: attention", _predicted(abn, scale)),
+        (covered(tested.pixels, abn.attention, seen), "ABN: attention", _predicted(abn, scale)),
         (
             with_lesions(tested.pixels, sian.lesions),
             f"SiAN: lesions, probability from {PRESENT:g}",
