@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from retinalab.explain.answer import LESION, explained_grades, explained_values
+from retinalab.explain.answer import explained_grades, explained_values
 from retinalab.explain.photographs import field_mask
 from retinalab.explain.saliency import Method, Recipe, maps_of
 from retinalab.explain.usable import chosen_methods
@@ -117,7 +117,4 @@ class _Network:
             )
             for recipe, maps in zip(self._recipes, made, strict=True)
         ]
-        grade = int(grades[0])
-        said = answered(grade) if grade == LESION else f"{self.disease} {answered(grade)}"
-        surety = " " if grade < 0 else ", probability "
-        return f"{said}{surety}{float(asked[0]):.2f}", seen
+        return answered(self.disease, int(grades[0]), float(asked[0])), seen

@@ -85,9 +85,9 @@ def _shown(reason: str, key: tuple[str, str], models: Sequence[Model], table: pd
     ]
     if one["reference"] >= 0:
         said.append(f"reference: {one['disease']} grade {one['reference']}")
-    for model, grade in rows.drop_duplicates("model")[["model", "grade"]].itertuples(index=False):
-        answer = f"{one['disease']} {answered(grade)}" if grade != LESION else answered(grade)
-        said.append(f"{model}: {answer}")
+    for _, own in rows.drop_duplicates("model").iterrows():
+        answer = answered(str(own["disease"]), int(own["grade"]), float(own["deletion_curve"][0]))
+        said.append(f"{own['model']}: {answer}")
     return Shown(
         group=reason,
         image=f"{key[0]}: {key[1]}",
@@ -121,9 +121,25 @@ def range_said(method: str, maps: SaliencyMaps, row: int = 0) -> str:
     return f"at most {most:.2f}" if method == "lesions" else f"{least:.2f} to {most:.2f}"
 
 
-def answered(grade: int) -> str:
-    """The explained answer in words, as the column ``grade`` of a table of saliency has it."""
-    return {SEVERITY: "severity", LESION: "surest lesion"}.get(grade, f"grade {grade}")
+def answered(disease: str, grade: int, value: float) -> str:
+    """The explained answer in words.
+
+    Args:
+        disease: whose grade is explained.
+        grade: as the column ``grade`` of a table of saliency has it.
+        value: probability of the grade, the severity, or the surest lesion's probability.
+
+    Example:
+        >>> answered("dr", 2, 0.713), answered("dr", SEVERITY, 1.26), answered("dr", LESION, 0.9)
+        ('dr grade 2, probability 0.71', 'dr severity 1.26', 'surest lesion 0.90')
+    """
+    if grade == LESION:
+        return f"surest lesion {value:.2f}"
+    return (
+        f"{disease} severity {value:.2f}"
+        if grade == SEVERITY
+        else f"{disease} grade {grade}, probability {value:.2f}"
+    )
 
 
 def _place(card: Scorecard, key: tuple[str, str]) -> np.ndarray:
