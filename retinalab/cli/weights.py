@@ -30,9 +30,12 @@ def weights_list(known: argparse.Namespace) -> int:
     """Print the files that an experiment's backbones have weights in."""
     from retinalab.tasks.pretrained import described
 
-    for stage, wanted in _needed(known).items():
+    for wanted, uses in _needed(known).items():
         told = described(wanted)
-        print(f"{stage}: {told.model} ({told.library})")
+        print(f"{told.model} ({told.library})")
+        for weights in dict.fromkeys(uses.values()):
+            stages = ", ".join(stage for stage, given in uses.items() if given == weights)
+            print(f"  {'not ' * (weights not in ('timm', 'hub'))}used by {stages} (weights: {weights})")
         print(f"  file    {told.file}")
         print(f"  from    {told.repository or told.source}{f' @ {told.revision[:12]}' * bool(told.revision)}")
         print(f"  size    {f'{told.size / 1e6:.1f} MB' if told.size else 'told when fetched'}")
@@ -44,7 +47,7 @@ def weights_fetch(known: argparse.Namespace) -> int:
     """Fetch them into a folder."""
     from retinalab.tasks.pretrained import VARIABLE, fetch
 
-    for one, now in fetch(_needed(known).values(), known.out):
+    for one, now in fetch(_needed(known), known.out):
         print(f"{'fetched' if now else 'there already'}: {known.out / one.file} ({one.size / 1e6:.1f} MB)")
         print(f"  sha256 {one.sha256}")
     print(f"Bring the folder along and set {VARIABLE}=FOLDER there, or task.weights=FOLDER/FILE.")
@@ -61,8 +64,8 @@ def weights_check(known: argparse.Namespace) -> int:
     return 1 if any(wrong for _, wrong in found) else 0
 
 
-def _needed(known: argparse.Namespace) -> dict[str, WeightsFile]:
-    """Stage -> the file of its backbone, for the stages that have one."""
+def _needed(known: argparse.Namespace) -> dict[WeightsFile, dict[str, str]]:
+    """The file of each backbone -> stages that have it -> what their ``task.weights`` says."""
     from retinalab.experiment import load_experiment
     from retinalab.tasks.pretrained import needed
 
@@ -73,13 +76,12 @@ def _needed(known: argparse.Namespace) -> dict[str, WeightsFile]:
     experiment = load_experiment(
         known.paper, names[0] if names else "synthetic", [w for w in words if "=" in w]
     )
-    found: dict[str, WeightsFile] = {}
+    found: dict[WeightsFile, dict[str, str]] = {}
     for name, stage in experiment.stages.items():
         encoder, backbone = getattr(stage.task, "encoder", None), getattr(stage.task, "backbone", None)
-        if encoder:
-            found[name] = needed("smp", encoder)
-        elif backbone:
-            found[name] = needed("timm", backbone)
+        if encoder or backbone:
+            file = needed("smp", encoder) if encoder else needed("timm", backbone)
+            found.setdefault(file, {})[name] = getattr(stage.task, "weights", "none")
     if not found:
         raise RetinalabError(
             f"Experiment {experiment.name!r} of {experiment.paper!r} has no backbone with pretrained weights. Name "

@@ -179,3 +179,18 @@ def test_the_commands(
     assert " ok" in capsys.readouterr().out
     assert main(["weights", "check", str(tmp_path)]) == 2
     assert main(["weights", "list", "ellg", "synthetic", "train.task.backbone=null"]) in (0, 2)
+
+
+def test_a_list_names_each_file_once_and_who_reads_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
+    assert main(["weights", "list", "sian"]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("file ") == 1
+    assert "  not used by l-net, sian (weights: none)\n" in listed
+    assert main(["weights", "list", "canet", "messidor"]) == 0
+    assert "  used by train (weights: timm)\n" in capsys.readouterr().out
