@@ -117,8 +117,13 @@ def _intended(run: RunFolder) -> list[_Block]:
 
 
 def _training_data(run: RunFolder) -> list[_Block]:
-    columns = ("set", "stages", "kind", "photographs", "licence", "fingerprint")
-    rows = [[one[column] for column in columns] for one in data_sets(run)]
+    sets = data_sets(run)
+    columns = [
+        column
+        for column in ("set", "stages", "kind", "photographs", "licence", "fingerprint")
+        if column != "stages" or any(one[column] for one in sets)
+    ]
+    rows = [[one[column] for column in columns] for one in sets]
     blocks: list[_Block] = [_Table(columns, rows)] if rows else [_SUPPLY]
     return blocks + _shown(
         run, "Origin", data.sources, "Division", data.partitions, "Patients", data.disjoint,
