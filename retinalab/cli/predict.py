@@ -75,7 +75,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         "--ungated", action="store_true", help="grade also what looks like no fundus photograph, and flag it"
     )
     parser.add_argument(
-        "--which", choices=("best", "last"), default="best", help="checkpoint; default: best, which the run was "
+        "--checkpoint", choices=("best", "last"), default="best", help="checkpoint; default: best, which the run was "
         "evaluated with",
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def predict(known: argparse.Namespace) -> int:
     for option in ("cam", "masks", "overlays", "gallery"):
         if getattr(known, option) and known.out is None:
             raise RetinalabError(f"--{option} writes pictures and needs a folder for them. Give --out DIR.")
-    opened = open_all([known.run, *known.others], known.which)
+    opened = open_all([known.run, *known.others], known.checkpoint)
     inputs = Inputs(known.inputs)
     survey = inputs.survey(known.out)
     labels = read_labels(known.labels, opened[0].scales) if known.labels else None
@@ -110,7 +110,7 @@ def predict(known: argparse.Namespace) -> int:
         prepare_folder(known.out, (*survey.data, *roots), survey.around)
     learned = frozenset().union(*(one.learned_from() for one in opened))
     flattered = sum(photograph.name in learned for photograph in inputs)
-    head = print_header(predictor, known.which, survey, flattered)
+    head = print_header(predictor, known.checkpoint, survey, flattered)
     tally = Tally(predictor.scales, Judged(labels) if labels else None, predictor.lesions)
     try:
         _go_through(inputs, survey, tally, predictor, head, known)

@@ -169,7 +169,7 @@ def test_class_activation_maps_are_pictures_of_the_photograph(run: Path, capsys:
 
 
 def test_the_last_checkpoint_on_request(run: Path, capsys: Said) -> None:
-    assert predict(run, "set/images/000.jpg", "--which", "last") == 0
+    assert predict(run, "set/images/000.jpg", "--checkpoint", "last") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "last checkpoint;" in out
     assert "not the one that the run's figures were measured with" in out
