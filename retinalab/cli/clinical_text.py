@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retinalab.counted import counted
+from retinalab.units import PHOTOGRAPHS, counted_units
 
 if TYPE_CHECKING:
     from retinalab.metrics.clinical import ClinicalReading
@@ -43,19 +44,19 @@ def clinical_lines(reading: ClinicalReading) -> Iterator[str]:
         yield from _wrapped(f"! {note}", "  ")
     for one in reading.sets:
         yield ""
-        units = "" if one.unit == "photographs" else f" of {_units(one.units, one.unit)}"
-        patients = ", patients unknown" if one.unit == "photographs" else ""
+        units = "" if one.unit == PHOTOGRAPHS else f" of {counted_units(one.units, one.unit)}"
+        patients = ", patients unknown" if one.unit == PHOTOGRAPHS else ""
         yield from _wrapped(
             f"{one.prefix}: {one.set or 'photographs'}, {counted(one.photographs, 'photograph')}{units}{patients}"
         )
         for disease in one.diseases:
-            yield from _disease(disease, options, "units" if " and " in one.unit else one.unit)
+            yield from _disease(disease, options)
     for disease_name, groups in reading.by_set.items():
         yield from ("", f"{disease_name.upper()} by test set")
-        yield from _subgroups(groups, "units")
+        yield from _subgroups(groups)
 
 
-def _disease(one: DiseaseReading, options: Mapping[str, Any], unit: str) -> Iterator[str]:
+def _disease(one: DiseaseReading, options: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", f"{one.disease.upper()} on {one.scale}, {counted(one.photographs, 'photograph')} graded")
     for name, words in (
         ("kappa", "quadratic kappa"), ("kappa_unweighted", "unweighted kappa"), ("accuracy", "accuracy"),
@@ -73,7 +74,7 @@ def _disease(one: DiseaseReading, options: Mapping[str, Any], unit: str) -> Iter
     yield from _rules(one)
     if one.subgroups:
         yield from ("", f"  Subgroups: {one.targets[0].name}, at {one.point}")
-        yield from _subgroups(one.subgroups, unit)
+        yield from _subgroups(one.subgroups)
 
 
 def _target(target: TargetReading, one: DiseaseReading, options: Mapping[str, Any]) -> Iterator[str]:
@@ -232,7 +233,7 @@ def _listed(rules: Rules) -> Iterator[str]:
         yield f"    and {len(rules.listed) - _LISTED} more (--json FILE holds all)"
 
 
-def _subgroups(groups: Sequence[Subgroup], unit: str) -> Iterator[str]:
+def _subgroups(groups: Sequence[Subgroup]) -> Iterator[str]:
     shown = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
     for column in dict.fromkeys(one.column for one in groups):
         yield f"  by {column}"
@@ -244,7 +245,7 @@ def _subgroups(groups: Sequence[Subgroup], unit: str) -> Iterator[str]:
                 yield from _wrapped(f"  {name}", "     ")
                 name = ""
             yield _row(name, cells)
-            units = "" if unit == "photographs" else f", {_units(one.units, unit)}"
+            units = "" if one.unit == PHOTOGRAPHS else f", {counted_units(one.units, one.unit)}"
             warned = f"  ! {one.warning}" if one.warning else ""
             yield from _wrapped(
                 f"     {counted(one.photographs, 'photograph')}{units}, {one.positive} positive{warned}",
@@ -278,8 +279,3 @@ def _why(metric: Mapping[str, Any]) -> str:
     """Why a figure is undefined, in brackets; "" where it is not."""
     note = str(metric.get("note") or "").removeprefix("undefined: ")
     return f" ({note})" if metric["value"] is None and note else ""
-
-
-def _units(number: int, unit: str) -> str:
-    """``unit`` as a reading has it: patients, or patients and photographs of unknown patients."""
-    return f"{number} {unit.removesuffix('s') if number == 1 else unit}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from retinalab.cli.explained_summary import about_lines
 from retinalab.errors import RetinalabError
+from retinalab.units import unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,6 @@ def _page(
 
     runs, models = scored.runs, scored.models
     records = models[0].card.photographs.part.records
-    known = bool((records.table["patient"] != "").all())
     drawn = any(one.synthetic for one in records.info.values())
     banners = [RESEARCH]
     if drawn:
@@ -122,7 +122,7 @@ def _page(
         " against ".join(run.name for run in runs),
         about,
         banners,
-        "patients" if known else "photographs, since patients are not all known",
+        unit_of(records.table["patient"]),
         scored.table,
         metrics,
         comparisons,

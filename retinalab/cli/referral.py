@@ -13,6 +13,7 @@ from retinalab.cli.written import check_output
 from retinalab.counted import counted
 from retinalab.errors import RetinalabError
 from retinalab.protocol import Scale
+from retinalab.units import told_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +76,9 @@ def referral_lines(curves: Sequence[ReferralCurve]) -> Iterator[str]:
         yield ""
         text = (
             f"{curve.prefix}/{curve.disease} on {curve.scale}: {counted(curve.photographs, 'photograph')}, "
-            f"{counted(curve.units, 'unit')} of independence. The most uncertain ({curve.uncertainty}) are handed to a "
-            "person; the figures are those of the rest, beside what an order by lot and a perfect one (worst errors "
-            "first) would leave."
+            f"{told_units(curve.units, curve.unit)}. The most uncertain ({curve.uncertainty}) are handed to a person; "
+            "the figures are those of the rest, beside what an order by lot and a perfect one (worst errors first) "
+            "would leave."
         )
         yield from textwrap.wrap(text, _WIDTH)
         for name, words in _NAMES.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from retinalab.counted import counted
+from retinalab.units import told_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def about_lines(trial: Trial, table: pd.DataFrame) -> list[tuple[str, str]]:
         ("Networks", ", ".join(member.child for member in run.members if member.child) or "one"),
         ("Photographs",
          f"{counted(len(photographs), 'test photograph')} of {', '.join(photographs['set'].unique())}, "
-         f"{counted(units, 'patient' if trial.unit == 'patients' else 'unit')}"),
+         f"{told_units(units, trial.unit)}"),
         ("Shown", f"in {counted(shown, 'way')} each, drawn with seed {trial.settings.seed}"
          + (f"; faults: {', '.join(faults)}" if faults else "")),
     ]  # fmt: skip

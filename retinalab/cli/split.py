@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from retinalab.cli.data import write_csv
 from retinalab.errors import RetinalabError, unknown
+from retinalab.units import PATIENTS, unit_of
 
 if TYPE_CHECKING:
     from retinalab.config import DataConfig
@@ -117,11 +118,12 @@ def _leaks(splits: Sequence[Split], records: Records) -> list[str]:
 def _table(splits: Sequence[Split], protocol: Protocol) -> str:
     """Photographs, patients and grades of every part, aligned."""
     table = splits[0].records.table
-    unit = "patients" if (table["patient"] != "").all() else "units"
+    unit = unit_of(table["patient"])
     groups = splits[0].records.groups
     columns = [(d, grade) for d, scale in protocol.scales.items() for grade in (*range(scale.size), -1)]
     columns = [(d, grade) for d, grade in columns if grade >= 0 or (table[d] < 0).any()]
-    rows = [["part", "photographs", unit, *(f"{d}={'?' if grade < 0 else grade}" for d, grade in columns)]]
+    heads = [f"{d}={'?' if grade < 0 else grade}" for d, grade in columns]
+    rows = [["part", "photographs", unit if unit == PATIENTS else "independent", *heads]]
     for number, made in enumerate(splits, start=1):
         for part, chosen in made.parts.items():
             grades = table.iloc[chosen]

@@ -17,6 +17,7 @@ from retinalab.metrics.statistics import Clusters
 from retinalab.metrics.tables import complete_predictions, diseases_of, probabilities_of
 from retinalab.metrics.uncertainty import entropy
 from retinalab.protocol import Scale
+from retinalab.units import unit_of
 
 __all__ = ["SHARES", "Level", "ReferralCurve", "read_referral_curves"]
 
@@ -54,7 +55,8 @@ class ReferralCurve:
         prefix: ``test`` or ``test@<set>``.
         disease: what is graded, on ``scale``.
         uncertainty: where the order comes from, in words.
-        photographs: with a known reference, ``units`` of independence.
+        photographs: with a known reference.
+        units: that are independent, of the kind ``unit`` (:mod:`retinalab.units`).
         levels: by share.
     """
 
@@ -64,6 +66,7 @@ class ReferralCurve:
     uncertainty: str
     photographs: int
     units: int
+    unit: str
     levels: Sequence[Level]
 
 
@@ -165,7 +168,7 @@ class _Curve:
         rows = self.rows
         return ReferralCurve(
             prefix, self.disease, self.scale.name, source, int(rows["image"].nunique()),
-            int(rows["group"].nunique()), levels,
+            int(rows["group"].nunique()), unit_of(rows["patient"]), levels,
         )  # fmt: skip
 
     def _uncertainty(self) -> tuple[npt.NDArray[np.float64], str]:

@@ -16,6 +16,7 @@ from retinalab.report.chart import Chart, Curve, Dot, chart, unit_axis
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known
 from retinalab.report.results import Grid
+from retinalab.units import told_units
 
 __all__ = ["Clinical", "clinical_section", "reliability_diagram"]
 
@@ -285,7 +286,8 @@ def _listed(one: Rules) -> tuple[str, Grid] | None:
 def _subgroups(one: DiseaseReading, column: str) -> Grid:
     rows = []
     for group in (group for group in one.subgroups if group.column == column):
-        size = f"{counted(group.photographs, 'photograph')}, {counted(group.units, 'unit')}, {group.positive} positive"
+        units = told_units(group.units, group.unit)
+        size = f"{counted(group.photographs, 'photograph')}, {units}, {group.positive} positive"
         rows.append((group.value, [size, *_cells(group.figures, _SUBGROUP), group.warning]))
     return Grid(["counted on", *_SUBGROUP.values(), "too small to say anything"], rows)
 

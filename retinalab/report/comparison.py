@@ -18,7 +18,7 @@ from retinalab.report.forest import Forest, Line, forest
 from retinalab.report.gallery import Picture
 from retinalab.report.numbers import interval, number, plain, probability
 from retinalab.report.render import write_page
-from retinalab.report.results import Grid, unit_of
+from retinalab.report.results import Grid, tested_unit
 from retinalab.report.settings import differing_settings
 from retinalab.report.summary import banners, data_sets, notes, protocol, summary
 
@@ -61,7 +61,7 @@ def write_comparison(
         "protocol": protocol(runs[0]),
         "data_sets": data_sets(runs[0]),
         "settings": differing_settings([run.experiment for run in runs]),
-        "unit": unit_of(runs[0], prefixes[0]) if prefixes else "",
+        "unit": tested_unit(runs[0], prefixes[0]) if prefixes else "",
         "family": comparison["family"],
         "results": [_results(prefix, letters, comparison, runs, picture) for prefix in prefixes],
         "several": len(prefixes) > 1,

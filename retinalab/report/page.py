@@ -25,7 +25,14 @@ from retinalab.report.numbers import plain
 from retinalab.report.patches import patch_confusion, patch_grid
 from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
-from retinalab.report.results import confusions, headlines, lesion_grid, metric_rows, side_by_side, unit_of
+from retinalab.report.results import (
+    confusions,
+    headlines,
+    lesion_grid,
+    metric_rows,
+    side_by_side,
+    tested_unit,
+)
 from retinalab.report.shown import graded_rows, shown_of
 from retinalab.report.summary import banners, data_sets, further, notes, protocol, summary
 
@@ -94,7 +101,7 @@ def _results(
         "prefix": prefix,
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
         "set": run.set_of(prefix),
-        "unit": unit_of(run, prefix),
+        "unit": tested_unit(run, prefix),
         "headlines": headlines(run, prefix),
         "confusions": [*confusions(run, prefix), *filter(None, [patch_confusion(run, prefix)])],
         "patches": patch_grid(run, prefix),

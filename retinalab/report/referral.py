@@ -14,6 +14,7 @@ from retinalab.report.chart import Axis, Chart, Curve, Dot, chart
 from retinalab.report.numbers import interval, number
 from retinalab.report.render import write_page
 from retinalab.report.results import Grid
+from retinalab.units import told_units
 
 __all__ = ["write_referral"]
 
@@ -35,7 +36,15 @@ def write_referral(
     Raises:
         RetinalabError: it cannot be written.
     """
-    entries = [{"curve": one, "charts": _charts(one), "tables": _tables(one)} for one in curves]
+    entries = [
+        {
+            "curve": one,
+            "units": told_units(one.units, one.unit),
+            "charts": _charts(one),
+            "tables": _tables(one),
+        }
+        for one in curves
+    ]
     try:
         return write_page("referral.html", {"source": source, "entries": entries, "labels": labels}, target)
     except OSError as error:

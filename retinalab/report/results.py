@@ -16,6 +16,7 @@ from retinalab.metrics.measure import errors_text
 from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known, number
+from retinalab.units import told_units, unit_of
 
 __all__ = [
     "Confusion",
@@ -27,8 +28,8 @@ __all__ = [
     "lesion_grid",
     "metric_rows",
     "side_by_side",
+    "tested_unit",
     "trained_sets",
-    "unit_of",
 ]
 
 _MEASURES = {
@@ -113,15 +114,10 @@ def metric_rows(run: RunFolder) -> dict[str, list[dict[str, str]]]:
     return dict(sorted(out.items(), key=lambda item: not item[0].startswith("test")))
 
 
-def unit_of(run: RunFolder, prefix: str) -> str:
-    """What counts as independent: patients, photographs where patients are unknown, or both."""
+def tested_unit(run: RunFolder, prefix: str) -> str:
+    """What counts as independent in a test set (:func:`retinalab.units.unit_of`)."""
     patients = run.rows(prefix)["patient"]
-    if not len(patients):
-        return "independent units"
-    unknown = patients.fillna("") == ""
-    if unknown.all():
-        return "photographs"
-    return "patients and photographs of unknown patients" if unknown.any() else "patients"
+    return unit_of(patients) if len(patients) else "independent units"
 
 
 @dataclass(frozen=True)
@@ -222,7 +218,7 @@ def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -
     words = {"joint": "Joint", "lesion/mean": "Lesions", "windows": "Patches"}
     return Headline(
         key, words.get(target, target.upper()), label, interval(metric), str(metric.get("note") or ""),
-        _counted(metric, target, unit_of(run, prefix)), strip, marks, beside,
+        _counted(metric, target, tested_unit(run, prefix)), strip, marks, beside,
     )  # fmt: skip
 
 
@@ -242,11 +238,7 @@ def _counted(metric: Mapping[str, Any], target: str, unit: str) -> str:
     text = counted(metric["n"], *things) if "n" in metric else f"? {things[1]}"
     if "n_groups" not in metric:
         return text
-    return (
-        f"{text}, patients unknown"
-        if unit == "photographs"
-        else f"{text}, {metric['n_groups']} {unit.removesuffix('s') if metric['n_groups'] == 1 else unit}"
-    )
+    return f"{text}, {told_units(metric['n_groups'], unit)}"
 
 
 def trained_sets(run: RunFolder) -> set[str]:

@@ -27,6 +27,7 @@ from retinalab.robustness.donors import donors_of, photograph_key
 from retinalab.robustness.recording import Tones
 from retinalab.tasks.severity import severity_grades
 from retinalab.transforms.draw import generator
+from retinalab.units import unit_of
 
 __all__ = ["Settings", "Trial"]
 
@@ -121,8 +122,7 @@ class Trial:
     @property
     def unit(self) -> str:
         """What intervals resample."""
-        known = all(bool((share.part.records.table["patient"] != "").all()) for share in self._shares)
-        return "patients" if known else "photographs where the patient is unknown"
+        return unit_of(name for share in self._shares for name in share.part.records.table["patient"])
 
     @property
     def repeated(self) -> bool:

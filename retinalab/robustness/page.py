@@ -18,6 +18,7 @@ from retinalab.report.render import write_page
 from retinalab.robustness.conditions import COLOURS, FLIP, ORIGINAL, VIEWS, Shown
 from retinalab.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from retinalab.robustness.sheet import contact_sheet
+from retinalab.units import counted_units
 
 __all__ = ["WORDS", "RobustnessPage", "lacking", "severities_of", "write_robustness_page"]
 
@@ -149,7 +150,7 @@ def _self_table(page: RobustnessPage, disease: str) -> dict[str, Any]:
         ]
         if found[0] is not None:
             size = counted(found[0]["n"], "pair" if name == VIEWS else "photograph")
-            units = counted(found[0]["n_groups"], "patient" if page.unit == "patients" else "unit")
+            units = counted_units(found[0]["n_groups"], page.unit)
             rows.append((words, [*map(_cell, found), f"{size}, {units}"]))
     return {"columns": columns, "rows": rows}
 

@@ -19,6 +19,7 @@ from retinalab.metrics.evaluate import check_grades
 from retinalab.metrics.measure import Measure
 from retinalab.metrics.tables import complete_predictions, diseases_of
 from retinalab.protocol import Scale
+from retinalab.units import unit_of
 
 __all__ = ["read_clinically"]
 
@@ -126,12 +127,8 @@ def _photographs(
 
 
 def _set(prefix: str, name: str, rows: pd.DataFrame, readings: Sequence[DiseaseReading]) -> SetReading:
-    unknown = (rows["patient"].fillna("").astype(str) == "").to_numpy()
-    unit = "photographs" if unknown.all() else "patients"
-    if unknown.any() and not unknown.all():
-        unit = "patients and photographs of unknown patients"
     count, units = int(rows["image"].nunique()), int(rows["group"].nunique())
-    return SetReading(prefix, str(name), count, units, unit, list(readings))
+    return SetReading(prefix, str(name), count, units, unit_of(rows["patient"]), list(readings))
 
 
 def _notes(table: pd.DataFrame, tested: np.ndarray, marked: np.ndarray) -> list[str]:

@@ -167,6 +167,7 @@ class Subgroup:
     value: str
     photographs: int
     units: int
+    unit: str
     positive: int
     figures: Metrics
     warning: str

@@ -20,6 +20,7 @@ from retinalab.metrics.measure import Measure
 from retinalab.metrics.statistics import Clusters
 from retinalab.metrics.tables import diseases_of, probabilities_of
 from retinalab.protocol import Scale
+from retinalab.units import unit_of
 
 __all__ = ["groups_of", "read_subgroups", "subgroup_columns", "warning"]
 
@@ -96,7 +97,7 @@ def read_subgroups(
             units, positive = part["group"].nunique(), int(first[target.positive].sum())
             out.append(
                 Subgroup(
-                    column, value, len(first), units, positive,
+                    column, value, len(first), units, unit_of(part["patient"]), positive,
                     explained({name: found[name] for name in _SHOWN if name in found}),
                     warning(units, positive, len(first), options.fewest),
                 )

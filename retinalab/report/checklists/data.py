@@ -12,7 +12,7 @@ from retinalab.counted import counted
 from retinalab.report.checklists.settings import by_stage, described_sets, learned, option, short, stages_of
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import plain
-from retinalab.report.results import unit_of
+from retinalab.report.results import tested_unit
 from retinalab.report.summary import leaks, notes
 
 __all__ = [
@@ -72,7 +72,7 @@ def sizes(run: RunFolder) -> str:
         units = {
             str(one["n_groups"]) for key, one in run.metrics.items() if _of(key, prefix) and "n_groups" in one
         }
-        if len(units) == 1 and unit_of(run, prefix) == "patients":
+        if len(units) == 1 and tested_unit(run, prefix) == "patients":
             lines.append(
                 f"{run.set_of(prefix)}, {prefix.partition('@')[0]}: {counted(int(units.pop()), 'patient')}."
             )

@@ -12,7 +12,7 @@ from retinalab.report.checklists.data import partitions, sizes
 from retinalab.report.checklists.settings import by_stage, option, short, stages_of
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import plain
-from retinalab.report.results import unit_of
+from retinalab.report.results import tested_unit
 
 __all__ = [
     "artefact",
@@ -257,7 +257,7 @@ def uncertainty(run: RunFolder) -> str:
     with_interval = [key for key, one in run.metrics.items() if one.get("low") is not None]
     if not with_interval or not run.tested:
         return ""
-    units = dict.fromkeys(unit_of(run, prefix) for prefix in run.tested)
+    units = dict.fromkeys(tested_unit(run, prefix) for prefix in run.tested)
     text = f"95 % intervals for {len(with_interval)} of {len(run.metrics)} figures, resampling {', '.join(units)}."
     seeds = max((len(one.get("seeds") or ()) for one in run.metrics.values()), default=0)
     return f"{text} Standard deviations over {seeds} seeds apart from them." if seeds > 1 else text
