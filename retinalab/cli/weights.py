@@ -79,9 +79,13 @@ def _needed(known: argparse.Namespace) -> dict[WeightsFile, dict[str, str]]:
     found: dict[WeightsFile, dict[str, str]] = {}
     for name, stage in experiment.stages.items():
         encoder, backbone = getattr(stage.task, "encoder", None), getattr(stage.task, "backbone", None)
-        if encoder or backbone:
-            file = needed("smp", encoder) if encoder else needed("timm", backbone)
-            found.setdefault(file, {})[name] = getattr(stage.task, "weights", "none")
+        if encoder:
+            file = needed("smp", encoder)
+        elif backbone:
+            file = needed("timm", backbone)
+        else:
+            continue
+        found.setdefault(file, {})[name] = getattr(stage.task, "weights", "none")
     if not found:
         raise RetinalabError(
             f"Experiment {experiment.name!r} of {experiment.paper!r} has no backbone with pretrained weights. Name "
