@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from retinalab.config import Experiment, TaskConfig
 from retinalab.documents import read_yaml
 from retinalab.errors import RetinalabError
+from retinalab.option_errors import option_error
 from retinalab.overrides import merged, overridden
 from retinalab.registry import experiment_file, paper, task_config
 from retinalab.rounds import each_stage, expanded
@@ -83,7 +83,9 @@ def resolve(raw: Mapping[str, Any], source: str = "experiment") -> Experiment:
     except ValidationError as error:
         known = {fault.partition("=")[0].partition(":")[0] for fault in faults}
         named = [*stages, *(raw.get("stages") or {})] if isinstance(given, Mapping) else []
-        lines = (_line(e, Experiment, (), named) for e in error.errors() if "task" not in e["loc"][2:3])
+        lines = (
+            option_error(e, Experiment, (), named) for e in error.errors() if "task" not in e["loc"][2:3]
+        )
         faults.extend(line for line in lines if line.partition("=")[0].partition(":")[0] not in known)
     if faults:
         raise RetinalabError(*(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
@@ -137,7 +139,7 @@ def resolve_model(kind: type[M], raw: Mapping[str, Any], where: str) -> M:
     try:
         return kind.model_validate(dict(raw))
     except ValidationError as error:
-        raise RetinalabError(*(_line(entry, kind, (where,)) for entry in error.errors())) from error
+        raise RetinalabError(*(option_error(entry, kind, (where,)) for entry in error.errors())) from error
 
 
 def as_mapping(experiment: Experiment) -> dict[str, Any]:
@@ -244,68 +246,7 @@ def _task(given: Any, where: str, faults: list[str]) -> TaskConfig | None:
         kind = task_config(given["name"])
         return kind.model_validate(dict(given))
     except ValidationError as error:
-        faults.extend(_line(entry, kind, tuple(where.split("."))) for entry in error.errors())
+        faults.extend(option_error(entry, kind, tuple(where.split("."))) for entry in error.errors())
     except RetinalabError as error:
         faults.append(f"{where}.name={given['name']!r}: {error}")
     return None
-
-
-def _line(error: Any, root: type[BaseModel], prefix: tuple[str, ...], stages: Iterable[str] = ()) -> str:
-    location = tuple(str(part) for part in error["loc"])
-    shown = ".".join((*prefix, *location))
-    if error["type"] == "extra_forbidden":
-        names = [*_fields(root, location[:-1]), *(() if location[:-1] else dict.fromkeys(stages))]
-        near = difflib.get_close_matches(location[-1], names, n=1, cutoff=0.5)
-        hint = f"; did you mean {'.'.join((*prefix, *location[:-1], near[0]))}?" if near else ";"
-        return f"{shown}={error['input']!r}: unknown option{hint} Choices: {', '.join(sorted(names))}"
-    if error["type"] == "missing":
-        return f"{shown}: required and not given"
-    message = error["msg"].removeprefix("Value error, ")
-    if not location:  # of several options together
-        return f"{shown}: {message}" if shown and not message.startswith(shown) else message
-    near = difflib.get_close_matches(str(error["input"]), _expected(error), n=1, cutoff=0.5)
-    if error["input"] == "none" and not near:
-        near = ["null"]
-    guess = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"{shown}={error['input']!r}: {message}{guess}"
-
-
-def _expected(error: Any) -> list[str]:
-    text = str(error.get("ctx", {}).get("expected", ""))
-    return [part.strip("' ") for part in text.replace(" or ", ", ").split(",")]
-
-
-def _fields(root: type[BaseModel], path: tuple[str, ...]) -> list[str]:
-    """Names of the options at a path of nested models; mappings of models count one step for their key."""
-    kinds: list[Any] = [root]
-    for part in path:
-        step: list[Any] = []
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                if part in kind.model_fields:
-                    step.extend(_models(kind.model_fields[part].annotation))
-            else:
-                step.extend(_models(kind.annotation))
-        kinds = step
-    return [
-        name
-        for kind in kinds
-        if isinstance(kind, type) and issubclass(kind, BaseModel)
-        for name in kind.model_fields
-    ]
-
-
-def _models(annotation: Any) -> list[Any]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    inner = get_args(annotation)
-    if annotation is not None and getattr(annotation, "__origin__", None) is dict:
-        return [_Values(inner[1])]
-    return [model for part in inner for model in _models(part)]
-
-
-class _Values:
-    """Marks the values of a mapping, which its key steps into."""
-
-    def __init__(self, annotation: Any) -> None:
-        self.annotation = annotation

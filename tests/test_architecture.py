@@ -16,8 +16,9 @@ MADE_UP = REPOSITORY / "tests/made_up/retinalab_madeup"
 PLUGINS = [*sorted((REPOSITORY / "plugins").glob("*/retinalab_*")), MADE_UP]
 
 LEVELS = {
-    "counted": 0, "documents": 0, "errors": 0, "faults": 1, "protocol": 0, "redacted": 0, "rounds": 0,
-    "schema": 0, "records": 1, "config": 1, "overrides": 1, "registry": 1, "experiment": 2,
+    "counted": 0, "documents": 0, "errors": 0, "faults": 1, "option_errors": 0, "protocol": 0,
+    "redacted": 0, "rounds": 0, "schema": 0,
+    "records": 1, "units": 1, "config": 1, "overrides": 1, "registry": 1, "experiment": 2,
     "smoke": 2, "claims": 3, "synthetic": 3, "transforms": 3, "data": 4, "metrics": 4, "audit": 5, "code": 5,
     "runs": 5, "sweeps": 5, "testing": 5, "tasks": 5,
     "report": 6, "explain": 6,

@@ -10,11 +10,12 @@ import numpy as np
 
 from retinalab.counted import counted
 from retinalab.metrics.clinical import ClinicalReading, Options, read_clinically
-from retinalab.metrics.clinical.result import Bin, Calibration, DiseaseReading, Point, Rules, TargetReading
+from retinalab.metrics.clinical.result import Bin, Calibration, DiseaseReading, Point, TargetReading
 from retinalab.metrics.clinical.undefined import reasons
 from retinalab.report.chart import Chart, Curve, Dot, chart, unit_axis
+from retinalab.report.contradictions import contradicted_photographs, contradicted_shares
 from retinalab.report.folder import RunFolder
-from retinalab.report.numbers import interval, known
+from retinalab.report.numbers import cells, interval, known
 from retinalab.report.results import Grid
 from retinalab.units import told_units
 
@@ -116,7 +117,7 @@ def _disease(one: DiseaseReading, reading: ClinicalReading) -> Disease:
             name,
             Grid(
                 list(_POLICY.values()),
-                [(policy, _cells(figures, _POLICY)) for policy, figures in each.items()],
+                [(policy, cells(figures, _POLICY)) for policy, figures in each.items()],
             ),
         )
         for name, each in one.ungradable.policies.items()
@@ -125,8 +126,8 @@ def _disease(one: DiseaseReading, reading: ClinicalReading) -> Disease:
     return Disease(
         one.disease.upper(), patients,
         [_target(target, one, reading.options["prevalence"]) for target in one.targets],
-        ungradable, _ungradable_note(one), _rules(one.rules), _sentence(one.rules_missing),
-        [listed for rules in one.rules if (listed := _listed(rules)) is not None],
+        ungradable, _ungradable_note(one), contradicted_shares(one.rules), _sentence(one.rules_missing),
+        [listed for rules in one.rules if (listed := contradicted_photographs(rules)) is not None],
         [_subgroups(one, column) for column in columns], columns,
         f"{one.targets[0].name.capitalize()}, at {one.point}." if columns else "",
     )  # fmt: skip
@@ -172,7 +173,7 @@ def _point(point: Point) -> list[str]:
         "npv_stated",
         "referrals_stated",
     )
-    return [cell, *_cells(point.figures, dict.fromkeys(names, ""))]
+    return [cell, *cells(point.figures, names)]
 
 
 def reliability_diagram(one: TargetReading) -> Chart | None:
@@ -208,9 +209,9 @@ def _dots(bins: Sequence[Bin]) -> list[Dot]:
 def _calibration(one: Calibration) -> Grid | None:
     if one.missing:
         return None
-    rows = [("as predicted", _cells(one.before, _CALIBRATION))]
+    rows = [("as predicted", cells(one.before, _CALIBRATION))]
     if one.after:
-        rows.append(("after temperature scaling", _cells(one.after, _CALIBRATION)))
+        rows.append(("after temperature scaling", cells(one.after, _CALIBRATION)))
     return Grid(list(_CALIBRATION.values()), rows)
 
 
@@ -248,59 +249,13 @@ def _ungradable_note(one: DiseaseReading) -> str:
     )
 
 
-def _rules(found: Sequence[Rules]) -> Grid | None:
-    if not found:
-        return None
-    rows = []
-    for one in found:
-        who = "the network’s grade" if one.judged == "network" else "the reference"
-        name = f"{who}, lesions {one.lesions}"
-        rows.append((name, [f"{len(one.listed)} of {one.photographs}", *_cells(one.share, _SHARES)]))
-    return Grid(["contradicted", *_SHARES.values()], rows)
-
-
-_SHARES = {"contradicted": "share", "below": "grade too low", "above": "grade too high"}
-
-
-def _listed(one: Rules) -> tuple[str, Grid] | None:
-    if not one.listed:
-        return None
-    who = "the network’s grade" if one.judged == "network" else "the reference"
-    rows = [
-        (
-            listed.image,
-            [
-                str(listed.grade),
-                str(listed.low) if listed.low == listed.high else f"{listed.low}–{listed.high}",
-                str(listed.reference) if listed.reference >= 0 else "unknown",
-                " ".join(listed.lesions) or "none",
-            ],
-        )
-        for listed in one.listed
-    ]
-    lesions = "annotated lesions" if one.lesions == "annotated" else f"lesions {one.lesions}"
-    title = f"{counted(len(rows), 'photograph')} in which {lesions} contradict {who}"
-    return title, Grid(["grade", "lesions allow", "reference", "lesions"], rows)
-
-
 def _subgroups(one: DiseaseReading, column: str) -> Grid:
     rows = []
     for group in (group for group in one.subgroups if group.column == column):
         units = told_units(group.units, group.unit)
         size = f"{counted(group.photographs, 'photograph')}, {units}, {group.positive} positive"
-        rows.append((group.value, [size, *_cells(group.figures, _SUBGROUP), group.warning]))
+        rows.append((group.value, [size, *cells(group.figures, _SUBGROUP), group.warning]))
     return Grid(["counted on", *_SUBGROUP.values(), "too small to say anything"], rows)
-
-
-def _cells(figures: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    return [_cell(figures[name], name) if name in figures else "–" for name in names]
-
-
-def _cell(metric: Mapping[str, Any], name: str) -> str:
-    if not name.startswith("referrals") or not known(metric["value"]):
-        return interval(metric)
-    text = f"{metric['value']:.0f}"
-    return f"{text} [{metric['low']:.0f}, {metric['high']:.0f}]" if known(metric["low"]) else text
 
 
 def _told(metric: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["duration", "interval", "known", "number", "plain", "probability"]
+__all__ = ["cells", "duration", "interval", "known", "number", "plain", "probability"]
 
 
 def known(value: Any) -> bool:
@@ -46,6 +46,24 @@ def interval(metric: Mapping[str, Any]) -> str:
     low, high = metric.get("low"), metric.get("high")
     text = number(metric.get("value"))
     return f"{text} [{number(low)}, {number(high)}]" if known(low) and known(high) else text
+
+
+def cells(figures: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Entries of ``metrics.json`` in a row of a table; referrals per 1,000 photographs are whole numbers.
+
+    Example:
+        >>> found = {"ppv": {"value": 0.5}, "referrals": {"value": 41.7, "low": 30.2, "high": 55.0}}
+        >>> cells(found, ["ppv", "npv", "referrals"])
+        ['0.500', '–', '42 [30, 55]']
+    """
+    return [_cell(figures[name], name) if name in figures else "–" for name in names]
+
+
+def _cell(metric: Mapping[str, Any], name: str) -> str:
+    if not name.startswith("referrals") or not known(metric["value"]):
+        return interval(metric)
+    text = f"{metric['value']:.0f}"
+    return f"{text} [{metric['low']:.0f}, {metric['high']:.0f}]" if known(metric["low"]) else text
 
 
 def duration(seconds: Any) -> str:

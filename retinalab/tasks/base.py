@@ -13,12 +13,12 @@ from retinalab.config import ALL, Stage, TaskConfig
 from retinalab.data.batch import Batch
 from retinalab.data.sampler import is_spare
 from retinalab.errors import RetinalabError
-from retinalab.metrics.online import GradingMetrics, JointAccuracy, LesionPixelF1, LesionPresenceF1
 from retinalab.protocol import SCALES, Scale
 from retinalab.tasks.class_weights import weigh
 from retinalab.tasks.explainable import Explainable
 from retinalab.tasks.layers import backbones_of, layer_rates, named_modules, with_rates
 from retinalab.tasks.outputs import Outputs
+from retinalab.tasks.validation import ValidationFigures
 
 __all__ = ["Task"]
 
@@ -79,11 +79,7 @@ class Task(Explainable):
         self.network.train()  # Lightning keeps the modes that it finds, and a network may hold parts of its own fixed
         self.frozen = named_modules(self.network, self.config.freeze, self.backbones(), self.config.name)
         self._weighings = self._weighed()
-        self.val_grades = GradingMetrics(self.scales)
-        self.val_lesions = LesionPixelF1()
-        self.val_present = LesionPresenceF1()
-        self.val_windows = JointAccuracy()
-        self._seen: set[str] = set()
+        self.val_figures = ValidationFigures(self.scales)
         self._holding = False
 
     def chosen_by(self) -> tuple[str, str]:
@@ -195,7 +191,7 @@ class Task(Explainable):
         """One validation step; metrics accumulate over the epoch."""
         counted = not is_spare(self.trainer.val_dataloaders, batch_idx)
         given = self._step(batch, "val", counted)
-        self._accumulate(batch, given, slice(None) if counted else slice(0))
+        self.val_figures.update(batch, given, slice(None) if counted else slice(0))
         return given.loss
 
     def test_step(  # type: ignore[override]  # the collector, not Lightning, reads what it returns
@@ -218,19 +214,10 @@ class Task(Explainable):
 
     def on_validation_epoch_end(self) -> None:
         """Log what accumulated over the validation photographs."""
-        figures: dict[str, Tensor] = {}
-        if "grades" in self._seen:
-            figures.update(self.val_grades.compute())
-        for kind, metric in (("lesions", self.val_lesions), ("present", self.val_present)):
-            if kind in self._seen:
-                figures.update({f"lesion/{name}": value for name, value in metric.compute().items()})
-        if "windows" in self._seen:
-            figures["windows/accuracy"] = self.val_windows.compute()
-        for name, value in figures.items():
+        for name, value in self.val_figures.compute().items():
             on_bar = name.endswith(("/kappa", "joint/accuracy"))
             self.log(f"val/{name}", value, prog_bar=on_bar, sync_dist=True)
-        for seen in (self.val_grades, self.val_lesions, self.val_present, self.val_windows):
-            seen.reset()
+        self.val_figures.reset()
 
     @property
     def total_steps(self) -> int:
@@ -269,22 +256,6 @@ class Task(Explainable):
         for name, value in given.parts.items():
             self.log(f"{part}/{name}", value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return given
-
-    def _accumulate(self, batch: Batch, given: Outputs, counted: slice) -> None:
-        """Count a batch, or none of a spare one: every process must take part in the sums over all of them."""
-        if given.grades or given.severity:
-            self._seen.add("grades")
-            predicted = {d: given.predicted(d, scale.size)[counted] for d, scale in self.scales.items()}
-            self.val_grades.update(predicted, {d: known[counted] for d, known in batch["grades"].items()})
-        if given.lesions is not None and "mask" in batch:
-            self._seen.add("lesions")
-            self.val_lesions.update(given.lesions[counted], batch["mask"][counted])
-        if given.present is not None:
-            self._seen.add("present")
-            self.val_present.update(given.present[counted], batch["present"][counted])
-        if given.windows is not None:
-            self._seen.add("windows")
-            self.val_windows.update([given.windows.argmax(1)[counted]], [batch["label"][counted]])
 
     def _hold(self, holding: bool) -> None:
         """Freeze, or thaw; frozen modules are in evaluation, so that their running statistics stay too."""
