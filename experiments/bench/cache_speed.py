@@ -27,6 +27,7 @@ from measure import FOLDER, interleaved, write
 
 from retinalab.data.cache import PLANES, SHARD
 from retinalab.data.codec import CODECS, Codec, decode_into, encoded
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.shard_reader import read_whole
@@ -44,7 +45,8 @@ def prepared(root: Path | None, count: int, size: int, folder: Path) -> tuple[np
     name, options = ("idrid", {"task": "segmentation"}) if root else ("synthetic", {"photographs": 40})
     source = open_set(name, root, options)
     records = source.records()
-    cache = prepare(source, records.take(np.arange(count)), size, True, folder=folder, codec="raw")
+    preparation = Preparation(size, masks=True, folder=folder, codec="raw")
+    cache = prepare(source, records.take(np.arange(count)), preparation)
     return cache.images(np.arange(count))[:, None], cache.planes(np.arange(count))[..., None]
 
 

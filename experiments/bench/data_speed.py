@@ -28,6 +28,7 @@ from retinalab.config import AugmentConfig, DataConfig
 from retinalab.data.dataset import PartDataset
 from retinalab.data.loader import BatchLoader
 from retinalab.data.part import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sampler import EpochBatches, EpochSampler
 from retinalab.data.sets import PhotographSet, open_set
@@ -67,7 +68,7 @@ def usual(size: int, crop: int, rich: bool, resized: bool = False) -> Callable[[
 def part_of(source: PhotographSet, size: int, folder: Path) -> Part:
     """All photographs, prepared in a folder."""
     records = source.records()
-    cache = prepare(source, records, size, folder=folder)
+    cache = prepare(source, records, Preparation(size, folder=folder))
     return Part("train", records, cache, np.arange(len(records)))
 
 

@@ -117,6 +117,7 @@ def steps_of(root: Path) -> Steps:
     from retinalab.data.overlap import find_overlap
     from retinalab.data.part import Part
     from retinalab.data.parts import read_records
+    from retinalab.data.preparation import Preparation
     from retinalab.data.prepare import prepare
     from retinalab.data.sampler import EpochBatches, EpochSampler
     from retinalab.data.splits import split
@@ -126,7 +127,7 @@ def steps_of(root: Path) -> Steps:
     divided = step("split", lambda: split(records, protocol))
     cache = step(
         "prepared photographs opened",
-        lambda: prepare(source, records, _SIZE, folder=data.cache, codec="delta"),
+        lambda: prepare(source, records, Preparation.of(data)),
     )
     step("fingerprint", lambda: source.digest(records))
     train, val, test = (Part(name, records.take(rows), cache, rows) for name, rows in divided.parts.items())

@@ -23,6 +23,7 @@ from measure import FOLDER, write
 from torch.utils.flop_counter import FlopCounterMode
 
 from retinalab.data.cache import Cache
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.experiment import load_experiment
@@ -38,7 +39,8 @@ def prepared(root: Path, name: str, size: int, count: int, folder: Path) -> tupl
     records = source.records(check=False)
     rows = np.linspace(0, len(records) - 1, min(count, len(records))).astype(int)
     begun = time.process_time()
-    cache = prepare(source, records.take(rows), size, folder=folder, processes=1, codec="delta")
+    preparation = Preparation(size, folder=folder, codec="delta")
+    cache = prepare(source, records.take(rows), preparation, processes=1)
     return cache, (time.process_time() - begun) / len(rows)
 
 

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from retinalab.config import TrainerConfig
 from retinalab.data.cache import Cache
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.splits import split
@@ -244,7 +245,8 @@ def at_size(size: int, options: argparse.Namespace) -> dict[str, Any]:
     rows = chosen_rows(records, options.photographs)
     everything = np.sort(np.concatenate(list(rows.values())))
     began = time.monotonic()
-    cache = prepare(source, records.take(everything), size, masks=True, folder=options.cache)
+    preparation = Preparation(size, masks=True, folder=options.cache)
+    cache = prepare(source, records.take(everything), preparation)
     drawn = time.monotonic() - began
     parts = {}
     for name, own in rows.items():

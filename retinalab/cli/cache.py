@@ -14,6 +14,7 @@ from retinalab.errors import RetinalabError
 
 if TYPE_CHECKING:
     from retinalab.config import DataConfig, Experiment
+    from retinalab.data.preparation import Preparation
     from retinalab.data.space import Needed
 
 __all__ = ["add_cache_arguments", "data_cache"]
@@ -87,30 +88,27 @@ def _prepare(experiment: Experiment) -> None:
 
 def _estimate(experiment: Experiment) -> None:
     from retinalab.data.codec import CODECS
-    from retinalab.data.home import default_cache
-    from retinalab.data.space import as_text, available_memory, free_disk, lossless_codec
+    from retinalab.data.space import as_text, available_memory, free_disk
 
     meanings = {"raw": "read the fastest", "delta": "every pixel kept", "jpeg": "lossy, only when asked for"}
     places: dict[Path, None] = {}
-    for name, data, needed in _needed(experiment):
-        place = data.cache or default_cache()
-        places[place] = None
+    for name, preparation, needed in _needed(experiment):
+        places[preparation.parent] = None
         masks = " with lesions" * needed.masks
         print(f"{name}: {needed.photographs:,} photographs at {needed.size} px{masks}")
-        auto = lossless_codec(needed, place)
-        chosen = auto if data.codec == "auto" else data.codec
+        chosen = preparation.written(needed.photographs)
         for codec in CODECS:
             about = "" if codec == "raw" else "about "
-            mark = f", data.codec={data.codec}" * (codec == chosen)
+            mark = f", data.codec={preparation.codec}" * (codec == chosen)
             print(f"  {codec:6s} {about}{as_text(needed.bytes_in(codec))}, {meanings[codec]}{mark}")
     for place in places:
         print(f"free: {as_text(available_memory())} of memory, {as_text(free_disk(place))} in {place}")
 
 
-def _needed(experiment: Experiment) -> Iterator[tuple[str, DataConfig, Needed]]:
+def _needed(experiment: Experiment) -> Iterator[tuple[str, Preparation, Needed]]:
     """Every data set at every size, once: its name, how it is prepared, and what that takes."""
     from retinalab.data.parts import read_records
-    from retinalab.data.space import Needed
+    from retinalab.data.preparation import Preparation
 
     seen = set()
     for stage, described in experiment.stages.items():
@@ -118,12 +116,12 @@ def _needed(experiment: Experiment) -> Iterator[tuple[str, DataConfig, Needed]]:
         tested = experiment.test if stage in experiment.evaluated else None
         for name, section in _sections(data, experiment, tested is not None):
             records = read_records(section, experiment.protocol, experiment.roots)[1]
-            masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
             count = len(records) if data.limit is None else min(len(records), 3 * data.limit)
-            needed = Needed(count, data.size, masks)
+            preparation = Preparation.of(section)
+            needed = preparation.needed(count)
             if (name, needed) not in seen:
                 seen.add((name, needed))
-                yield name, data, needed
+                yield name, preparation, needed
 
 
 def _sections(data: DataConfig, experiment: Experiment, tested: bool) -> Iterator[tuple[str, DataConfig]]:

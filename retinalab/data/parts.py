@@ -16,6 +16,7 @@ from retinalab.data.enlarged import enlarged
 from retinalab.data.overlap import settle
 from retinalab.data.part import Part, Parts, identity
 from retinalab.data.pool import pooled_part, pooled_split
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.scales import apply_scales
 from retinalab.data.sets import PhotographSet, open_set
@@ -29,8 +30,8 @@ from retinalab.transforms.draw import generator
 
 __all__ = ["Part", "Parts", "Prepare", "identity", "load_parts", "read_records"]
 
-Prepare = Callable[..., Cache | StandIn]
-"""Gives prepared photographs; takes what :func:`~retinalab.data.prepare.prepare` takes."""
+Prepare = Callable[[PhotographSet, Records, Preparation], Cache | StandIn]
+"""Gives prepared photographs, as :func:`~retinalab.data.prepare.prepare` does."""
 
 _LIMIT = 0x11D1
 
@@ -233,8 +234,7 @@ def _prepared(
     wanted = {name: _limited(rows, data.limit) for name, rows in chosen.items()}
     everything = np.unique(np.concatenate(list(wanted.values())))
     subset = records.take(everything)
-    masks = data.masks or (data.windows is not None and data.windows.kind == "lesions")
-    cache = preparing(source, subset, data.size, masks, data.mask_coverage, data.cache, codec=data.codec)
+    cache = preparing(source, subset, Preparation.of(data))
     if cache.codec not in LOSSLESS:
         notes.append(LOSSY_NOTE)
     if not cache.usable.all():

@@ -18,9 +18,10 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -31,12 +32,12 @@ from retinalab.data.cache import SHARD, Cache
 from retinalab.data.codec import LOSSLESS, Codec, folder_ending
 from retinalab.data.description import read_description
 from retinalab.data.files import leftovers
-from retinalab.data.home import default_cache
+from retinalab.data.preparation import Preparation
 from retinalab.data.processes import worker_processes
 from retinalab.data.sets import PhotographSet
 from retinalab.data.shard_writer import ShardJob, write_shard
 from retinalab.data.shards import Index
-from retinalab.data.space import Needed, lossless_codec, reserve
+from retinalab.data.space import Needed, reserve
 from retinalab.errors import RetinalabError
 from retinalab.records import Records
 
@@ -50,43 +51,28 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(
-    source: PhotographSet,
-    records: Records,
-    size: int,
-    masks: bool = False,
-    coverage: float = 0.25,
-    folder: Path | None = None,
-    processes: int | None = None,
-    codec: Codec | Literal["auto"] = "auto",
+    source: PhotographSet, records: Records, preparation: Preparation, processes: int | None = None
 ) -> Cache:
     """Prepare the photographs of one data set, or find them prepared.
 
     Args:
         source: the opened data set.
         records: its records; row i of the cache is row i of their table.
-        size: side of the working image, pixels.
-        masks: whether lesion masks are wanted too.
-        coverage: share of a working pixel that a mask must cover.
-        folder: parent of all caches; default :func:`default_cache`.
+        preparation: how.
         processes: how many photographs are prepared at once; default: the processors this process may use.
-        codec: that they are written in; auto: found in any that loses nothing, else written as
-            :func:`~retinalab.data.space.lossless_codec` says.
 
     Raises:
         RetinalabError: no space, or a folder that cannot be written.
     """
-    found = prepared_before(source, records, size, masks, coverage, folder, codec=codec)
+    found = prepared_before(source, records, preparation)
     if found is not None:
         return found
-    parent = folder or default_cache()
-    label = _label(records)
+    label, size = _label(records), preparation.size
     count = -(-len(records) // SHARD)
-    name = _names(source, records, size, masks, coverage)[0]
-    needed = Needed(len(records), size, masks)
-    place, chosen = _place(parent, name, codec, needed)
-    if missing := _missing(place, count, masks):
+    place, chosen = _place(_names(source, records, preparation)[0], preparation, len(records))
+    if missing := _missing(place, count, preparation.masks):
         shards = {s: records.take(np.arange(s * SHARD, min((s + 1) * SHARD, len(records)))) for s in missing}
-        rest = Needed(sum(len(own) for own in shards.values()), size, masks)
+        rest = preparation.needed(sum(len(own) for own in shards.values()))
         reserve(rest, chosen, place)
         _log.info(
             "preparing %s photographs of %s at %d px: %s",
@@ -105,9 +91,7 @@ def prepare(
                 own,
                 place,
                 s,
-                size,
-                masks,
-                coverage,
+                preparation,
                 chosen,
                 leftovers(there, f"{s:05d}."),
                 FORMAT,
@@ -117,31 +101,22 @@ def prepare(
         ]
         with _pool(source, at_once) as pool:
             _run(pool, jobs, f"preparing {label} at {size} px")
-    return _opened(place, len(records), size, masks, count, chosen)
+    return _opened(place, len(records), preparation, chosen)
 
 
-def prepared_before(
-    source: PhotographSet,
-    records: Records,
-    size: int,
-    masks: bool = False,
-    coverage: float = 0.25,
-    folder: Path | None = None,
-    processes: int | None = None,
-    codec: Codec | Literal["auto"] = "auto",
-) -> Cache | None:
-    """What :func:`prepare` would find whole, with the same arguments; None where it would have to prepare something.
+def prepared_before(source: PhotographSet, records: Records, preparation: Preparation) -> Cache | None:
+    """What :func:`prepare` would find whole; None where it would have to prepare something.
 
     Photographs that were prepared with their masks serve where no masks are wanted too, unless one was left out, as for
     a mask that cannot be read.
     """
     count = -(-len(records) // SHARD)
-    for beside in (True,) if masks else (False, True):
-        names = _names(source, records, size, beside, coverage)
-        for place, chosen in _places(folder or default_cache(), names, codec):
-            if place.is_dir() and not _missing(place, count, masks):
-                cache = _opened(place, len(records), size, masks, count, chosen)
-                if beside == masks or cache.usable.all():
+    for beside in (True,) if preparation.masks else (False, True):
+        names = _names(source, records, replace(preparation, masks=beside))
+        for place, chosen in _places(names, preparation):
+            if place.is_dir() and not _missing(place, count, preparation.masks):
+                cache = _opened(place, len(records), preparation, chosen)
+                if beside == preparation.masks or cache.usable.all():
                     return cache
     return None
 
@@ -150,35 +125,38 @@ def _label(records: Records) -> str:
     return f"{records.table['set'].iloc[0]}"
 
 
-def _names(source: PhotographSet, records: Records, size: int, masks: bool, coverage: float) -> list[str]:
+def _names(source: PhotographSet, records: Records, preparation: Preparation) -> list[str]:
     """Of folders without what the codec adds: in the present format, and in the former, which is raw."""
-    settings = [_code(), size, masks, coverage if masks else 0, source.fingerprint(records, masks)]
+    size, masks = preparation.size, preparation.masks
+    coverage = preparation.coverage if masks else 0
+    settings = [_code(), size, masks, coverage, source.fingerprint(records, masks)]
     return [f"{_label(records)}-{size}-{_key([version, *settings])}" for version in (FORMAT, _FORMER)]
 
 
-def _places(parent: Path, names: Sequence[str], codec: Codec | Literal["auto"]) -> list[tuple[Path, Codec]]:
+def _places(names: Sequence[str], preparation: Preparation) -> list[tuple[Path, Codec]]:
     """Where prepared photographs may lie, with their codec; the present format first."""
-    wanted = LOSSLESS if codec == "auto" else (codec,)
+    parent = preparation.parent
+    wanted = LOSSLESS if preparation.codec == "auto" else (preparation.codec,)
     places: list[tuple[Path, Codec]] = [(parent / f"{names[0]}{folder_ending(one)}", one) for one in wanted]
     return [*places, *((parent / name, "raw") for name in names[1:] if "raw" in wanted)]
 
 
-def _place(parent: Path, name: str, codec: Codec | Literal["auto"], needed: Needed) -> tuple[Path, Codec]:
+def _place(name: str, preparation: Preparation, photographs: int) -> tuple[Path, Codec]:
     """The folder, which is made if need be, and its codec; what was begun without loss is gone on with.
 
     Args:
-        parent: of all caches.
         name: of the folder without what the codec adds.
-        codec: as asked for.
-        needed: by all photographs.
+        preparation: as asked for.
+        photographs: how many there are in all.
     """
-    places = _places(parent, [name], codec)
+    places = _places([name], preparation)
+    parent, needed = preparation.parent, preparation.needed(photographs)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if len(places) > 1:
             with FileLock(parent / f"{name}.lock"):  # two processes must not choose differently
                 begun = [found for found in places if found[0].is_dir()]
-                chosen = lossless_codec(needed, parent)
+                chosen = preparation.written(photographs)
                 places = begun or [found for found in places if found[1] == chosen]
                 _begin(*places[0], needed)
         _begin(*places[0], needed)
@@ -238,8 +216,8 @@ def _code() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _opened(place: Path, rows: int, size: int, masks: bool, count: int, codec: Codec) -> Cache:
-    shards = [read_description(place / f"{shard:05d}.json") for shard in range(count)]
+def _opened(place: Path, rows: int, preparation: Preparation, codec: Codec) -> Cache:
+    shards = [read_description(place / f"{shard:05d}.json") for shard in range(-(-rows // SHARD))]
     entries: list[dict[str, Any]] = [entry for shard in shards for entry in shard["photographs"]]
     if len(entries) != rows:
         raise RetinalabError(
@@ -250,6 +228,7 @@ def _opened(place: Path, rows: int, size: int, masks: bool, count: int, codec: C
     reasons = {row: entry["reason"] for row, entry in enumerate(entries) if entry["reason"]}
     hashes = np.array([entry["likeness"] for entry in entries], np.uint64).reshape(-1, 4)
     indices = [_index(shards, name) for name in ("images", "planes")]
+    size, masks = preparation.size, preparation.masks
     return Cache(place, size, masks, rows, usable, boxes, reasons, hashes, codec, *indices)
 
 

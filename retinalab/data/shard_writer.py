@@ -19,6 +19,7 @@ from retinalab.data.description import closed
 from retinalab.data.files import folder_there, growing_file, remove_leftovers, write_file
 from retinalab.data.fov import Fov, crop_mask, crop_to_square, field_of_view
 from retinalab.data.likeness import likeness_hash
+from retinalab.data.preparation import Preparation
 from retinalab.data.sets import PhotographSet
 from retinalab.data.shards import checksum
 from retinalab.errors import RetinalabError
@@ -36,10 +37,8 @@ class ShardJob:
         records: of the shard's photographs.
         place: folder of the shards.
         shard: its number.
-        size: side of the working image, pixels.
-        masks: whether lesion planes are written too.
-        coverage: share of a working pixel that a mask must cover.
-        codec: that photographs are written in.
+        preparation: how photographs are prepared; lesion planes are written where it wants masks.
+        codec: that photographs are written in; the preparation may leave it open.
         leftovers: files of this shard that a killed process left behind.
         version: of the files' format.
         threads: that work on its photographs.
@@ -49,9 +48,7 @@ class ShardJob:
     records: Records
     place: Path
     shard: int
-    size: int
-    masks: bool
-    coverage: float
+    preparation: Preparation
     codec: Codec
     leftovers: tuple[str, ...]
     version: int
@@ -92,23 +89,24 @@ def write_shard(job: ShardJob, wait: bool) -> bool:
 
 def _is_there(job: ShardJob, description: Path) -> bool:
     """Whether a shard's files are all there."""
-    suffixes = [".json", ".images", *[".planes"] * job.masks]
+    suffixes = [".json", ".images", *[".planes"] * job.preparation.masks]
     return all(description.with_suffix(suffix).is_file() for suffix in suffixes)
 
 
 def _fill(job: ShardJob, description: Path) -> None:
     entries: list[dict[str, Any]] = []
     with ExitStack() as opened:
+        masks = job.preparation.masks
         images = _Written(opened.enter_context(growing_file(description.with_suffix(".images"))), job.codec)
         files = {"images": images}
-        if job.masks:
+        if masks:
             planes = opened.enter_context(growing_file(description.with_suffix(".planes")))
             files["planes"] = _Written(planes, "zstd")
         threads = job.threads if job.threads > 1 else 0
         for entry, image, lesions in ahead(partial(_prepared, job), range(len(job.records)), threads):
             entries.append(entry)
             images.add(image)
-            if job.masks:
+            if masks:
                 files["planes"].add(lesions)
     described = {name: {"ends": one.ends, "sums": one.sums} for name, one in files.items()}
     content = {"format": job.version, "codec": job.codec, "photographs": entries, "files": described}
@@ -134,24 +132,25 @@ class _Written:
 
 def _prepared(job: ShardJob, row: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """What is to be known of a photograph, its pixels, ``(1, S, S, 3)``, and its lesions, ``(2, S, S, 1)``."""
-    image = np.zeros((1, job.size, job.size, 3), np.uint8)
-    lesions = np.zeros((PLANES, job.size, job.size, 1), np.uint8)
+    size = job.preparation.size
+    image = np.zeros((1, size, size, 3), np.uint8)
+    lesions = np.zeros((PLANES, size, size, 1), np.uint8)
     return _prepare(job, row, image[0], lesions[..., 0]), image, lesions
 
 
 def _prepare(job: ShardJob, row: int, image: np.ndarray, planes: np.ndarray) -> dict[str, Any]:
     """Fill in one photograph and its lesions; returns what is to be known of it."""
-    name = str(job.records.table.at[row, "image"])
+    name, size = str(job.records.table.at[row, "image"]), job.preparation.size
     entry: dict[str, Any] = {"image": name, "box": None, "reason": "", "likeness": [0] * 4}
     try:
-        decoded = job.source.photograph(job.records, row, job.size)
+        decoded = job.source.photograph(job.records, row, size)
         field = field_of_view(decoded, name if job.source.drawn else str(job.records.path(row)))
-        image[...] = crop_to_square(decoded, field, job.size)
+        image[...] = crop_to_square(decoded, field, size)
         whole = job.source.size(job.records, row)
         full = field.rescale(*whole)
         entry["box"] = [full.x0, full.y0, full.side]
         entry["likeness"] = likeness_hash(image, field).tolist()
-        if job.masks:
+        if job.preparation.masks:
             planes[...] = _planes(job, row, field, decoded.shape[:2] if job.source.drawn else whole)
     except RetinalabError as error:
         if not job.source.drawn and not os.access(job.records.path(row), os.R_OK):
@@ -161,7 +160,8 @@ def _prepare(job: ShardJob, row: int, image: np.ndarray, planes: np.ndarray) -> 
 
 
 def _planes(job: ShardJob, row: int, field: Fov, shape: tuple[int, ...]) -> np.ndarray:
-    planes = np.zeros((PLANES, job.size, job.size), np.uint8)
+    size, coverage = job.preparation.size, job.preparation.coverage
+    planes = np.zeros((PLANES, size, size), np.uint8)
     try:
         found = job.source.masks(job.records, row, shape)
         unsure = job.source.ignored(job.records, row, shape)
@@ -169,12 +169,11 @@ def _planes(job: ShardJob, row: int, field: Fov, shape: tuple[int, ...]) -> np.n
         raise RetinalabError(f"{job.records.table.at[row, 'image']!s}: {error}") from error
     for bit, lesion in enumerate(LESIONS):
         if lesion in unsure:
-            left_out = crop_mask(unsure[lesion], field, job.size, job.coverage)
+            left_out = crop_mask(unsure[lesion], field, size, coverage)
             planes[1] |= (left_out.astype(np.uint8) << bit).astype(np.uint8)
         if not job.records.table.at[row, f"annotated_{lesion}"]:
             planes[1] |= np.uint8(1 << bit)
         elif lesion in found:
-            planes[0] |= (
-                crop_mask(found[lesion], field, job.size, job.coverage).astype(np.uint8) << bit
-            ).astype(np.uint8)
+            present = crop_mask(found[lesion], field, size, coverage)
+            planes[0] |= (present.astype(np.uint8) << bit).astype(np.uint8)
     return planes

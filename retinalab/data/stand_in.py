@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from retinalab.data.averages import average_pixels
 from retinalab.data.codec import Codec
 from retinalab.data.shards import buffer
 from retinalab.data.windows import cut_at
-from retinalab.records import LESIONS, Records
+from retinalab.records import LESIONS
 
 __all__ = ["StandIn", "stand_in"]
 
@@ -95,15 +93,6 @@ class StandIn:
         )
 
 
-def stand_in(
-    source: object,
-    records: Records,
-    size: int,
-    masks: bool = False,
-    coverage: float = 0.25,
-    folder: Path | None = None,
-    processes: int | None = None,
-    codec: Codec | Literal["auto"] = "auto",
-) -> StandIn:
-    """In the place of :func:`~retinalab.data.prepare.prepare`, which takes the same arguments: nothing is prepared."""
-    return StandIn(len(records), size, np.ones(len(records), bool))
+def stand_in(photographs: int, size: int) -> StandIn:
+    """For so many photographs, of a side in pixels, that :func:`~retinalab.data.prepare.prepare` was not asked for."""
+    return StandIn(photographs, size, np.ones(photographs, bool))

@@ -17,6 +17,7 @@ from retinalab.data.fov import field_of_view
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.data.parts import read_records
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import PhotographSet
 from retinalab.errors import RetinalabError
@@ -126,9 +127,7 @@ class Photographs:
         self._module = FundusDataModule(self.data, protocol, diseases)
         self._warp = evaluation_warp(data.size, self.data.input_size, data.view)
         self._fields: dict[int, np.ndarray] = {}
-        cache = prepare(
-            chosen.source, chosen.records, data.size, True, data.mask_coverage, data.cache, codec=data.codec
-        )
+        cache = prepare(chosen.source, chosen.records, Preparation.of(self.data))
         rows = np.flatnonzero(cache.usable)
         self.reasons = tuple(cache.reasons.values())
         if not len(rows):

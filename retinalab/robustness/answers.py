@@ -14,6 +14,7 @@ import torch
 
 from retinalab.counted import counted
 from retinalab.data.part import Part, identity
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.errors import RetinalabError
 from retinalab.explain.photographs import Annotated
@@ -169,10 +170,8 @@ class Trial:
             yield several, found
 
     def _share(self, found: Annotated, networks: Sequence[Network]) -> _Share:
-        data = self.run.data
-        cache = prepare(
-            found.source, found.records, data.size, False, data.mask_coverage, data.cache, codec=data.codec
-        )
+        preparation = replace(Preparation.of(self.run.data), masks=False)
+        cache = prepare(found.source, found.records, preparation)
         rows = np.flatnonzero(cache.usable)
         reasons = tuple(cache.reasons.values())
         if not len(rows):

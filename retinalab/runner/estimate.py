@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from retinalab.config import Experiment, Stage, TrainerConfig
 from retinalab.data.cache import Cache
 from retinalab.data.codec import Codec
-from retinalab.data.home import default_cache
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
 from retinalab.data.parts import load_parts
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepared_before
 from retinalab.data.sets import PhotographSet
-from retinalab.data.space import Needed, lossless_codec
+from retinalab.data.space import Needed
 from retinalab.data.stand_in import StandIn, stand_in
 from retinalab.records import Records
 from retinalab.runner.batch_size import fitted, with_batch
@@ -154,26 +153,15 @@ class _Unprepared:
     rooms: dict[str, Room]
     absent: bool = False
 
-    def __call__(
-        self,
-        source: PhotographSet,
-        records: Records,
-        size: int,
-        masks: bool = False,
-        coverage: float = 0.25,
-        folder: Path | None = None,
-        codec: Codec | Literal["auto"] = "auto",
-    ) -> Cache | StandIn:
-        found = prepared_before(source, records, size, masks, coverage, folder, codec=codec)
-        needed = Needed(len(records), size, masks)
-        where = folder or default_cache()
-        written = lossless_codec(needed, where) if codec == "auto" else codec
-        written = written if found is None else found.codec
+    def __call__(self, source: PhotographSet, records: Records, preparation: Preparation) -> Cache | StandIn:
+        count, size = len(records), preparation.size
+        found = prepared_before(source, records, preparation)
+        codec = preparation.written(count) if found is None else found.codec
         self.rooms[f"{records.table['set'].iloc[0]} at {size} px"] = Room(
-            needed, written, where, found is not None
+            preparation.needed(count), codec, preparation.parent, found is not None
         )
         self.absent |= found is None
-        return stand_in(source, records, size) if found is None else found
+        return stand_in(count, size) if found is None else found
 
 
 def _use(module: FundusDataModule, rooms: dict[str, Room]) -> bool:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from retinalab.data import cache as reading
 from retinalab.data import prepare as preparing
 from retinalab.data.cache import Cache
 from retinalab.data.home import default_cache
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import PhotographSet
@@ -39,8 +41,8 @@ def opened(root: Path, name: str = "table", **options: Any) -> tuple[PhotographS
     return source, source.records()
 
 
-def made(root: Path, folder: Path, size: int = SIZE, **options: Any) -> Cache:
-    return prepare(*opened(root), size, folder=folder, **options)
+def made(root: Path, folder: Path, size: int = SIZE, processes: int | None = None, **options: Any) -> Cache:
+    return prepare(*opened(root), Preparation(size, folder=folder, **options), processes)
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_the_name_follows_from_settings_and_content(root: Path, tmp_path: Path) 
     shutil.copy(root / "images/001.jpg", root / "images/000.jpg")
     names.append(made(root, parent).folder)
     source, records = opened(root)
-    names.append(prepare(source, records.take(np.arange(4)), SIZE, folder=parent).folder)
+    names.append(prepare(source, records.take(np.arange(4)), Preparation(SIZE, folder=parent)).folder)
     assert len(set(names)) == len(names)
     assert made(root, parent).folder == names[5]
 
@@ -121,6 +123,7 @@ def test_a_killed_build_is_completed(root: Path, tmp_path: Path, decodings: list
 import os, signal, sys
 from pathlib import Path
 from retinalab.data import prepare
+from retinalab.data.preparation import Preparation
 from retinalab.data.sets import open_set
 prepare.SHARD = 3
 written = []
@@ -132,7 +135,8 @@ def replace(a, b):
         os.kill(os.getpid(), signal.SIGKILL)
 os.replace = replace
 source = open_set("table", Path({str(root)!r}), {{}})
-prepare.prepare(source, source.records(), {SIZE}, folder=Path({str(tmp_path / "cache")!r}), processes=1)
+preparation = Preparation({SIZE}, folder=Path({str(tmp_path / "cache")!r}))
+prepare.prepare(source, source.records(), preparation, processes=1)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert ran.returncode == -signal.SIGKILL
@@ -200,7 +204,7 @@ def test_a_file_that_may_not_be_read_is_tried_again(
 def test_masks_become_planes_of_present_and_of_unjudged(tmp_path: Path) -> None:
     root = write_fake_set("idrid", tmp_path / "idrid")
     source, records = opened(root, "idrid", task="segmentation")
-    cache = prepare(source, records, 66, masks=True, folder=tmp_path / "cache")
+    cache = prepare(source, records, Preparation(66, masks=True, folder=tmp_path / "cache"))
     planes = cache.planes(np.arange(len(records)))
     for i, lesion in enumerate(LESIONS):
         unjudged = (planes[:, 1] >> i) & 1
@@ -220,7 +224,7 @@ def test_a_mask_of_another_size_is_named_with_its_photograph_and_both_sizes(tmp_
     folder = root / "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates"
     fake_mask(folder / "IDRiD_02_EX.tif", (20, 20), shape=(50, 60))
     source, records = opened(root, "idrid", task="segmentation")
-    cache = prepare(source, records, 66, masks=True, folder=tmp_path / "cache")
+    cache = prepare(source, records, Preparation(66, masks=True, folder=tmp_path / "cache"))
     ((row, reason),) = cache.reasons.items()
     assert reason.startswith(str(records.table["image"][row]))
     assert "a. Training Set/IDRiD_02.jpg: " in reason
@@ -279,18 +283,20 @@ def masked(tmp_path: Path) -> tuple[PhotographSet, Records]:
 
 def test_photographs_prepared_with_masks_serve_without(tmp_path: Path, decodings: list[int]) -> None:
     source, records = masked(tmp_path)
-    both = prepare(source, records, SIZE, masks=True, folder=tmp_path / "cache")
+    preparation = Preparation(SIZE, masks=True, folder=tmp_path / "cache")
+    both = prepare(source, records, preparation)
     count = len(decodings)
-    alone = prepare(source, records, SIZE, folder=tmp_path / "cache")
+    alone = prepare(source, records, replace(preparation, masks=False))
     assert len(decodings) == count == len(records) > 0
     assert (alone.folder, alone.masks) == (both.folder, False)
     rows = np.arange(len(records))
-    plain = prepare(source, records, SIZE, folder=tmp_path / "elsewhere")
+    plain = prepare(source, records, Preparation(SIZE, folder=tmp_path / "elsewhere"))
     assert np.array_equal(alone.images(rows), plain.images(rows))
 
 
 def test_a_photograph_left_out_for_its_mask_is_prepared_without(tmp_path: Path) -> None:
     source, records = masked(tmp_path)
     fake_mask(next((tmp_path / "idrid").rglob("*_MA.tif")), (20, 20), shape=(50, 60))
-    assert not prepare(source, records, SIZE, masks=True, folder=tmp_path / "cache").usable.all()
-    assert prepare(source, records, SIZE, folder=tmp_path / "cache").usable.all()
+    preparation = Preparation(SIZE, masks=True, folder=tmp_path / "cache")
+    assert not prepare(source, records, preparation).usable.all()
+    assert prepare(source, records, replace(preparation, masks=False)).usable.all()

@@ -18,6 +18,7 @@ from retinalab.data import space
 from retinalab.data.cache import Cache
 from retinalab.data.codec import CODECS, as_kept
 from retinalab.data.module import FundusDataModule
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
@@ -47,7 +48,8 @@ def parent(tmp_path: Path) -> Path:
 
 def made(root: Path, parent: Path, codec: str, masks: bool = True) -> Cache:
     source = open_set("idrid", root, {"task": "segmentation"})
-    return prepare(source, source.records(), SIZE, masks, folder=parent, processes=1, codec=codec)
+    preparation = Preparation(SIZE, masks, folder=parent, codec=codec)
+    return prepare(source, source.records(), preparation, processes=1)
 
 
 def unchecked(cache: Cache) -> Cache:
@@ -134,7 +136,7 @@ def test_raw_photographs_of_the_former_format_are_read(
     cache = made(root, parent, "raw")
     images, planes = cache.images(ROWS), cache.planes(ROWS)
     source = open_set("idrid", root, {"task": "segmentation"})
-    former = parent / preparing._names(source, source.records(), SIZE, True, 0.25)[1]
+    former = parent / preparing._names(source, source.records(), Preparation(SIZE, masks=True))[1]
     former.mkdir()
     for shard, path in enumerate(sorted(cache.folder.glob("*.json"))):
         own = slice(4 * shard, 4 * shard + 4)

@@ -18,6 +18,7 @@ from retinalab.cli import main
 from retinalab.data import prepare as preparing
 from retinalab.data import shard_writer
 from retinalab.data.codec import CODECS
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
@@ -27,6 +28,7 @@ PROGRAM = """
 import json, os, random, signal, sys
 from pathlib import Path
 from retinalab.data import prepare, shard_writer
+from retinalab.data.preparation import Preparation
 from retinalab.data.sets import open_set
 
 root, parent = map(Path, sys.argv[1:])
@@ -60,7 +62,7 @@ def build(place, codec, most):
             file.write(f"{job.shard}\\n")
         write(job, description)
     shard_writer._fill = noted
-    prepare.prepare(source, records, 32, folder=place, processes=1, codec=codec)
+    prepare.prepare(source, records, Preparation(32, folder=place, codec=codec), processes=1)
     os._exit(0)
 
 
@@ -89,7 +91,7 @@ def alone(root: Path, parent: Path, monkeypatch: pytest.MonkeyPatch, codec: str)
     """Name -> digest of every file of an undisturbed build."""
     monkeypatch.setattr(preparing, "SHARD", 2)
     source = open_set("table", root, {})
-    prepare(source, source.records(), 32, folder=parent, processes=1, codec=codec)
+    prepare(source, source.records(), Preparation(32, folder=parent, codec=codec), processes=1)
     return digests(parent)
 
 

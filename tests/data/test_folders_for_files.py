@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from retinalab.data.cache import Cache
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.errors import RetinalabError
@@ -23,7 +24,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(root: Path, folder: Path, codec: str) -> Cache:
     source = open_set("idrid", root, {"task": "segmentation"})
-    return prepare(source, source.records(), SIZE, masks=True, folder=folder, codec=codec)  # type: ignore[arg-type]
+    preparation = Preparation(SIZE, masks=True, folder=folder, codec=codec)  # type: ignore[arg-type]
+    return prepare(source, source.records(), preparation)
 
 
 def folder_for(path: Path) -> None:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from retinalab.cli import main
 from retinalab.data.kept import kept_below, remove_kept
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.documents import read_json
@@ -40,7 +41,7 @@ def made(cache: Path, name: str, photographs: int, days: int) -> Path:
 def test_what_is_prepared_is_what_prepare_wrote(tmp_path: Path) -> None:
     root = write_fake_set("table", tmp_path / "table", 9)
     source = open_set("table", root, {})
-    prepare(source, source.records(), 32, folder=tmp_path / "cache", codec="delta")
+    prepare(source, source.records(), Preparation(32, folder=tmp_path / "cache", codec="delta"))
     (kept,) = kept_below(tmp_path / "cache")
     assert (kept.name, kept.side, kept.codec, kept.photographs) == ("table", 32, "delta", 9)
     assert kept.size == sum(file.stat().st_size for file in kept.path.iterdir())

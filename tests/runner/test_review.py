@@ -16,6 +16,7 @@ from retinalab.config import DataConfig
 from retinalab.data.made import write_made
 from retinalab.data.module import FundusDataModule
 from retinalab.data.part import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets.synthetic import Synthetic
 from retinalab.experiment import resolve
@@ -33,7 +34,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Part:
     """Six drawn photographs at a working size."""
     source = Synthetic(options={"photographs": 6, "seed": 3})
     records = source.world.records(Path())
-    cache = prepare(source, records, SIDE, folder=tmp_path_factory.mktemp("cache"), processes=1)
+    cache = prepare(source, records, Preparation(SIDE, folder=tmp_path_factory.mktemp("cache")), processes=1)
     return Part("train", records, cache, np.arange(6))
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from retinalab.config import DataConfig
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import count_found
@@ -98,7 +99,7 @@ def test_the_other_parts_lesion_is_255_in_the_batch(written: Path, tmp_path: Pat
     records = opened.records()
     rows = [int(np.flatnonzero(records.table["subset"] == part)[0]) for part in PARTS]
     records = records.take(rows)
-    cache = prepare(opened, records, 48, masks=True, folder=tmp_path, processes=1)
+    cache = prepare(opened, records, Preparation(48, masks=True, folder=tmp_path), processes=1)
     data = DataConfig.model_validate({"set": "table", "root": written, "size": 48, "masks": True})
     part = Part("test", records, cache, np.arange(2))
     batch = PartDataset(part, data, (), 0, False, False).__getitems__([(0, 0, 0), (0, 1, 1)])

@@ -13,6 +13,7 @@ from PIL import Image
 from retinalab.config import DataConfig
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import count_found
@@ -85,7 +86,7 @@ def test_microvascular_abnormalities_are_kept_beside_the_eight(written: Path) ->
 def test_lesions_that_are_not_annotated_are_255_in_the_batch(written: Path, tmp_path: Path) -> None:
     opened = open_set("fgadr", written)
     records = opened.records().take([0, 4])
-    cache = prepare(opened, records, 32, masks=True, folder=tmp_path, processes=1)
+    cache = prepare(opened, records, Preparation(32, masks=True, folder=tmp_path), processes=1)
     data = DataConfig.model_validate({"set": "table", "root": written, "size": 32, "masks": True})
     part = Part("test", records, cache, np.arange(2))
     batch = PartDataset(part, data, ("dr",), 0, False, False).__getitems__([(0, 0, 0), (0, 1, 1)])

@@ -15,6 +15,7 @@ from retinalab.data.check.masks import masks as look_at_masks
 from retinalab.data.check.photographs import look_at
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.fake import fake_photograph
@@ -107,7 +108,7 @@ def test_facts_as_the_owners_write_them(root: Path) -> None:
 def test_exudates_reach_the_batch_and_other_lesions_are_255(root: Path, tmp_path: Path) -> None:
     opened = open_set("hei_med", root)
     records = opened.records()
-    cache = prepare(opened, records, 48, masks=True, folder=tmp_path / "cache", processes=1)
+    cache = prepare(opened, records, Preparation(48, masks=True, folder=tmp_path / "cache"), processes=1)
     data = DataConfig.model_validate({"set": "table", "root": root, "size": 48, "masks": True})
     part = Part("test", records, cache, np.arange(len(records)))
     batch = PartDataset(part, data, (), 0, False, False).__getitems__([(0, row, row) for row in range(6)])

@@ -14,6 +14,7 @@ from retinalab.config import DataConfig
 from retinalab.data.fov import crop_mask, field_of_view
 from retinalab.data.module import PartDataset
 from retinalab.data.parts import Part
+from retinalab.data.preparation import Preparation
 from retinalab.data.prepare import prepare
 from retinalab.data.sets import open_set
 from retinalab.data.sets.base import count_found
@@ -81,7 +82,7 @@ def test_unsure_region_is_a_bit_of_the_prepared_planes_and_255_in_the_batch(
 ) -> None:
     opened = open_set("retinal_lesions", written)
     records = opened.records().take([0, 3, 4, 8, 9])
-    cache = prepare(opened, records, 40, masks=True, folder=tmp_path, processes=1)
+    cache = prepare(opened, records, Preparation(40, masks=True, folder=tmp_path), processes=1)
     planes = cache.planes(np.arange(len(records)))
     part = Part("test", records, cache, np.arange(len(records)))
     data = DataConfig.model_validate({"set": "table", "root": written, "size": 40, "masks": True})
