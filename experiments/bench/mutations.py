@@ -24,7 +24,7 @@ __all__ = [
     "masks",
 ]
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "PAM", "JPEG2000", "AVIF", "SUN")
 IMAGE_KINDS = (
     "flip",
     "start",
@@ -51,6 +51,11 @@ _SIGNATURES = (
     b"RIFF",
     b"GIF89a",
     b"P6\n",
+    b"P7\n",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n",
+    b"\xff\x4f\xff\x51",
+    b"\x00\x00\x00\x1cftypavif",
+    b"\x59\xa6\x6a\x95",
 )
 _FOREIGN = (
     b"<!DOCTYPE html><html><body>Log in</body></html>", b"%PDF-1.7\n" + bytes(99), b"PK\x03\x04" + bytes(99),
@@ -71,9 +76,28 @@ _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800
 
 
 def _encoded(picture: Image.Image, format_: str, **options: object) -> bytes:
+    if format_ in ("PAM", "SUN"):
+        if picture.mode not in ("L", "RGB", "RGBA"):
+            raise ValueError(picture.mode)
+        return _pam(picture) if format_ == "PAM" else _sun(picture)
     buffer = io.BytesIO()
     picture.save(buffer, format_, **options)
     return buffer.getvalue()
+
+
+def _pam(picture: Image.Image) -> bytes:
+    depth, kind = len(picture.getbands()), {"L": "GRAYSCALE", "RGB": "RGB", "RGBA": "RGB_ALPHA"}[picture.mode]
+    head = f"P7\nWIDTH {picture.width}\nHEIGHT {picture.height}\nDEPTH {depth}\nMAXVAL 255\nTUPLTYPE {kind}\nENDHDR\n"
+    return head.encode() + picture.tobytes()
+
+
+def _sun(picture: Image.Image) -> bytes:
+    if picture.mode == "RGBA":
+        raise ValueError(picture.mode)
+    depth, padding = 8 * len(picture.getbands()), picture.width * len(picture.getbands()) % 2
+    rows = np.asarray(picture).reshape(picture.height, picture.width, -1)[..., ::-1]
+    held = b"".join(row.tobytes() + bytes(padding) for row in rows)
+    return struct.pack(">8I", 0x59A66A95, picture.width, picture.height, depth, len(held), 1, 0, 0) + held
 
 
 def _picture() -> Image.Image:
@@ -108,6 +132,8 @@ def images(format_: str) -> tuple[bytes, ...]:
             {"compression": "packbits"},
         ],
         "WEBP": [{"lossless": True}, {"quality": 90}, {"exif": exif}],
+        "JPEG2000": [{}, {"irreversible": True, "quality_layers": [8]}, {"no_jp2": True}],
+        "AVIF": [{"quality": 90}, {"exif": exif}, {"quality": 100, "subsampling": "4:4:4"}],
     }
     return tuple(_encoded(picture, format_, **options) for options in ways.get(format_, [{}]))
 
@@ -122,6 +148,10 @@ def masks(format_: str) -> tuple[bytes, ...]:
         "WEBP": ("RGB",),
         "TIFF": ("1", "L", "RGB"),
         "PPM": ("1", "L"),
+        "PAM": ("L", "RGB"),
+        "JPEG2000": ("L", "RGB"),
+        "AVIF": ("L", "RGB"),
+        "SUN": ("L", "RGB"),
     }
     options = {"lossless": True} if format_ == "WEBP" else {}
     modes = kinds.get(format_, ("1", "L", "P"))
@@ -198,14 +228,20 @@ def _resized(data: bytes, format_: str, draw: random.Random) -> bytes:
     """The same file whose header tells another size."""
     larger: list[tuple[float, float]] = [(2, 1), (1, 2), (2, 2), (1000, 1000)]
     smaller: list[tuple[float, float]] = [(0.5, 1), (1, 0.5)]
-    compressed = b"VP8 " in data or (
-        format_ == "TIFF" and Image.open(io.BytesIO(data)).info["compression"] != "raw"
+    compressed = (
+        b"VP8 " in data
+        or format_ in ("JPEG2000", "AVIF")
+        or (format_ == "TIFF" and Image.open(io.BytesIO(data)).info["compression"] != "raw")
     )
     wide, high = draw.choice(larger if compressed else larger + smaller)  # what is over is not known of these
     if format_ == "DICOM":
         from dicom_files import resized
 
         return resized(data, int(HEIGHT * high), int(WIDTH * wide))
+    if format_ == "JPEG2000":
+        return _jpeg2000(
+            bytearray(data), int(WIDTH * wide), int(HEIGHT * high), draw.choice(("box", "stream", "both"))
+        )
     return _SIZES[format_](bytearray(data), int(WIDTH * wide), int(HEIGHT * high))
 
 
@@ -262,8 +298,34 @@ def _ppm(data: bytearray, width: int, height: int) -> bytes:
     return bytes(data).replace(b"%d %d" % (WIDTH, HEIGHT), b"%d %d" % (width, height), 1)
 
 
+def _pam_sized(data: bytearray, width: int, height: int) -> bytes:
+    return bytes(data).replace(
+        b"WIDTH %d\nHEIGHT %d" % (WIDTH, HEIGHT), b"WIDTH %d\nHEIGHT %d" % (width, height), 1
+    )
+
+
+def _jpeg2000(data: bytearray, width: int, height: int, which: str) -> bytes:
+    box = data.find(b"ihdr")
+    if which != "stream" and box >= 0:
+        struct.pack_into(">II", data, box + 4, height, width)
+    if which != "box" or box < 0:
+        struct.pack_into(">II", data, data.index(b"\xff\x4f\xff\x51") + 8, width, height)
+    return bytes(data)
+
+
+def _avif(data: bytearray, width: int, height: int) -> bytes:
+    struct.pack_into(">II", data, data.index(b"ispe") + 8, width, height)
+    return bytes(data)
+
+
+def _sun_sized(data: bytearray, width: int, height: int) -> bytes:
+    struct.pack_into(">II", data, 4, width, height)
+    return bytes(data)
+
+
 _SIZES: Mapping[str, Callable[[bytearray, int, int], bytes]] = {
     "JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "BMP": _bmp, "WEBP": _webp, "GIF": _gif, "PPM": _ppm,
+    "PAM": _pam_sized, "AVIF": _avif, "SUN": _sun_sized,
 }  # fmt: skip
 
 

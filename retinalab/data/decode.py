@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from retinalab.data.jpeg import decode_scaled, exif_orientation, jpeg_orientation, jpeg_size
+from retinalab.data.pam import PAM, decode_pam, pam_size
 from retinalab.data.refusal import (
     FAULTS,
     MIN_SIDE,
@@ -27,8 +30,8 @@ from retinalab.errors import RetinalabError
 __all__ = ["FORMATS", "decode", "decode_bytes", "image_size", "read_mask"]
 
 _JPEG = b"\xff\xd8\xff"
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
-"""What files may be; Pillow knows others, of which PostScript starts a program."""
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF", "SUN")
+"""What files may be, as Pillow calls it, besides PAM; Pillow knows others, of which PostScript starts a program."""
 _HEAD = 1 << 16
 _OPENCV_FORMATS = ("PNG", "BMP", "WEBP", "PPM")
 _OPENCV_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
@@ -42,7 +45,7 @@ def decode(path: Path | str, shortest: int | None = None) -> np.ndarray:
     to 8 (65535 to 255); transparency is laid over black.
 
     Args:
-        path: JPEG, PNG, TIFF, BMP, WebP, GIF or PPM file.
+        path: JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, PGM, PBM, PAM, JPEG 2000, AVIF or Sun raster file.
         shortest: the shorter side that is needed later. A JPEG is then decoded at the smallest scale of 1/8,
             2/8, 3/8, 4/8 and 1 whose shorter side is at least 1.3 times that (2 times at 1/8); other formats are
             decoded whole.
@@ -86,8 +89,12 @@ def image_size(path: Path | str) -> tuple[int, int]:
             height, width = jpeg_size(head)
         except ValueError:
             head = _read(path)
-            height, width = _jpeg_size(path, head)
+            with _damage(path):
+                height, width = jpeg_size(head)
         turned = jpeg_orientation(head) >= 5
+    elif head.startswith(PAM):
+        with _damage(path):
+            (height, width), turned = pam_size(head), False
     else:
         with _open(path, path, head) as header:
             width, height = header.size
@@ -186,12 +193,13 @@ def _opened(path: str, flags: int) -> int:
 def _pixels(path: Path, data: bytes, shortest: int | None, photograph: bool) -> np.ndarray:
     least = MIN_SIDE if photograph else 1
     if data.startswith(_JPEG):
-        height, width = _jpeg_size(path, data)
-        check_size(path, height, width, least)
-        try:
+        with _damage(path):
+            check_size(path, *jpeg_size(data), least)
             return _turn(decode_scaled(data, shortest), jpeg_orientation(data))
-        except ValueError as error:
-            raise damaged(path, error) from None
+    if data.startswith(PAM):
+        with _damage(path):
+            check_size(path, *pam_size(data), least)
+        return _pam_pixels(path, data)
     with _open(path, io.BytesIO(data), data) as header:
         check_size(path, header.height, header.width, least)
         if not is_as_told(header, data):
@@ -203,11 +211,21 @@ def _pixels(path: Path, data: bytes, shortest: int | None, photograph: bool) -> 
         return _turn(image, _orientation(header))
 
 
-def _jpeg_size(path: Path, data: bytes) -> tuple[int, int]:
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Name the file that a decoder refuses."""
     try:
-        return jpeg_size(data)
+        yield
     except ValueError as error:
         raise damaged(path, error) from None
+
+
+def _pam_pixels(path: Path, data: bytes) -> np.ndarray:
+    with _damage(path):
+        image = decode_pam(data)
+    image = _eight_bit(path, image)
+    shown = _over_black(image[..., :-1], image[..., -1]) if image.shape[2] in (2, 4) else image
+    return shown if shown.shape[2] == 3 else shown[..., 0]
 
 
 def _open(path: Path, source: io.BytesIO | Path, start: bytes) -> Image.Image:

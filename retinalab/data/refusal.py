@@ -69,10 +69,14 @@ def not_an_image(path: Path, start: bytes) -> RetinalabError:
         what = "is a web page, not an image (a failed download?)"
     elif head.startswith(b"version https://git-lfs"):
         what = "is a Git LFS pointer, not the image itself"
+    elif start.startswith((b"#?RADIANCE", b"#?RGBE")):
+        return RetinalabError(
+            f"{path} holds amounts of light (Radiance HDR) without a white. Convert it to 8 or 16 bit per channel."
+        )
     elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
         what = "is text, not an image"
     else:
-        what = "is no image in a known format (JPEG, PNG, TIFF, BMP, WebP, GIF, PPM)"
+        what = "is no image in a known format (JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, PAM, JPEG 2000, AVIF, Sun raster)"
     return RetinalabError(f"{path} {what}. {_AGAIN}")
 
 

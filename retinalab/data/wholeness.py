@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from retinalab.data.boxed import avif_is_as_told, jpeg2000_is_as_told
 from retinalab.data.refusal import FAULTS
 
 __all__ = ["PNG", "is_as_told", "png_is_whole"]
@@ -18,6 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _STRIPS, _PLANAR = 258, 259, 262, 277, 278, 279, 284
 _YCBCR = 6
 _MAX_GIF = 0xFFFF
+_RUN = re.compile(rb"\x80(?:\x00|..)", re.DOTALL)
 
 
 def is_as_told(header: Image.Image, data: bytes) -> bool:
@@ -28,6 +31,10 @@ def is_as_told(header: Image.Image, data: bytes) -> bool:
     try:
         if header.format == "GIF":
             return not _gif_holds_more(header, data)
+        if header.format == "JPEG2000":
+            return jpeg2000_is_as_told(data, *header.size)
+        if header.format == "AVIF":
+            return avif_is_as_told(data)
         row, held = _rows_held(header, data)
         return row == 0 or abs(held - row * header.height) < row
     except FAULTS:
@@ -46,6 +53,9 @@ def _rows_held(header: Image.Image, data: bytes) -> tuple[int, int]:
         wide = args == "I;16B" or (codec == "ppm" and args[1] > 255)
         bits = {b"P4": 1, b"P5": 8, b"P6": 24}[data[:2]] * (1 + wide)
         return (header.width * bits + 7) // 8, len(data) - start
+    if header.format == "SUN":
+        row = -(-header.width * int.from_bytes(data[12:16]) // 16) * 2
+        return row, _held_by_sun(codec, data[start:])
     if header.format == "TIFF" and _STRIPS in opened.tag_v2:
         return _strips_held(header.width, header.height, opened.tag_v2)
     return 0, 0
@@ -61,6 +71,14 @@ def _strips_held(width: int, height: int, tags: Mapping[int, Any]) -> tuple[int,
         )
     needed = planes * -(-height // min(tags.get(_ROWS, height), height))
     return (0, 0) if needed == len(tags[_STRIPS]) else (1, -height)
+
+
+def _held_by_sun(codec: str, pixels: bytes) -> int:
+    """Bytes of a Sun raster's pixels, unpacked where runs are written as a mark, their length less one and a value."""
+    if codec == "raw":
+        return len(pixels)
+    runs = [found[0] for found in _RUN.finditer(pixels)]
+    return len(pixels) + sum(run[1] + 1 - len(run) for run in runs)
 
 
 def _gif_holds_more(header: Image.Image, data: bytes) -> bool:

@@ -336,7 +336,7 @@ def test_in_memory_and_on_disk_agree(tmp_path: Path, picture: np.ndarray) -> Non
     np.testing.assert_array_equal(decode(str(path)), picture)
 
 
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM"])
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_altered_bytes_give_an_image_or_one_clear_line(
     tmp_path: Path, picture: np.ndarray, format_: str

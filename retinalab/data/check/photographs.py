@@ -38,7 +38,8 @@ blurred photographs of DeepDRiD, dr600 and HEI-MED have more than 7."""
 
 _MAGIC: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\x00": "TIFF", b"MM\x00*": "TIFF", b"BM": "BMP",
-    b"RIFF": "WebP", b"GIF8": "GIF", b"P5": "PPM", b"P6": "PPM",
+    b"RIFF": "WebP", b"GIF8": "GIF", b"P5": "PPM", b"P6": "PPM", b"P7": "PAM", b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000", b"\x59\xa6\x6a\x95": "Sun raster",
 }  # fmt: skip
 
 

@@ -25,7 +25,10 @@ __all__ = [
     "stamp",
 ]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm")
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".jpe", ".dib", ".pgm", ".pbm", ".pnm",
+    ".pam", ".jp2", ".j2k", ".avif", ".ras", ".sr",
+)  # fmt: skip
 
 
 def list_files(folder: Path) -> list[str]:
