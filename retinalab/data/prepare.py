@@ -27,7 +27,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from retinalab.data import decode, fov, jpeg, likeness, outline, wholeness
+from retinalab.data import boxed, decode, fov, jpeg, likeness, outline, pam, wholeness
 from retinalab.data.cache import SHARD, Cache
 from retinalab.data.codec import LOSSLESS, Codec, folder_ending
 from retinalab.data.description import read_description
@@ -212,7 +212,8 @@ def _key(settings: list[object]) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Digest of the modules that decide what a prepared photograph looks like: another decoder, another cache."""
-    files = (Path(str(module.__file__)) for module in (decode, fov, jpeg, likeness, outline, wholeness))
+    deciding = (boxed, decode, fov, jpeg, likeness, outline, pam, wholeness)
+    files = (Path(str(module.__file__)) for module in deciding)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
