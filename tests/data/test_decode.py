@@ -241,6 +241,7 @@ def test_damaged_png_is_refused(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"this is a note, not a photograph\n", "is text"),
         (b"<!DOCTYPE html><html><body>Log in</body></html>", "web page"),
+        (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 64 +X 64\n" + bytes(99), "amounts of light"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (bytes(range(256)) * 4, "no image in a known format"),
         (b"\xff\xd8\xff\xe0", "truncated|no image"),
