@@ -62,7 +62,7 @@ def too_large(path: Path) -> RetinalabError:
 
 def not_an_image(path: Path, start: bytes) -> RetinalabError:
     """The first bytes are those of no known image format; says what they look like instead."""
-    head = start.lstrip().lower()
+    head, remedy = start.lstrip().lower(), _AGAIN
     if not start:
         what = "is empty (0 bytes)"
     elif head.startswith((b"<!doctype html", b"<html")):
@@ -70,14 +70,13 @@ def not_an_image(path: Path, start: bytes) -> RetinalabError:
     elif head.startswith(b"version https://git-lfs"):
         what = "is a Git LFS pointer, not the image itself"
     elif start.startswith((b"#?RADIANCE", b"#?RGBE")):
-        return RetinalabError(
-            f"{path} holds amounts of light (Radiance HDR) without a white. Convert it to 8 or 16 bit per channel."
-        )
+        what = "holds amounts of light (Radiance HDR) without a white"
+        remedy = "Convert it to 8 or 16 bit per channel."
     elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start):
         what = "is text, not an image"
     else:
         what = "is no image in a known format (JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, PAM, JPEG 2000, AVIF, Sun raster)"
-    return RetinalabError(f"{path} {what}. {_AGAIN}")
+    return RetinalabError(f"{path} {what}. {remedy}")
 
 
 def check_file(path: Path, opened: int) -> None:
