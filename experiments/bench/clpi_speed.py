@@ -20,24 +20,18 @@ machine.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
 import platform
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from measure import interleaved
+from measure import FOLDER, medians, peak, write
 from retinalab_clpi.generator import FIELD, STRIDE, LesionAttentionGenerator
 from retinalab_clpi.network import CLPI, Grades, PlainGrader
 from torch import Tensor
 from torch.nn import functional as F
 
-_ROOT = Path(__file__).resolve().parents[2]
 _BEFORE = (FIELD - STRIDE) // 2
 _GRADES = {"dr": 5}
 _TABLES = (
@@ -186,41 +180,9 @@ def rows_of(table: str, size: int, batch: int, device: str) -> dict[str, Row]:
     return network_rows(size, batch, device, training=table == "step of training")
 
 
-def measure(rows: dict[str, Row], repeats: int, device: str, clock: str) -> dict[str, float]:
-    """Medians of seconds, the rows in turn."""
-    now = time.process_time if clock == "process" else time.perf_counter
-    taken = interleaved(rows, repeats, settle=lambda: _wait(device), now=now)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
-
-
-def peak(table: str, row: str, size: int, batch: int, device: str) -> float:
-    """MiB that a row needs in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak, table, row, size, batch, device).result()
-
-
-def _peak(table: str, row: str, size: int, batch: int, device: str) -> float:
-    chosen = rows_of(table, size, batch, device)[row]
-    if device == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        chosen()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far, which a process also inherits
-    before = _high_water()
-    chosen()
-    return (_high_water() - before) / 2**10
-
-
-def _high_water() -> int:
-    """Largest resident size so far, KiB (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def row_of(table: str, row: str, size: int, batch: int, device: str) -> Row:
+    """One row of a table."""
+    return rows_of(table, size, batch, device)[row]
 
 
 def main(words: list[str] | None = None) -> None:
@@ -236,7 +198,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
     parser.add_argument("--tables", nargs="+", choices=_TABLES, default=list(_TABLES), metavar="TABLE")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/clpi_speed.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "clpi_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.size % STRIDE:
         parser.error(f"--size {options.size}: give a multiple of {STRIDE}, such as 1024")
@@ -247,9 +209,9 @@ def main(words: list[str] | None = None) -> None:
     sums: dict[str, float] = {}
     for table in options.tables:
         rows = rows_of(table, size, batch, device)
-        seconds = measure(rows, options.repeats, device, options.clock)
+        seconds = medians(rows, options.repeats, device, options.clock)
         tables[table] = {
-            row: {"seconds": taken, "MiB": peak(table, row, size, batch, device)}
+            row: {"seconds": taken, "MiB": peak(partial(row_of, table, row, size, batch, device), device)[0]}
             for row, taken in seconds.items()
         }
         print(f"\n{table}: {batch} × 3 × {size} × {size} on {device}, medians of {options.repeats}")
@@ -270,17 +232,12 @@ def main(words: list[str] | None = None) -> None:
         "size": size,
         "batch": batch,
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "difference": difference,
         "clock": options.clock,
         "sum of the parts ÷ whole": sums,
         "tables": tables,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,14 @@ Times are medians over repeats, the rows in turn.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import FOLDER, medians, write
 from retinalab_ellg.cut import connected_patches, field_of_view, lesion_masks
 from retinalab_ellg.generate import generate
 from retinalab_ellg.generation_config import GenerationConfig
@@ -38,7 +36,6 @@ from retinalab.data.fov import field_of_view as find_field
 from retinalab.synthetic import World, WorldOptions
 from retinalab.transforms.reinhard import statistics, to_lab
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SALIENCY = 27
 _DRAWN = 8
 _EYEPACS = (25810, 2443, 5292, 873, 708)
@@ -144,25 +141,6 @@ def selection_rows() -> dict[str, Row]:
     }
 
 
-def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
-    """Medians of seconds, the rows in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats + 1):
-        for name, row in rows.items():
-            _wait(device)
-            start = time.perf_counter()
-            row()
-            _wait(device)
-            if repeat:
-                taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def main(words: list[str] | None = None) -> None:
     """Print the tables and write them as JSON."""
     parser = argparse.ArgumentParser(
@@ -173,9 +151,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument(
-        "--out", type=Path, default=_ROOT / "runs/bench/ellg_generation.json", help="JSON file"
-    )
+    parser.add_argument("--out", type=Path, default=FOLDER / "ellg_generation.json", help="JSON file")
     options = parser.parse_args(words)
     if options.size < 64 or options.batch < 1:
         parser.error(
@@ -187,9 +163,9 @@ def main(words: list[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     given = draw(options.size, options.batch, options.device)
     tables = {
-        "generation": measure(generation_rows(given), options.repeats, options.device),
-        "parts": measure(part_rows(given), options.repeats, options.device),
-        "selection": measure(selection_rows(), options.repeats, "cpu"),
+        "generation": medians(generation_rows(given), options.repeats, options.device),
+        "parts": medians(part_rows(given), options.repeats, options.device),
+        "selection": medians(selection_rows(), options.repeats),
     }
     print(
         f"{options.batch} × 3 × {options.size} × {options.size} on {options.device}, medians of {options.repeats}"
@@ -203,14 +179,9 @@ def main(words: list[str] | None = None) -> None:
         "size": options.size,
         "batch": options.batch,
         "device": torch.cuda.get_device_name() if options.device == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "tables": tables,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

@@ -17,17 +17,13 @@ then added up.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import platform
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import torch
-from measure import interleaved
+from measure import FOLDER, medians, write
 from retinalab_canet.network import CANet
 from retinalab_clpi.network import CLPI
 from torch import Tensor, nn
@@ -36,7 +32,6 @@ from retinalab.config import TrainerConfig
 from retinalab.predict.folding import fold_normalisation
 from retinalab.runner.trainer import resolved_precision
 
-_ROOT = Path(__file__).resolve().parents[2]
 _GRADES = {"dr": 2, "dme": 3}
 _PAPERS = {"CANet": (224, 0.02, "Titan Xp"), "CLPI": (1024, 0.028, "P40")}
 
@@ -99,18 +94,6 @@ def single_rows(every: dict[str, nn.Module], device: str, sizes: dict[str, int])
     return rows
 
 
-def measure(rows: dict[str, Row], repeats: int, device: str, clock: str) -> dict[str, float]:
-    """Medians of seconds, the rows in turn."""
-    now = time.process_time if clock == "process" else time.perf_counter
-    taken = interleaved(rows, repeats, settle=lambda: _wait(device), now=now)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def show_batches(seconds: dict[str, float], title: str, batch: int) -> None:
     """Print the first table."""
     print(f"\n{title}\n| row | seconds a batch | photographs a second | times as fast |\n|---|---|---|---|")
@@ -144,9 +127,7 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
-    parser.add_argument(
-        "--out", type=Path, default=_ROOT / "runs/bench/inference_speed.json", help="JSON file"
-    )
+    parser.add_argument("--out", type=Path, default=FOLDER / "inference_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: no GPU is to be had here")
@@ -155,12 +136,12 @@ def main(words: list[str] | None = None) -> None:
     device, repeats = options.device, options.repeats
     every = {name: network.to(device) for name, network in networks().items()}
     sizes = {"CANet": options.size, "CLPI": options.side_of_clpi}
-    batches = measure(
+    batches = medians(
         batch_rows(every["CANet"], options.size, options.batch, device), repeats, device, options.clock
     )
     shape = f"{options.batch} × 3 × {options.size} × {options.size} on {device}"
     show_batches(batches, f"CANet, {shape}, medians of {repeats}, {options.clock} time", options.batch)
-    single = measure(single_rows(every, device, sizes), repeats, device, options.clock)
+    single = medians(single_rows(every, device, sizes), repeats, device, options.clock)
     show_single(single, f"one photograph on {device}, medians of {repeats}, {options.clock} time", sizes)
     result = {
         "size": options.size,
@@ -168,16 +149,11 @@ def main(words: list[str] | None = None) -> None:
         "clock": options.clock,
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
         "bf16": half_pays(device),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "seconds a batch": batches,
         "times as fast": {row: next(iter(batches.values())) / taken for row, taken in batches.items()},
         "seconds a photograph": single,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

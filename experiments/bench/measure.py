@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FOLDER", "interleaved", "machine", "write"]
+__all__ = ["FOLDER", "clocks", "interleaved", "machine", "medians", "peak", "peak_here", "wait_for", "write"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "runs" / "bench"
 """Where figures are written."""
@@ -50,6 +53,72 @@ def interleaved(
             if repeat >= 0:
                 taken[name].append(now() - start)
     return taken
+
+
+def medians(
+    rows: Mapping[str, Callable[[], Any]], repeats: int, device: str = "cpu", clock: str = "wall"
+) -> dict[str, float]:
+    """Median seconds of each row, the rows in turn, after one turn that does not count.
+
+    Args:
+        rows: name -> what is timed.
+        repeats: timings of each.
+        device: ``cpu``, or ``cuda``, which is waited for before and after each.
+        clock: ``wall``, or ``process``, which leaves out what others take of the machine.
+    """
+    now = time.process_time if clock == "process" else time.perf_counter
+    taken = interleaved(rows, repeats, settle=partial(wait_for, device), now=now)
+    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+
+
+def clocks() -> np.ndarray:
+    """Seconds of the clock, and of this process."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def wait_for(device: str) -> None:
+    """Return when a GPU has done what it was given; a processor is done at once."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def peak(make: Callable[[], Callable[[], Any]], device: str) -> tuple[float, float]:
+    """Peak memory of a row in a process of its own, MiB, as :func:`peak_here` gives it.
+
+    Args:
+        make: makes the row there; a function of a module, or a partial one, which another process finds by its name.
+        device: ``cpu`` or ``cuda``.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(peak_here, make, device).result()
+
+
+def peak_here(make: Callable[[], Callable[[], Any]], device: str) -> tuple[float, float]:
+    """Peak memory, MiB: beyond what there was before the row, and in all.
+
+    On a GPU that of the allocator; on a processor the resident peak, with interpreter and libraries.
+    """
+    row = make()
+    if device == "cuda":
+        import torch
+
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        row()
+        whole = torch.cuda.max_memory_allocated()
+        return (whole - before) / 2**20, whole / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far, which a process also inherits
+    resident = _high_water()
+    row()
+    return (_high_water() - resident) / 2**10, _high_water() / 2**10
+
+
+def _high_water() -> int:
+    """Largest resident size so far, KiB (Linux)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def machine() -> dict[str, Any]:

@@ -18,22 +18,18 @@ Times are medians over repeats, the rows in turn; the ratio is to the first row.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
+from measure import FOLDER, medians, write
 from torch.nn import functional as F
 
-from retinalab.explain import METHODS, Method, saliency_maps
+from retinalab.explain import Method, saliency_maps
+from retinalab.explain.usable import usable_methods
 from retinalab.registry import task_class, task_config
 from retinalab.tasks.base import Task
 
-_ROOT = Path(__file__).resolve().parents[2]
 _GOAL = 3.0
 
 Row = Callable[[], None]
@@ -71,27 +67,8 @@ def rows_of(network: str, size: int, batch: int, device: str) -> dict[str, Row]:
 
         return run
 
-    methods = [m for m in METHODS if network != "o_O" or m != "cam"]
+    methods, _ = usable_methods(task, photographs[:1], "dr", t=0.0)
     return {"forward and backward of training": training, **{m: explaining(m) for m in methods}}
-
-
-def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
-    """Medians of seconds, the rows in turn; the first turn is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats + 1):
-        for name, row in rows.items():
-            _wait(device)
-            start = time.perf_counter()
-            row()
-            _wait(device)
-            if repeat:
-                taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def _table(seconds: dict[str, float], title: str) -> dict[str, dict[str, float]]:
@@ -115,9 +92,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--gpu-batch", type=int, default=64, help="photographs on a GPU")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], help="measure this one alone")
-    parser.add_argument(
-        "--out", type=Path, default=_ROOT / "runs/bench/saliency_speed.json", help="JSON file"
-    )
+    parser.add_argument("--out", type=Path, default=FOLDER / "saliency_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: no GPU is to be had here")
@@ -134,22 +109,15 @@ def main(words: list[str] | None = None) -> None:
             f"{options.network}: {batch} × 3 × {options.size} × {options.size} on {device}, "
             f"medians of {options.repeats}; goal: at most {_GOAL:.0f}"
         )
-        tables[device] = _table(measure(rows, options.repeats, device), title)
+        tables[device] = _table(medians(rows, options.repeats, device), title)
     result = {
         "network": options.network,
         "size": options.size,
         "batch": {"cpu": options.batch, "cuda": options.gpu_batch},
         "goal": _GOAL,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "tables": tables,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

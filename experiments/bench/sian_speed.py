@@ -16,21 +16,16 @@ GPU the allocator's peak with weights, without the driver's context).
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
 import platform
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+from measure import FOLDER, medians, peak, write
 from retinalab_sian.network import PlainGrader, SiAN
 from torch import Tensor, nn
 
-_ROOT = Path(__file__).resolve().parents[2]
 _GRADES = {"dr": 5}
 _PAPER_GB = 1.5
 
@@ -61,60 +56,13 @@ def row_of(name: str, backbone: str, size: int, batch: int, device: str) -> Row:
     return run
 
 
-def measure(rows: dict[str, Row], repeats: int, device: str) -> dict[str, float]:
-    """Medians of seconds, the rows in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in rows}
-    for repeat in range(repeats + 1):
-        for name, row in rows.items():
-            _wait(device)
-            start = time.perf_counter()
-            row()
-            _wait(device)
-            if repeat:
-                taken[name].append(time.perf_counter() - start)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
-
-
-def peak(name: str, backbone: str, size: int, batch: int, device: str) -> tuple[float, float]:
-    """MiB of the pass and of the whole, in a process of its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak, name, backbone, size, batch, device).result()
-
-
-def _peak(name: str, backbone: str, size: int, batch: int, device: str) -> tuple[float, float]:
-    row = row_of(name, backbone, size, batch, device)
-    if device == "cuda":
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        row()
-        whole = torch.cuda.max_memory_allocated()
-        return (whole - before) / 2**20, whole / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far, which a process also inherits
-    resident = _high_water()
-    row()
-    return (_high_water() - resident) / 2**10, _high_water() / 2**10
-
-
-def _high_water() -> int:
-    """Largest resident size so far, KiB (Linux)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def table_of(options: argparse.Namespace, device: str) -> dict[str, dict[str, float]]:
     """Row -> seconds and MiB."""
     shape = (options.backbone, options.size, options.batch, device)
-    seconds = measure(
-        {name: row_of(name, *shape) for name in networks(options.backbone)}, options.repeats, device
-    )
+    rows = {name: row_of(name, *shape) for name in networks(options.backbone)}
     found = {}
-    for name, taken in seconds.items():
-        of_pass, whole = peak(name, *shape)
+    for name, taken in medians(rows, options.repeats, device).items():
+        of_pass, whole = peak(partial(row_of, name, *shape), device)
         found[name] = {"seconds": taken, "MiB of the pass": of_pass, "MiB, whole": whole}
     return found
 
@@ -136,7 +84,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--backbone", default="inception_v3", help="the paper's, or any other of timm")
-    parser.add_argument("--out", type=Path, default=_ROOT / "runs/bench/sian_speed.json", help="JSON file")
+    parser.add_argument("--out", type=Path, default=FOLDER / "sian_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.size % 32 or options.size <= 0:
         parser.error(f"--size {options.size}: give a multiple of 32, such as 896")
@@ -155,16 +103,9 @@ def main(words: list[str] | None = None) -> None:
         "size": options.size,
         "batch": options.batch,
         "backbone": options.backbone,
-        "machine": platform.machine(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "tables": tables,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from measure import FOLDER, clocks, interleaved, write
 from sklearn import metrics as sk
 
 from retinalab.metrics import evaluate
@@ -68,24 +70,33 @@ def deviation(table: pd.DataFrame, draws: int = 3) -> float:
     return worst
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
+    """Print the seconds and write them as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photographs", type=int, default=10_000)
     parser.add_argument("--views", type=int, default=2, help="photographs of a patient")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--check", action="store_true", help="hold some resamples to scikit-learn")
-    known = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=FOLDER / "statistics_speed.json", help="JSON file")
+    known = parser.parse_args(words)
     table = photographs(known.photographs, known.views)
-    wall, processor = time.perf_counter(), time.process_time()
-    found = evaluate(table, {"dr": SCALE}, resamples=known.resamples)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    found: dict[str, Any] = {}
+
+    def figures() -> None:
+        found.update(evaluate(table, {"dr": SCALE}, resamples=known.resamples))
+
+    ((wall, processor),) = interleaved({"figures": figures}, repeats=1, warm=0, now=clocks)["figures"]
     print(
         f"{known.photographs} photographs, {found['test/dr/kappa']['n_groups']} patients, {len(found)} figures, "
         f"{known.resamples} resamples: {wall:.1f} s, {processor:.1f} s of processor time, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads of {os.cpu_count()}"
     )
+    result = {"photographs": known.photographs, "resamples": known.resamples, "figures": len(found)}
+    result |= {"seconds": float(wall), "cpu": float(processor)}
     if known.check:
-        print(f"largest difference from scikit-learn on the same draws: {deviation(table):.1e}")
+        result["difference"] = deviation(table)
+        print(f"largest difference from scikit-learn on the same draws: {result['difference']:.1e}")
+    write(known.out, result)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ in wall time.
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import cv2
 import numpy as np
-from measure import FOLDER, interleaved, write
+from measure import FOLDER, clocks, interleaved, write
 
 from retinalab.synthetic import WORLD_VERSION, World, WorldOptions
 
@@ -45,15 +44,10 @@ def main() -> None:
     rows = {f"{size} px" if size else "scene only": partial(draw, size) for size in starts}
     result: dict[str, object] = {"world": WORLD_VERSION, "opencv": cv2.__version__, "numpy": np.__version__}
     for name, taken in interleaved(rows, options.repeats, 0, now=clocks).items():
-        cpu, wall = options.photographs / np.median(taken, axis=0)
+        wall, cpu = options.photographs / np.median(taken, axis=0)
         result[name] = {"per cpu-second": float(cpu), "per second": float(wall)}
         print(f"{name:>10}: {cpu:7.1f} per cpu-second, {wall:7.1f} per second")
     write(options.out, result)
-
-
-def clocks() -> np.ndarray:
-    """Seconds of the process and of the clock."""
-    return np.array([time.process_time(), time.perf_counter()])
 
 
 if __name__ == "__main__":

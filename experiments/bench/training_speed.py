@@ -19,8 +19,6 @@ script runs at small size on the processor, which only shows that it works: thos
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import platform
 import tempfile
 import time
@@ -34,6 +32,7 @@ import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities import move_data_to_device
+from measure import FOLDER, wait_for, write
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -48,7 +47,6 @@ from retinalab.runner.trainer import quiet, resolved_precision
 from retinalab.smoke import smoke
 from retinalab.tasks.base import Task
 
-_ROOT = Path(__file__).resolve().parents[2]
 _STAGES = {
     "canet": ("messidor", "train"),
     "clpi": ("messidor2", "grading"),
@@ -119,12 +117,12 @@ class Clock(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin."""
-        _wait(pl_module.device)
+        wait_for(pl_module.device.type)
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End."""
-        _wait(pl_module.device)
+        wait_for(pl_module.device.type)
         self.seconds.append(time.perf_counter() - self._start)
 
 
@@ -196,7 +194,7 @@ def published_row(case: Case, files: Path, workers: int) -> Callable[[], float]:
             batch["present"] = torch.full((len(moved), 8), torch.nan, device=case.device)
             _step(task, optimiser, batch, False)
             count += len(moved)
-        _wait(case.device)
+        wait_for(case.device.type)
         return count / (time.perf_counter() - start)
 
     return run
@@ -244,11 +242,11 @@ def _step(task: Task, optimiser: torch.optim.Optimizer, batch: Batch, half: bool
 
 
 def _rate(step: Callable[[], None], steps: int, size: int, device: torch.device) -> float:
-    _wait(device)
+    wait_for(device.type)
     start = time.perf_counter()
     for _ in range(steps):
         step()
-    _wait(device)
+    wait_for(device.type)
     return steps * size / (time.perf_counter() - start)
 
 
@@ -266,11 +264,6 @@ def _precision(case: Case) -> str:
 
 def _size(case: Case) -> int:
     return case.stage.data.batch_size
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def measure(case: Case, repeats: int, workers: int) -> dict[str, dict[str, float]]:
@@ -309,9 +302,7 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cache", type=Path, help="folder of prepared photographs; default: a temporary one")
-    parser.add_argument(
-        "--out", type=Path, default=_ROOT / "runs/bench/training_speed.json", help="JSON file"
-    )
+    parser.add_argument("--out", type=Path, default=FOLDER / "training_speed.json", help="JSON file")
     options = parser.parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: no GPU is to be had here")
@@ -336,14 +327,9 @@ def main(words: list[str] | None = None) -> None:
         "at the papers' sizes": on_gpu,
         "photographs": photographs,
         "workers": workers,
-        "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "torch": torch.__version__,
         "papers": found,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write(options.out, result)
 
 
 def show(found: dict[str, Any], where: str, repeats: int) -> None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 
 def test_costs(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "sian_speed", repository / "experiments/bench/sian_speed.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "peak", module._peak)  # a process of its own would only take time
+    module = benchmark("sian_speed")
+    here = benchmark("measure").peak_here
+    monkeypatch.setattr(module, "peak", here)  # a process of its own would only take time
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     out = tmp_path / "new/speed.json"
     module.main(["--size", "64", "--repeats", "1", "--backbone", "resnet10t", "--out", str(out)])
