@@ -10,7 +10,7 @@ import pytest
 from .browser import Look, chromium, contrast, look
 from .made_pages import all_pages
 
-WIDTHS = (400, 1400)
+WIDTHS = (400, 1000, 1400)
 KINDS = ("run", "regression", "comparison", "table", "saliency", "check", "robustness")
 
 
@@ -32,7 +32,7 @@ def seen(
     return look(browser, pages, tmp_path_factory.mktemp("look") / request.param, WIDTHS, dark), dark
 
 
-def test_every_page_fits_a_telephone_and_a_desk(seen: tuple[Look, bool]) -> None:
+def test_every_page_fits_a_telephone_a_tablet_and_a_desk(seen: tuple[Look, bool]) -> None:
     for (name, width), one in seen[0].seen.items():
         assert one.wide == [], (name, width)
         assert one.scroll <= width, (name, width)
