@@ -97,4 +97,5 @@ def clinical(
     if file is not None:
         text = json.dumps(asdict(reading), indent=1, ensure_ascii=False, allow_nan=False)
         write_output(file, text + "\n")
+    print("\nResearch use only: not for diagnosis.")
     return 0

@@ -85,6 +85,7 @@ def evaluate(known: argparse.Namespace) -> int:
         )
     print_figures(figures)
     print_errors(figures)
+    print("\nResearch use only: not for diagnosis.")
     return 0
 
 

@@ -87,6 +87,7 @@ def test_a_runs_figures_are_those_of_its_table(run: Path, capsys: pytest.Capture
     (line,) = (line for line in told.splitlines() if line.startswith("test/dr/accuracy "))
     assert float(line.split()[1]) == pytest.approx(right, abs=5e-4)
     assert "test@other/dr/kappa" in told
+    assert told.endswith("\nResearch use only: not for diagnosis.\n")
 
 
 def test_a_run_that_maps_lesions_alone_keeps_its_keys(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +108,7 @@ def test_the_clinical_reading_of_a_run(run: Path, tmp_path: Path, capsys: pytest
     asked = ["--prevalence", "0.05", "--specificity", "0.8", "--subgroup", "camera", "--subgroup", "set"]
     assert main(["evaluate", str(run), "--clinical", *asked, "--json", str(out)]) == 0
     told = capsys.readouterr().out
+    assert told.endswith("\nResearch use only: not for diagnosis.\n")
     assert max(map(len, told.splitlines())) <= 80
     for words in (
         "Stated prevalence 0.05 (as given)", "Means over 2", "Referable (grade 2 and above)",
