@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from retinalab.counted import counted
 
-__all__ = ["PATIENTS", "PHOTOGRAPHS", "counted_units", "told_units", "unit_of"]
+__all__ = ["PATIENTS", "PHOTOGRAPHS", "counted_units", "few_units", "told_units", "unit_of"]
 
 PATIENTS, PHOTOGRAPHS = "patients", "photographs"
 _BOTH = "patients and photographs of unknown patients"
+_FEWEST = 20
 
 
 def unit_of(patients: Iterable[object]) -> str:
@@ -48,3 +49,19 @@ def told_units(number: int, unit: str) -> str:
         ('2 patients', 'patients unknown')
     """
     return "patients unknown" if unit == PHOTOGRAPHS else counted_units(number, unit)
+
+
+def few_units(number: int, unit: str) -> str:
+    """Why intervals that resample so few of them say little; empty from 20 on.
+
+    Two patients, drawn again and again, come in three mixtures only: an interval may then leave out the figure itself.
+
+    Example:
+        >>> few_units(2, "patients")
+        'of 2 patients, fewer than 20: too narrow, and may leave out the figure itself'
+        >>> few_units(20, "patients")
+        ''
+    """
+    if number >= _FEWEST:
+        return ""
+    return f"of {counted_units(number, unit)}, fewer than {_FEWEST}: too narrow, and may leave out the figure itself"

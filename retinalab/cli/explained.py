@@ -76,7 +76,8 @@ def written(out: Path, scored: Scored) -> Written:
     pairs = _pairs(table, [run.name for run in runs])
     found = {(a, b): compare_saliency(table, a, b) for a, b in pairs}
     comparisons = {f"{', '.join(a)} against {', '.join(b)}": one for (a, b), one in found.items()}
-    about = about_lines(runs, settings, table, scored.notes)
+    unit = unit_of(scored.models[0].card.photographs.part.records.table["patient"])
+    about = about_lines(runs, settings, table, scored.notes, unit)
     meta = {"removed": list(settings.removed), "depths": list(settings.depths), "gate": settings.t}
     content = {
         "use": "research use only: not for diagnosis",
@@ -88,7 +89,7 @@ def written(out: Path, scored: Scored) -> Written:
         "metrics": metrics,
         "comparisons": comparisons,
     }
-    page = _page(scored, about, metrics, comparisons)
+    page = _page(scored, about, metrics, comparisons, unit)
     with whole(out) as folder:
         write_table(table, folder / "saliency.parquet", "saliency", meta)
         write_json(folder / "scorecard.json", content)
@@ -105,6 +106,7 @@ def _page(
     about: Sequence[tuple[str, str]],
     metrics: Mapping[str, Metric],
     comparisons: Mapping[str, Mapping[str, Difference]],
+    unit: str,
 ) -> ScorecardPage:
     from retinalab.report.saliency import ScorecardPage
     from retinalab.report.saliency_gallery import gallery
@@ -122,7 +124,7 @@ def _page(
         " against ".join(run.name for run in runs),
         about,
         banners,
-        unit_of(records.table["patient"]),
+        unit,
         scored.table,
         metrics,
         comparisons,

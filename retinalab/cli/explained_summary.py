@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from retinalab.counted import counted
+from retinalab.units import few_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ _HEADLINE = ("pointing", "mass", "recall_10", "empty_with_lesions", "deletion_ga
 
 
 def about_lines(
-    runs: Sequence[Explained], settings: Settings, table: pd.DataFrame, notes: Sequence[str]
+    runs: Sequence[Explained], settings: Settings, table: pd.DataFrame, notes: Sequence[str], unit: str
 ) -> list[tuple[str, str]]:
     """Which runs and photographs, how many have lesions, and of which photographs maps are empty.
 
@@ -33,6 +34,7 @@ def about_lines(
         settings: how.
         table: of kind ``saliency``.
         notes: what was left out.
+        unit: what intervals resample, from :func:`retinalab.units.unit_of`.
 
     Returns:
         Term and text of each line.
@@ -63,6 +65,8 @@ def about_lines(
         about.append(
             ("Gate", "absolute, in units of the score; whether it suits a network is seen in its empty maps")
         )
+    if few := few_units(photographs["group"].nunique(), unit):
+        about.append(("Intervals", few))
     if notes:
         about.append(("Notes", "; ".join(note.rstrip(".") for note in notes)))
     return about

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from retinalab.counted import counted
-from retinalab.units import told_units
+from retinalab.units import few_units, told_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,8 @@ def about_lines(trial: Trial, table: pd.DataFrame) -> list[tuple[str, str]]:
         ("Shown", f"in {counted(shown, 'way')} each, drawn with seed {trial.settings.seed}"
          + (f"; faults: {', '.join(faults)}" if faults else "")),
     ]  # fmt: skip
+    if few := few_units(units, trial.unit):
+        about.append(("Intervals", few))
     if trial.notes:
         about.append(("Notes", "; ".join(note.rstrip(".") for note in trial.notes)))
     return about

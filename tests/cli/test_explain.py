@@ -105,6 +105,7 @@ def test_a_run_against_another(runs: dict[str, Path], capsys: Said) -> None:
     pair = content["comparisons"]["baseline synthetic-smoke, gmsm against baseline other-smoke, gmsm"]
     assert pair["test/mass"]["difference"] == pytest.approx(means.iloc[0] - means.iloc[1], abs=1e-6)
     empty = table[(table["model"] == "baseline other-smoke") & (table["method"] == "gmsm")]["empty"]
+    assert content["about"]["Intervals"].startswith(f"of {table['group'].nunique()} patients, fewer than 20")
     assert content["about"]["Empty maps: baseline other-smoke, gmsm"].startswith(f"{empty.sum()} of 6: ")
     page = Path("out/scorecard.html").read_text()
     assert page.count("<img") > 10

@@ -46,6 +46,7 @@ def test_everything_is_written_and_said(home: Path, capsys: Said) -> None:
         "dr kappa by severity",
         "dme with itself",
         "views of one eye",
+        "Intervals: of 2 patients, fewer than 20: too narrow",
     ):
         assert text in said.out
     assert sorted(os.listdir("out")) == FILES
