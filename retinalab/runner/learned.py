@@ -102,6 +102,7 @@ def with_origin(
     note = (
         f"stage {label} {_NOTE}stage {origin.stage} of {origin.place} ({start.which} checkpoint, sha256 "
         f"{entry['sha256'][:12]}, code {str(entry['commit'])[:12]}, data {sets}); {found}"
+        f"{'' if origin.finished else '; that run had not finished, and may come to another checkpoint'}"
     )
     mine = f"stage {label} {_NOTE}"
     notes = [one for one in known.get("notes", ()) if not one.startswith(mine)]

@@ -50,6 +50,11 @@ class Origin:
         """Folder of the fold and seed."""
         return self.run / self.child
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end, so that its best checkpoint stays what it is."""
+        return "finished" in self.provenance
+
 
 def settled(experiment: Experiment) -> Experiment:
     """The same experiment with the runs that it starts from named for good: links followed, checkpoints by digest.

@@ -155,6 +155,8 @@ def _note_origin(start: StartFrom, label: str, folder: RunFolder, tests: Mapping
     origin = find_origin(start)
     found = met(origin, tests)
     folder.amend(lambda known: with_origin(known, label, start, found, origin))
+    if not origin.finished:
+        _log.warning("%s: %s has not finished, and may come to another checkpoint", label, origin.place)
     if found.photographs:
         _log.warning("%s: leaky: of %s, %s", label, origin.place, found)
     else:

@@ -126,6 +126,25 @@ def test_the_same_split_meets_nobody_again(made: Make, source: Path) -> None:
     )
 
 
+def test_a_run_that_has_not_finished_is_named_so(
+    made: Make, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (source / "provenance.json").read_text(encoding="utf-8")
+    ended = run(made(f"train.start_from={source}"))
+    assert not any("had not finished" in note for note in known(ended.folder)["notes"])
+    assert "has not finished" not in caplog.text
+    broken_off = {key: value for key, value in json.loads(text).items() if key != "finished"}
+    try:
+        (source / "provenance.json").write_text(json.dumps(broken_off), encoding="utf-8")
+        begun = run(made(f"train.start_from={source}"))
+    finally:
+        (source / "provenance.json").write_text(text, encoding="utf-8")
+    assert "that run had not finished, and may come to another checkpoint" in " ".join(
+        known(begun.folder)["notes"]
+    )
+    assert f"{source.resolve()} has not finished" in caplog.text
+
+
 def test_another_disease_starts_anew_and_one_that_is_left_out_is_no_fault(
     made: Make, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
