@@ -82,7 +82,7 @@ def headlines(run: RunFolder, prefix: str) -> list[Headline]:
         wanted += [(disease, name, label) for name, label in measures.items()]
     wanted.append(("joint", "accuracy", "accuracy (all diseases right)"))
     wanted.append(("lesion/mean", "f1", "pixel F1, mean over lesions"))
-    wanted.append(("windows", "accuracy", "accuracy of patches"))
+    wanted.append(("windows", "accuracy", "accuracy"))
     return [
         _headline(run, prefix, target, name, label)
         for target, name, label in wanted

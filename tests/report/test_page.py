@@ -331,9 +331,12 @@ def test_patches_have_a_matrix_and_the_recall_of_each_class_by_name(make_run: Ma
     for k, (value, low, high) in enumerate([(1.0, 1.0, 1.0), (0.5, 0.25, 0.75)]):
         key = f"test/windows/sensitivity_{k}"
         metrics[key] = {"value": value, "low": low, "high": high, "n": 3, "n_groups": 2}
+    metrics["test/windows/accuracy"] = {"value": 0.667, "low": 0.5, "high": 1.0, "n": 3, "n_groups": 2}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_report(folder)
     page = Page(folder / "report.html")
+    assert any(row[0] == "Patches accuracy" for row in page.rows if row)
+    assert "Photographs, and patches of them, by reference grade (row)" in page.text
     assert ["1", "150 %", "150 %", "2"] in page.rows
     assert ["class 1", "0.500 [0.250, 0.750]", "2"] in page.rows
     experiment = yaml.safe_load((folder / "experiment.yaml").read_text())
