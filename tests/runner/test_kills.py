@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,14 +18,8 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "WANDB_MODE": "off
 
 
 @pytest.fixture(scope="module")
-def kills() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kills", BENCH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kills"] = module
-    spec.loader.exec_module(module)
-    return module
+def kills(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("kills")
 
 
 def test_three_kills_change_nothing(tmp_path: Path) -> None:

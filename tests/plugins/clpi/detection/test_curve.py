@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -68,15 +69,13 @@ def test_what_cannot_be_drawn() -> None:
 
 
 def test_the_script(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path = repository / "experiments/bench/clpi_detection.py"
-    spec = importlib.util.spec_from_file_location("clpi_detection", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = benchmark("clpi_detection")
     words = "--size 128 --steps 1 --batch 2 --patch-steps 1 --patch-batch 8 --rates 0.5 --resamples 20 --detectors"
     options = ["--options", '{"photographs": 12}', "--out", str(tmp_path / "sub/out.json")]
     threads = torch.get_num_threads()
