@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -218,20 +218,13 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(
     arguments: Callable[[tuple[Path, Path], Path], list[str]],
     message: str,
     runs: tuple[Path, Path],
-    repository: Path,
+    benchmark: Callable[[str], ModuleType],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "clpi_figure7", repository / "experiments/bench/clpi_figure7.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     words = [*arguments(runs, tmp_path), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as stopped:
-        script.main(words)
+        benchmark("clpi_figure7").main(words)
     assert stopped.value.code == 2
     said = capsys.readouterr().err.strip()
     assert message in said

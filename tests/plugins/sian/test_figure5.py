@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -24,15 +24,6 @@ from retinalab.runner import run
 SIDE = 128
 FEW = ("data.options.photographs=24", "data.background=null", f"data.size={SIDE}")
 TRAINER = "trainer={max_epochs: 1, accelerator: cpu, devices: 1, precision: 32-true}"
-
-
-def bench(repository: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, repository / f"experiments/bench/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +113,12 @@ def test_a_group_holds_what_was_taught() -> None:
 
 
 def test_the_script_writes_a_picture(
-    runs: tuple[Path, Path], repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: tuple[Path, Path],
+    benchmark: Callable[[str], ModuleType],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    script = bench(repository, "sian_figure5")
+    script = benchmark("sian_figure5")
     words = [str(runs[0]), "--abn", str(runs[1]), "--out", str(tmp_path / "out")]
     script.main([*words, "--count", "1"])
     (path,) = (tmp_path / "out").iterdir()
