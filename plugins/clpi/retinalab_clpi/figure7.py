@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from retinalab.config import Experiment
-from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Part
-from retinalab.errors import RetinalabError, unknown
-from retinalab.explain import Framing, enlarged, min_max
+from retinalab.errors import RetinalabError
+from retinalab.explain import enlarged, min_max
+from retinalab.predict.compared import Grading, named_photographs, shared_disease, unlearned_photographs
 from retinalab.predict.finished import FinishedRun, read_finished
-from retinalab.predict.predictor import Predictor
-from retinalab.records import photograph_name
 from retinalab.runner.maps import extent_of
 from retinalab_clpi.config import ClpiConfig
 from retinalab_clpi.detection.truth import Boxes, lesion_boxes, lesion_centres, unit_fields
@@ -91,7 +88,7 @@ def predicted_units(probabilities: np.ndarray, size: int, extent: float = 1.0) -
     return {"boxes": fields[lesion], "labels": best[lesion], "scores": score[lesion]}
 
 
-class Grader:
+class Grader(Grading):
     """The networks of one run of the framework; those of several seeds are averaged.
 
     Args:
@@ -102,58 +99,36 @@ class Grader:
     """
 
     def __init__(self, run: FinishedRun) -> None:
-        experiment = run.experiment
-        if experiment.folds > 1 and experiment.fold is None:
-            raise RetinalabError(
-                f"Run {run.path} has {experiment.folds} folds, whose networks have learned from every photograph. Give "
-                "a run of one split, or of one fold (fold=0)."
-            )
-        stages = [stage for stage in experiment.stages if any(stage == m.stage for m in run.members)]
-        task = experiment.stages[stages[-1]].task
+        super().__init__(run)
+        task = self.task
         if not isinstance(task, ClpiConfig) or task.variant != "clpi":
             variant = f" with variant={task.variant}" if isinstance(task, ClpiConfig) else ""
             raise RetinalabError(
                 f"Run {run.path} grades with task {task.name!r}{variant}, not with {_GRADING!r} and variant=clpi. Give "
                 f"a run of experiment {_GRADING}."
             )
-        self.run = run
-        self.stage = stages[-1]
-        self.data = experiment.stages[self.stage].data
-        self.lesion_stage = _lesion_stage(experiment, self.stage)
-        diseases = experiment.stages[self.stage].diseases or tuple(experiment.protocol.diseases)
-        self.scales = {disease: experiment.protocol.scales[disease] for disease in diseases}
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The networks, loaded when first asked for."""
-        return Predictor(self.run)
+        self.lesion_stage = _lesion_stage(run.experiment, self.stage)
 
     def explain(self, pixels: np.ndarray, disease: str) -> Explained:
         """Grade a working image, ``(S, S, 3)`` uint8 RGB, and say why."""
         batch = self.predictor.batches[self.stage].make(pixels[None])
-        networks = [n for n in self.predictor.networks if n.member.stage == self.stage]
+        networks = self.networks
         probabilities = np.mean([network.answers(batch)[disease][0] for network in networks], axis=0)
         grade = int(probabilities.argmax())
         maps = np.mean([network.maps(batch, disease, np.array([grade]))[0] for network in networks], axis=0)
         given = [network.maps_given(batch) for network in networks]
         lesions = {name: np.mean([one[name][0] for one in given], axis=0) for name in given[0]}
         size = pixels.shape[0]
-        framing = Framing.of_working(size, self.extent)
         return Explained(
             grade,
             float(probabilities[grade]),
-            framing.on_photograph(enlarged(min_max(maps), framing.side), size, size),
+            self.framing.on_photograph(enlarged(min_max(maps), self.framing.side), size, size),
             predicted_units(
                 np.stack([1 - lesions["any lesion"], *(lesions[name] for name in CLASSES[1:])]),
                 size,
-                self.extent,
+                extent_of(self.data),
             ),
         )
-
-    @property
-    def extent(self) -> float:
-        """Side of the network's input as a share of the working image's side."""
-        return extent_of(self.data)
 
 
 @dataclass(frozen=True)
@@ -191,12 +166,7 @@ class Pair:
         Raises:
             RetinalabError: a name that none of them has.
         """
-        known = {photograph_name(image): image for image in self.photographs}
-        for name in names:
-            if photograph_name(name) not in known:
-                remedy = "Name test photographs with lesion masks that neither run has learned from."
-                raise unknown("photograph", name, sorted(self.photographs)[:10], remedy, "The first of them")
-        return [known[photograph_name(name)] for name in names]
+        return named_photographs(self.photographs, names)
 
     def telling(self, count: int) -> list[str]:
         """The photographs with the most classes of lesions and, of these, the fewest lesions: boxes stay apart."""
@@ -224,29 +194,10 @@ def read_pair(run: Path, minus: Path) -> Pair:
             f"Run {minus} starts from lesion patches (stage {other.lesion_stage}): it is CLPI, not CLPI-. Give a run "
             "with grading.start_from=null."
         )
-    if clpi.data.size != other.data.size:
-        raise RetinalabError(
-            f"The runs grade photographs of {clpi.data.size} and of {other.data.size} pixels. Give two runs of one "
-            "data.size."
-        )
-    shared = [disease for disease in clpi.scales if disease in other.scales]
-    if not shared:
-        raise RetinalabError(
-            f"The runs grade different diseases ({', '.join(clpi.scales)}; {', '.join(other.scales)}). Give two runs "
-            "of one protocol."
-        )
-    learned = clpi.run.learned_from() | other.run.learned_from()
-    photographs = {
-        image: place
-        for image, place in _with_masks(clpi.run.experiment, clpi.lesion_stage, clpi.data.size).items()
-        if photograph_name(image) not in learned
-    }
-    if not photographs:
-        raise RetinalabError(
-            f"No test photograph of run {run} has masks of {', '.join(LESION_CLASSES)} and is unknown to both runs. "
-            "Give two runs with the same photographs and split."
-        )
-    return Pair(clpi, other, shared[0], photographs)
+    disease = shared_disease(clpi, other)
+    called = f"masks of {', '.join(LESION_CLASSES)}"
+    photographs = unlearned_photographs(clpi, other, clpi.lesion_stage, LESION_CLASSES, called)
+    return Pair(clpi, other, disease, photographs)
 
 
 def _lesion_stage(experiment: Experiment, stage: str) -> str | None:
@@ -257,27 +208,3 @@ def _lesion_stage(experiment: Experiment, stage: str) -> str | None:
             return before
         before = experiment.stages[before].before
     return None
-
-
-def _with_masks(experiment: Experiment, stage: str, size: int) -> dict[str, tuple[Part, int]]:
-    """Test photographs of a stage in which at least one of the lesions was looked for."""
-    described = experiment.stages[stage]
-    data = described.data.model_copy(update={"windows": None, "masks": True, "size": size, "crop": None})
-    module = FundusDataModule(
-        data,
-        experiment.protocol,
-        described.diseases,
-        experiment.seed,
-        experiment.roots,
-        fold=experiment.fold,
-        folds=experiment.folds,
-    )
-    annotated = [f"annotated_{lesion}" for lesion in LESION_CLASSES]
-    return {
-        str(image): (part, position)
-        for part in module.parts.tests.values()
-        for position, (image, known) in enumerate(
-            zip(part.records.table["image"], part.records.table[annotated].any(axis=1), strict=True)
-        )
-        if known
-    }

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from retinalab.explain import Framing, covered
+from retinalab.explain import covered
 from retinalab.protocol import Scale
 from retinalab_clpi.detection.truth import Boxes
 from retinalab_clpi.figure7 import Explained, Grader, Pair, Tested
@@ -95,8 +95,7 @@ def _boxes(panel: Axes, boxes: Boxes) -> None:
 
 def _activation(tested: Tested, grader: Grader, found: Explained) -> np.ndarray:
     size = tested.pixels.shape[0]
-    seen = Framing.of_working(size, grader.extent).seen(size, size)
-    return covered(tested.pixels, found.activation, seen)
+    return covered(tested.pixels, found.activation, grader.framing.seen(size, size))
 
 
 def _reference(tested: Tested, disease: str, scale: Scale) -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from retinalab.config import Experiment
-from retinalab.data.module import FundusDataModule
 from retinalab.data.parts import Part
-from retinalab.errors import RetinalabError, unknown
-from retinalab.explain import Framing, enlarged
+from retinalab.errors import RetinalabError
+from retinalab.explain import enlarged
+from retinalab.predict.compared import Grading, named_photographs, shared_disease, unlearned_photographs
 from retinalab.predict.finished import FinishedRun, read_finished
-from retinalab.predict.predictor import Predictor
-from retinalab.records import LESIONS, photograph_name
-from retinalab.runner.maps import extent_of
+from retinalab.records import LESIONS
 from retinalab_sian.config import SianConfig
 
 __all__ = ["PRESENT", "Compared", "Grader", "Said", "Tested", "read_compared"]
@@ -64,7 +60,7 @@ class Said:
     attention: np.ndarray | None
 
 
-class Grader:
+class Grader(Grading):
     """The grading networks of one run; those of several seeds are averaged.
 
     Args:
@@ -76,40 +72,19 @@ class Grader:
     """
 
     def __init__(self, run: FinishedRun, variants: Sequence[str]) -> None:
-        experiment = run.experiment
-        if experiment.folds > 1 and experiment.fold is None:
-            raise RetinalabError(
-                f"Run {run.path} has {experiment.folds} folds, whose networks have learned from every photograph. Give "
-                "a run of one split, or of one fold (fold=0)."
-            )
-        stage = [name for name in experiment.stages if any(name == m.stage for m in run.members)][-1]
-        task = experiment.stages[stage].task
+        super().__init__(run)
+        task = self.task
         if not isinstance(task, SianConfig) or task.variant not in variants:
             variant = f" with variant={task.variant}" if isinstance(task, SianConfig) else ""
             raise RetinalabError(
                 f"Run {run.path} grades with task {task.name!r}{variant}, not with 'sian' and variant="
                 f"{' or '.join(variants)}. Give such a run."
             )
-        self.run, self.stage = run, stage
-        self.data = experiment.stages[stage].data
-        diseases = experiment.stages[stage].diseases or tuple(experiment.protocol.diseases)
-        self.scales = {disease: experiment.protocol.scales[disease] for disease in diseases}
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The networks, loaded when first asked for."""
-        return Predictor(self.run)
-
-    @property
-    def framing(self) -> Framing:
-        """How the networks' input lies in the working image."""
-        return Framing.of_working(self.data.size, extent_of(self.data))
 
     def says(self, pixels: np.ndarray, disease: str) -> Said:
         """Grade a working image, ``(S, S, 3)`` uint8 RGB, and say where lesions are or where was looked."""
         batch = self.predictor.batches[self.stage].make(pixels[None])
-        networks = [n for n in self.predictor.networks if n.member.stage == self.stage]
-        given = [network.given(batch, lesion_maps=True) for network in networks]
+        given = [network.given(batch, lesion_maps=True) for network in self.networks]
         probabilities = np.mean([one.answers[disease][0] for one in given], axis=0)
         grade = int(probabilities.argmax())
         size = pixels.shape[0]
@@ -123,7 +98,9 @@ class Grader:
                 for lesion in self.run.taught
             }
         )
-        attention = [found["attention"][0] for n in networks if "attention" in (found := n.maps_given(batch))]
+        attention = [
+            found["attention"][0] for n in self.networks if "attention" in (found := n.maps_given(batch))
+        ]
         laid = (
             self.framing.on_photograph(enlarged(np.mean(attention, axis=0), self.framing.side), size, size)
             if attention
@@ -166,12 +143,7 @@ class Compared:
         Raises:
             RetinalabError: a name that none of them has.
         """
-        known = {photograph_name(image): image for image in self.photographs}
-        for name in names:
-            if photograph_name(name) not in known:
-                remedy = "Name test photographs with lesion masks that neither run has learned from."
-                raise unknown("photograph", name, sorted(self.photographs)[:10], remedy, "The first of them")
-        return [known[photograph_name(name)] for name in names]
+        return named_photographs(self.photographs, names)
 
     def telling(self, count: int) -> list[str]:
         """One photograph of each reference grade in turn, severest first; of a grade, most kinds of lesions first."""
@@ -193,54 +165,7 @@ def read_compared(sian: Path, abn: Path) -> Compared:
         RetinalabError: a run that is not what it should be, different sizes or diseases, or no photograph.
     """
     ours, theirs = Grader(read_finished(sian), ("sian", "concat")), Grader(read_finished(abn), ("abn",))
-    if ours.data.size != theirs.data.size:
-        raise RetinalabError(
-            f"The runs grade photographs of {ours.data.size} and of {theirs.data.size} pixels. Give two runs of one "
-            "data.size."
-        )
-    shared = [disease for disease in ours.scales if disease in theirs.scales]
-    if not shared:
-        raise RetinalabError(
-            f"The runs grade different diseases ({', '.join(ours.scales)}; {', '.join(theirs.scales)}). Give two runs "
-            "of one protocol."
-        )
-    learned = ours.run.learned_from() | theirs.run.learned_from()
-    photographs = {
-        image: place for image, place in _with_masks(ours).items() if photograph_name(image) not in learned
-    }
-    if not photographs:
-        raise RetinalabError(
-            f"No test photograph of run {sian} has lesion masks and is unknown to both runs. Give two runs with the "
-            "same photographs and split."
-        )
-    return Compared(ours, theirs, shared[0], photographs)
-
-
-def _lesion_stage(experiment: Experiment, stage: str) -> str:
-    """The stage whose photographs have masks: the one that the lesion branch comes from."""
-    return experiment.stages[stage].before or stage
-
-
-def _with_masks(grader: Grader) -> dict[str, tuple[Part, int]]:
-    """Test photographs in which at least one lesion was looked for, at the size at which the run grades."""
-    experiment = grader.run.experiment
-    described = experiment.stages[_lesion_stage(experiment, grader.stage)]
-    update = {"windows": None, "masks": True, "size": grader.data.size, "crop": None}
-    module = FundusDataModule(
-        described.data.model_copy(update=update),
-        experiment.protocol,
-        described.diseases,
-        experiment.seed,
-        experiment.roots,
-        fold=experiment.fold,
-        folds=experiment.folds,
-    )
-    annotated = [f"annotated_{lesion}" for lesion in LESIONS]
-    return {
-        str(image): (part, position)
-        for part in module.parts.tests.values()
-        for position, (image, known) in enumerate(
-            zip(part.records.table["image"], part.records.table[annotated].any(axis=1), strict=True)
-        )
-        if known
-    }
+    disease = shared_disease(ours, theirs)
+    masked = ours.run.experiment.stages[ours.stage].before or ours.stage  # where the lesion branch learned
+    photographs = unlearned_photographs(ours, theirs, masked, LESIONS, "lesion masks")
+    return Compared(ours, theirs, disease, photographs)
