@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from retinalab.config import Experiment
 from retinalab.experiment import load_experiment
 from retinalab.runner import Result, run
 
 Make = Callable[..., Experiment]
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """A process that waits for ever for another is a failure."""
+
+    def fail(*_: Any) -> None:
+        raise TimeoutError("a process hangs")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(600)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forked processes hang where their parent's threads computed before, and Lightning gives them fewer threads.
+
+    The last digits of what a network answers depend on their number.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

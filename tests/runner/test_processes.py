@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from retinalab.runner.plan import PLAN
 from retinalab.runner.processes import on_devices
 from retinalab.runner.stage import build_task
 
+pytestmark = pytest.mark.usefixtures("impatient", "one_thread")
+
 MANY = (
     "round.rounds=1",
     "round.make.task.count=150",
@@ -28,30 +29,6 @@ MANY = (
     "round.train.data.batch_size=24",
 )
 TWO = ("round.make.trainer.devices=2", "round.make.trainer.strategy=ddp_fork")
-
-
-@pytest.fixture(autouse=True)
-def impatient() -> Iterator[None]:
-    """A process that waits for ever for another is a failure."""
-
-    def fail(*_: Any) -> None:
-        raise TimeoutError("a process hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(600)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The last digits of what a network answers depend on its threads; Lightning gives forked processes fewer."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

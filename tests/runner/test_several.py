@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -25,32 +23,11 @@ from retinalab.runner.stage import build_task, run_stage
 from retinalab.runner.trainer import quiet
 from retinalab.smoke import smoke
 
+pytestmark = pytest.mark.usefixtures("impatient", "one_thread")
+
 PAPERS = ("canet", "clpi", "sian", "ellg")
 ODD = 5
 """Photographs of every part: the first of two processes has one more than the second."""
-
-
-@pytest.fixture(autouse=True)
-def impatient() -> Iterator[None]:
-    """A process that waits for ever for another is a failure."""
-
-    def fail(*_: Any) -> None:
-        raise TimeoutError("a process hangs")
-
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(600)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Forked processes hang where their parent's threads computed before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
