@@ -7,6 +7,7 @@ imported only when an experiment uses it.
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Mapping
@@ -101,8 +102,11 @@ def experiment_file(of: Paper, name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         given = Path(name)
         if not given.is_file():
+            beside = [str(one) for one in sorted(given.parent.glob("*.y*ml"))]
+            near = difflib.get_close_matches(str(given), beside, n=1, cutoff=0.5)
             raise RetinalabError(
-                f"Experiment file {name} does not exist. Give a path, or one of: {_listed(of)}."
+                f"Experiment file {name} does not exist. {f'Did you mean {near[0]!r}? ' * bool(near)}"
+                f"Give a path, or one of: {_listed(of)}."
             )
         return given
     path = of.experiments / f"{name.replace('_', '-')}.yaml"

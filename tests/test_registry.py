@@ -177,3 +177,7 @@ def test_experiments_are_found_by_name_with_either_hyphen_or_by_path(tmp_path: P
         experiment_file(of, "two")
     with pytest.raises(RetinalabError, match=r"Experiment file .*gone\.yaml does not exist"):
         experiment_file(of, str(tmp_path / "gone.yaml"))
+    with pytest.raises(
+        RetinalabError, match=r"two-words\.yml does not exist\. Did you mean '.*two-words\.yaml'\? Give"
+    ):
+        experiment_file(of, str(tmp_path / "two-words.yml"))

@@ -177,7 +177,7 @@ def prepare_folder(out: Path, data: tuple[Path, ...], around: bool) -> None:
     for folder in data:
         if place.is_relative_to(folder.resolve()):
             raise RetinalabError(
-                f"--out {out} lies inside the data folder {folder}. Name a folder outside of it."
+                f"--out {out} lies inside the data folder {str(folder)!r}. Name a folder outside of it."
             )
     if around:
         raise RetinalabError(f"--out {out} is the folder of the photographs. Name another folder.")

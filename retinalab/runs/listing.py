@@ -94,7 +94,8 @@ def runs_below(output: Path) -> list[ListedRun]:
     """
     if not output.is_dir():
         raise RetinalabError(
-            f"No folder {output} of runs. Give the one that was named with output=PATH: --output PATH."
+            f"No folder {output} of runs: nothing was run from here yet, or output=PATH named another folder. "
+            "Give that one: --output PATH."
         )
     folders = (path for path in output.glob("*/*/*") if _is_run(path))
     ordered = sorted(folders, key=lambda path: (path.parent, int(path.name.rpartition("-")[2]), path.name))

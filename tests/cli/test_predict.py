@@ -210,7 +210,10 @@ FAULTS: dict[str, tuple[list[str], list[str]]] = {
     "twice": (["RUN", "set/images/000.jpg", "set"], ["named more than once", "'set/images/000.jpg'"]),
     "list with an absent line": (["RUN", "list.csv"], ["line 2 'set/images/x.jpg'", "absent", "looked in"]),
     "list with a repeated line": (["RUN", "twice.csv"], ["lines 1, 2 'set/images/000.jpg'"]),
-    "out among the data": (["RUN", "set", "--out", "set/out"], ["--out set/out lies inside the data folder"]),
+    "out among the data": (
+        ["RUN", "set", "--out", "set/out"],
+        ["--out set/out lies inside the data folder '", "/set'. Name a folder outside"],
+    ),
     "out is the folder": (
         ["RUN", "set/images/000.jpg", "--out", "HOME/set/images"],
         ["lies inside the data folder"],

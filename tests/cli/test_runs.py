@@ -113,7 +113,7 @@ def test_a_removal_that_was_interrupted_is_ended(output: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--output", "absent"], "No folder absent of runs."),
+        (["--output", "absent"], "No folder absent of runs: nothing was run from here yet"),
         (["show", "."], "is no run's folder"),
         (["lst"], "Did you mean 'list'?"),
         (["list", "--yes"], "Unknown option '--yes'."),

@@ -84,7 +84,10 @@ class Table(PhotographSet):
 
     def _labels(self) -> Labels:
         path = self.root / self.options.file
-        need(path, f"complete the copy, or set options.file, a whole path or one from {self.root}")
+        need(
+            path,
+            f"complete the copy, or set options.file, a whole path or one from the folder {str(self.root)!r}",
+        )
         original = read_csv(path)
         table = self._renamed(original, path)
         info = self._described(original, table)

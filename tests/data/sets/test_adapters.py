@@ -201,7 +201,7 @@ def test_missing_label_file_names_the_nearest(tmp_path: Path) -> None:
     line = refused(
         "table", root, r"Unknown file 'record\.csv'\. Did you mean 'records\.csv'", {"file": "record.csv"}
     )
-    assert f"complete the copy, or set options.file, a whole path or one from {root}." in line
+    assert f"complete the copy, or set options.file, a whole path or one from the folder '{root}'." in line
 
 
 def test_the_label_file_may_lie_anywhere(tmp_path: Path) -> None:
