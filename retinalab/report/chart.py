@@ -38,6 +38,12 @@ class Axis:
         low, high = min(finite), max(finite)
         if high <= low:
             low, high = (low - 1, high + 1) if whole else (low - 0.5, high + 0.5)
+        size = max(abs(low), abs(high))
+        least = (
+            max(0.005, 0.01 * size) if size >= 0.1 and not whole else 0.0
+        )  # less needs longer numbers than fit
+        if high - low < least:
+            low, high = (low + high - least) / 2, (low + high + least) / 2
         step = _round_step((high - low) / 5)
         step = max(1.0, round(step)) if whole else step
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

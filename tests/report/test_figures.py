@@ -155,3 +155,12 @@ def test_charts_of_files(tmp_path: Path) -> None:
         ("a", "fold-10", 1),
         ("empty", "fold-2", 0),
     ]
+
+
+@pytest.mark.parametrize("values", [(0.5710, 0.5712), (0.3061, 0.3063), (0.1101, 0.1102), (-0.571, -0.5712)])
+def test_numbers_of_a_curve_that_hardly_moves_fit_beside_it(values: tuple[float, float]) -> None:
+    axis = Axis.over(values, "kappa")
+    texts = axis.texts()
+    assert max(map(len, texts)) <= 6
+    assert len(set(texts)) == len(texts)
+    assert axis.low <= min(values) < max(values) <= axis.high
