@@ -11,6 +11,7 @@ __all__ = ["PAM", "decode_pam", "pam_size"]
 PAM = b"P7\n"
 _HEAD = re.compile(rb"P7\n((?:[^\n]*\n){1,64}?)ENDHDR\n")
 _FIELD = re.compile(rb"(WIDTH|HEIGHT|DEPTH|MAXVAL)[ \t]+([0-9]{1,9})[ \t\r]*$", re.MULTILINE)
+_COLOURS = re.compile(rb"^TUPLTYPE[ \t]+RGB(?:_ALPHA)?[ \t\r]*$", re.MULTILINE)
 _HIGHEST = (1, 255, 65535)
 
 
@@ -57,4 +58,8 @@ def _header(data: bytes) -> tuple[int, int, int, int, int]:
         raise ValueError(f"its header has no {error.args[0].decode()}") from None
     if not 1 <= depth <= 4 or highest not in _HIGHEST:
         raise ValueError(f"{depth} channels up to {highest}, where 1 to 4 up to 1, 255 or 65535 are read")
+    if depth > 2 and not _COLOURS.search(head[1]):
+        raise ValueError(
+            "without TUPLTYPE RGB the order of its colours is not told; OpenCV writes them reversed"
+        )
     return height, width, depth, highest, head.end()

@@ -18,7 +18,8 @@ COLOURS = RNG.integers(0, 256, (37, 51, 4), dtype=np.uint8)
 def pam(pixels: np.ndarray, highest: int = 255, head: str = "") -> bytes:
     height, width, depth = pixels.shape
     kind = ">u2" if highest > 255 else "u1"
-    told = head or f"WIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {highest}\nTUPLTYPE SOME\n"
+    name = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGB_ALPHA"}[depth]
+    told = head or f"WIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {highest}\nTUPLTYPE {name}\n"
     return b"P7\n# of a camera\n" + told.encode() + b"ENDHDR\n" + pixels.astype(kind).tobytes()
 
 
@@ -45,14 +46,18 @@ def test_16_bits_and_black_and_white(tmp_path: Path) -> None:
     [
         (pam(COLOURS)[:-1], "more or fewer pixels"),
         (pam(COLOURS) + b"\0", "more or fewer pixels"),
-        (pam(COLOURS, head="WIDTH 51\nHEIGHT 38\nDEPTH 4\nMAXVAL 255\n"), "more or fewer pixels"),
+        (
+            pam(COLOURS, head="WIDTH 51\nHEIGHT 38\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\n"),
+            "more or fewer pixels",
+        ),
         (pam(COLOURS, head="WIDTH 51\nDEPTH 4\nMAXVAL 255\n"), "no HEIGHT"),
         (pam(COLOURS, head="WIDTH 51\nHEIGHT 37\nDEPTH 9\nMAXVAL 255\n"), "9 channels up to 255"),
         (pam(COLOURS[..., :1], head="WIDTH 51\nHEIGHT 37\nDEPTH 1\nMAXVAL 1\n"), "brighter than its header"),
         (
-            pam(COLOURS, head="WIDTH 50000\nHEIGHT 50000\nDEPTH 3\nMAXVAL 255\n"),
+            pam(COLOURS, head="WIDTH 50000\nHEIGHT 50000\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\n"),
             "claims more than 179 million",
         ),
+        (pam(COLOURS, head="WIDTH 51\nHEIGHT 37\nDEPTH 4\nMAXVAL 255\n"), "order of its colours is not told"),
         (b"P7\n" + b"a\n" * 5000, "has no end"),
     ],
 )
