@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from retinalab.counted import counted
 
-__all__ = ["PATIENTS", "PHOTOGRAPHS", "counted_units", "few_units", "told_units", "unit_of"]
+__all__ = ["FEWEST", "PATIENTS", "PHOTOGRAPHS", "counted_units", "few_units", "told_units", "unit_of"]
 
 PATIENTS, PHOTOGRAPHS = "patients", "photographs"
 _BOTH = "patients and photographs of unknown patients"
-_FEWEST = 20
+FEWEST = 20
 
 
 def unit_of(patients: Iterable[object]) -> str:
@@ -62,6 +62,6 @@ def few_units(number: int, unit: str) -> str:
         >>> few_units(20, "patients")
         ''
     """
-    if number >= _FEWEST:
+    if number >= FEWEST:
         return ""
-    return f"of {counted_units(number, unit)}, fewer than {_FEWEST}: too narrow, and may leave out the figure itself"
+    return f"of {counted_units(number, unit)}, fewer than {FEWEST}: too narrow, and may leave out the figure itself"

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["print_errors", "print_figures", "print_headline", "print_labels"]
+__all__ = ["print_errors", "print_few", "print_figures", "print_headline", "print_labels"]
 
 _HEADLINE = ("kappa", "auc", "auc_referable", "accuracy", "mae")
 
@@ -29,6 +29,20 @@ def print_headline(metrics: Mapping[str, Any]) -> None:
         )
         print(f"{key:31s}{metric['value']:6.3f}  {_interval(metric):16s}{majority} {without}{metric['n']:6d}")
     print_errors(metrics)
+    print_few(metrics)
+
+
+def print_few(metrics: Mapping[str, Any]) -> None:
+    """Which intervals resample so few that they say little."""
+    from retinalab.units import FEWEST
+
+    groups = [one.get("n_groups", FEWEST) for key, one in metrics.items() if key.startswith("test")]
+    if min(groups, default=FEWEST) < FEWEST:
+        text = (
+            f"Intervals over fewer than {FEWEST} patients, or photographs of unknown patients, are too narrow and may "
+            f"leave out the figure itself: here over {min(groups)} at the least."
+        )
+        print("\n".join(textwrap.wrap(text, 80)))
 
 
 def print_labels(labels: Iterable[str]) -> None:
@@ -56,6 +70,7 @@ def print_figures(metrics: Mapping[str, Any]) -> None:
     for key, metric in metrics.items():
         if metric["value"] is not None:
             print(f"{key:44s}{metric['value']:8.3f}   {_interval(metric):17s}{metric['n']:7d}")
+    print_few(metrics)
 
 
 def _interval(metric: Mapping[str, Any]) -> str:

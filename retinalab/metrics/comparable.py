@@ -114,7 +114,8 @@ def _check_equal(a: tuple[str, pd.DataFrame], b: tuple[str, pd.DataFrame]) -> No
         if len(missing):
             raise RetinalabError(
                 f"Different photographs: {lacks} lacks {len(missing)} that {has} has, such as "
-                f"{_named(missing[0])}. Compare runs on the same photographs."
+                f"{_named(missing[0])}. Compare runs on the same photographs: give both experiments "
+                "one data section, or train them as a board (retinalab leaderboard)."
             )
     if not left.index.equals(right.index):
         odd = left.index.symmetric_difference(right.index)[0]

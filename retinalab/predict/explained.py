@@ -191,7 +191,8 @@ def _refuse_learned(found: Annotated, runs: Sequence[Explained], child: str) -> 
         if len(seen):
             raise RetinalabError(
                 f"Run {run.run.path} learned from {len(seen)} of the {len(images)} test photographs of run "
-                f"{runs[0].run.path}, such as {seen.iloc[0]}. Compare runs with the same split."
+                f"{runs[0].run.path}, such as {seen.iloc[0]}. Compare runs with the same split, or explain photographs "
+                "that neither has met: --images, or --set with --root."
             )
 
 

@@ -18,7 +18,7 @@ from retinalab.report.folder import RunFolder
 from retinalab.report.markdown import escaped
 from retinalab.report.numbers import interval, plain
 from retinalab.report.render import write_text
-from retinalab.report.results import Grid, confusions, headlines, lesion_grid
+from retinalab.report.results import Grid, confusions, few_intervals, headlines, lesion_grid
 from retinalab.report.summary import banners, data_sets, notes, protocol
 
 __all__ = ["CARD", "card_markdown", "write_card"]
@@ -144,6 +144,8 @@ def _figures(run: RunFolder) -> list[_Block]:
                 f"**{_text(run.set_of(prefix))}** ({part}), with 95 % intervals:",
                 _Table(("target", "measure", "value", "counted on", "baselines"), rows),
             ]
+        if few := few_intervals(run, prefix):
+            blocks.append(f"These intervals are {few}.")
         lesions = lesion_grid(run, prefix)
         if lesions is not None:
             blocks.append(_grid("lesion", lesions))

@@ -27,6 +27,7 @@ from retinalab.report.readers import Reading
 from retinalab.report.render import write_page
 from retinalab.report.results import (
     confusions,
+    few_intervals,
     headlines,
     lesion_grid,
     metric_rows,
@@ -102,6 +103,7 @@ def _results(
         "part": {"test": "Test", "val": "Validation"}[prefix.partition("@")[0]],
         "set": run.set_of(prefix),
         "unit": tested_unit(run, prefix),
+        "few": few_intervals(run, prefix),
         "headlines": headlines(run, prefix),
         "confusions": [*confusions(run, prefix), *filter(None, [patch_confusion(run, prefix)])],
         "patches": patch_grid(run, prefix),

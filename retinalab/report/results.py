@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from retinalab.counted import counted
 from retinalab.metrics.baselines import BASELINES, figure_beside
@@ -16,7 +17,7 @@ from retinalab.metrics.measure import errors_text
 from retinalab.protocol import Scale
 from retinalab.report.folder import RunFolder
 from retinalab.report.numbers import interval, known, number
-from retinalab.units import told_units, unit_of
+from retinalab.units import few_units, told_units, unit_of
 
 __all__ = [
     "Confusion",
@@ -24,6 +25,7 @@ __all__ = [
     "Headline",
     "confusion",
     "confusions",
+    "few_intervals",
     "headlines",
     "lesion_grid",
     "metric_rows",
@@ -114,6 +116,12 @@ def metric_rows(run: RunFolder) -> dict[str, list[dict[str, str]]]:
     return dict(sorted(out.items(), key=lambda item: not item[0].startswith("test")))
 
 
+def few_intervals(run: RunFolder, prefix: str) -> str:
+    """Why the intervals of a test set say little, where it has few patients; "" where it has enough."""
+    rows = run.rows(prefix)
+    return few_units(int(rows["group"].nunique()), tested_unit(run, prefix)) if len(rows) else ""
+
+
 def tested_unit(run: RunFolder, prefix: str) -> str:
     """What counts as independent in a test set (:func:`retinalab.units.unit_of`)."""
     patients = run.rows(prefix)["patient"]
@@ -195,11 +203,27 @@ def lesion_grid(run: RunFolder, prefix: str) -> Grid | None:
     names = [name for name in _LESION_MEASURES if any(key[-1] == name for key in keys)]
     if not lesions or not names:
         return None
+    marked = _marked(run.lesions_of(prefix))
     rows = []
     for lesion in lesions:
         cells = [run.metrics.get(f"{prefix}/lesion/{lesion}/{name}") for name in names]
-        rows.append((lesion, [interval(cell) if cell else "" for cell in cells]))
-    return Grid([_LESION_MEASURES[name] for name in names], rows)
+        counts = [marked.get(lesion, "")] if marked else []
+        rows.append((lesion, [*counts, *(interval(cell) if cell else "" for cell in cells)]))
+    heads = ["marked, in photographs"] if marked else []
+    return Grid([*heads, *(_LESION_MEASURES[name] for name in names)], rows)
+
+
+def _marked(table: pd.DataFrame | None) -> dict[str, str]:
+    """Lesion -> how many there are, in how many of the photographs that were looked at for it."""
+    if table is None:
+        return {}
+    first = table[table["seed"] == table["seed"].min()].drop_duplicates(["set", "image", "lesion"])
+    counts = first.assign(lesions=first["hits"] + first["misses"], pixels=first["tp"] + first["fn"])
+    found = {}
+    for lesion, rows in counts.groupby("lesion"):
+        showing = int((rows["pixels"] > 0).sum())
+        found[str(lesion)] = f"{int(rows['lesions'].sum())} in {showing} of {len(rows)}"
+    return found
 
 
 def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -> Headline:

@@ -14,6 +14,7 @@ from retinalab.metrics import evaluate, write_table
 from retinalab.metrics.lesions import BINS, THRESHOLDS
 from retinalab.report.folder import read_run
 from retinalab.report.froc import froc
+from retinalab.report.results import lesion_grid
 
 MakeRun = Callable[..., Path]
 LEVELS = len(THRESHOLDS)
@@ -76,6 +77,22 @@ def test_the_curve_and_the_table_read_from_it(make_run: MakeRun, table: pd.DataF
     assert cells[8] == "2"
     (drawn,) = found.charts
     assert drawn.title == "FROC: MA"
+
+
+def test_lesions_stand_beside_how_many_were_marked_in_how_many_photographs(
+    make_run: MakeRun, table: pd.DataFrame
+) -> None:
+    folder = make_run()
+    healthy = table.iloc[[1]].assign(image="c", group="c", hits=0, misses=0, tp=0, fn=0)
+    again = table.assign(seed=1)
+    write_table(pd.concat([table, healthy, again]), folder / "lesions.parquet", "lesions")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["test/lesion/MA/f1"] = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "n_groups": 3}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    found = lesion_grid(read_run(folder), "test")
+    assert found is not None
+    assert found.columns[0] == "marked, in photographs"
+    assert found.rows == [("MA", ["4 in 2 of 3", "0.500 [0.400, 0.600]"])]
 
 
 def test_runs_that_counted_no_thresholds_have_none(make_run: MakeRun, table: pd.DataFrame) -> None:

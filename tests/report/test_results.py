@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from retinalab.cli import main
-from retinalab.cli.figures import print_errors
+from retinalab.cli.figures import print_errors, print_headline
 from retinalab.metrics import evaluate, read_table, write_table
 from retinalab.protocol import SCALES
 from retinalab.report import write_report
@@ -68,6 +68,27 @@ def test_a_scale_without_such_errors_says_nothing_of_them(make_run: MakeRun) -> 
     page = Page(folder / "report.html")
     assert "nacceptable" not in page.text
     assert not [one for one in page.values("class") if "unacceptable" in one.split()]
+
+
+def test_intervals_over_few_patients_say_so_on_page_card_and_terminal(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "too narrow"
+    for place, patients in (("few", 19), ("enough", 20)):
+        folder = make_run(place, diseases={"dr": "icdr5"}, history=())
+        table = published().head(4 * patients).assign(patient=np.arange(4 * patients) // 4)
+        table["patient"] = table["patient"].astype(str)
+        write_table(table, folder / "predictions.parquet", "predictions")
+        metrics = evaluate(table, {"dr": SCALES["icdr5"]}, resamples=20)
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        write_report(folder)
+        assert (said in Page(folder / "report.html").text) == (patients < 20)
+        assert (said in (folder / "model-card.md").read_text()) == (patients < 20)
+        print_headline(metrics)
+        printed_lines = capsys.readouterr().out
+        assert (said in printed_lines) == (patients < 20)
+        assert max(map(len, printed_lines.splitlines())) <= 80
+    assert "19" in Page(folder.parent / "few/report.html").text
 
 
 def test_errors_of_several_sets_fit_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

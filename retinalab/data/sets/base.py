@@ -17,7 +17,10 @@ from retinalab.data.sets.files import check_files, check_paths, digest, stamp
 from retinalab.errors import RetinalabError, unknown
 from retinalab.records import LESIONS, Records, SetInfo, make_records
 
-__all__ = ["Labels", "PhotographSet", "SetOptions", "count_found"]
+__all__ = ["OWN", "Labels", "PhotographSet", "SetOptions", "count_found"]
+
+OWN = "its owner"
+"""Source of photographs that were not published as a set: the user knows more."""
 
 _LABELS = ("image", "patient", "eye", "part", "dr", "dme", "gradable")
 _log = logging.getLogger(__name__)
@@ -89,16 +92,20 @@ class PhotographSet:
         if root is None:
             raise RetinalabError(
                 f"Data set {cls.info.name!r} needs its folder. Give it as data.root=PATH (make: DATA=PATH) or "
-                f"roots.{cls.info.name}=PATH; "
-                f"the set can be had from {cls.info.source}."
+                f"roots.{cls.info.name}=PATH{cls._obtained()}."
             )
         folder = Path(root)
         if not folder.is_dir():
             raise RetinalabError(
-                f"No folder {folder} for data set {cls.info.name!r}. Check data.root (make: DATA=PATH); "
-                f"the set can be had from {cls.info.source}."
+                f"No folder {folder} for data set {cls.info.name!r}. Check data.root (make: DATA=PATH)"
+                f"{cls._obtained()}."
             )
         return folder
+
+    @classmethod
+    def _obtained(cls) -> str:
+        """Where a published set can be had from; "" of photographs of one's own."""
+        return "" if cls.info.source == OWN else f"; the set can be had from {cls.info.source}"
 
     @property
     def has_files(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
+from retinalab.data.sets.base import OWN, Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph
 from retinalab.data.sets.files import IMAGE_SUFFIXES, list_files
 from retinalab.errors import RetinalabError, unknown
@@ -37,9 +37,7 @@ class Folders(PhotographSet):
     know.
     """
 
-    info: ClassVar[SetInfo] = SetInfo(
-        "folders", "One folder per grade", "its owner", "not stated", {"dr": "icdr5"}
-    )
+    info: ClassVar[SetInfo] = SetInfo("folders", "One folder per grade", OWN, "not stated", {"dr": "icdr5"})
     Options = FoldersOptions
     options: FoldersOptions
 

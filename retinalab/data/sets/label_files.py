@@ -120,7 +120,11 @@ def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def integers(
-    table: pd.DataFrame, column: str, source: Path, words: Mapping[str, int] | None = None
+    table: pd.DataFrame,
+    column: str,
+    source: Path,
+    words: Mapping[str, int] | None = None,
+    named: str | None = None,
 ) -> pd.Series:
     """A column of text as whole numbers; an empty cell is -1.
 
@@ -129,6 +133,7 @@ def integers(
         column: one of its columns.
         source: the file, named in the error.
         words: meaning of cells that are words.
+        named: what the file calls the column, where that is another name.
 
     Raises:
         RetinalabError: a cell is no whole number.
@@ -141,7 +146,7 @@ def integers(
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise RetinalabError(
-            f"{source}, row {row + 2}: {column} is {table[column].iloc[row]!r}, not a whole number "
+            f"{source}, row {row + 2}: {named or column} is {table[column].iloc[row]!r}, not a whole number "
             f"({int(wrong.sum())} such rows). Correct the cell or leave it empty."
         )
     return numbers.astype("int64")

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from retinalab.data.decode import image_size
-from retinalab.data.sets.base import Labels, PhotographSet, SetOptions
+from retinalab.data.sets.base import OWN, Labels, PhotographSet, SetOptions
 from retinalab.data.sets.fake import fake_photograph, write_csv
 from retinalab.data.sets.files import check_paths, need
 from retinalab.data.sets.label_files import as_rows, integers, read_csv
@@ -74,7 +74,7 @@ class Table(PhotographSet):
     info: ClassVar[SetInfo] = SetInfo(
         name="table",
         title="A table of photographs",
-        source="its owner",
+        source=OWN,
         licence="not stated",
         scales={"dr": "icdr5", "dme": "risk3"},
     )
@@ -93,7 +93,7 @@ class Table(PhotographSet):
         info = self._described(original, table)
         for disease in ("dr", "dme"):
             if disease in table:
-                table[disease] = integers(table, disease, path)
+                table[disease] = integers(table, disease, path, named=self.options.columns.get(disease))
         self._complete(table, path, info)
         return Labels(as_rows(table), str(path), info=info)
 

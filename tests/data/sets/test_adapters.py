@@ -175,6 +175,23 @@ def test_bad_cell_is_named(tmp_path: Path, cells: dict[str, Any], words: str) ->
     refused("table", table_with(tmp_path, **cells), words)
 
 
+def test_a_bad_grade_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "retinopathy": "1.5"}]
+    fake_photograph(tmp_path / "a.jpg", 0)
+    write_csv(tmp_path / "records.csv", rows)
+    refused("table", tmp_path, r"row 2: retinopathy is '1\.5'", {"columns": {"dr": "retinopathy"}})
+
+
+@pytest.mark.parametrize("name", ["table", "folders"])
+def test_ones_own_photographs_are_not_to_be_had_from_anyone(tmp_path: Path, name: str) -> None:
+    for root in (None, tmp_path / "absent"):
+        with pytest.raises(RetinalabError) as error:
+            open_set(name, root)
+        assert "can be had" not in str(error.value)
+    with pytest.raises(RetinalabError, match=r"can be had from https://www\.kaggle\.com"):
+        open_set("aptos", tmp_path / "absent")
+
+
 def test_missing_column_and_nearest_name(tmp_path: Path) -> None:
     root = table_with(tmp_path)
     line = refused("table", root, r"Unknown column 'grade'", {"columns": {"dr": "grade"}})
