@@ -105,7 +105,7 @@ def experiment_file(of: Paper, name: str) -> Path:
             beside = [str(one) for one in sorted(given.parent.glob("*.y*ml"))]
             near = difflib.get_close_matches(str(given), beside, n=1, cutoff=0.5)
             raise RetinalabError(
-                f"Experiment file {name} does not exist. {f'Did you mean {near[0]!r}? ' * bool(near)}"
+                f"Experiment file {name} does not exist. {f'Did you mean {near[0]!r}? ' if near else ''}"
                 f"Give a path, or one of: {_listed(of)}."
             )
         return given
