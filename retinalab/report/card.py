@@ -15,10 +15,11 @@ from retinalab.errors import RetinalabError
 from retinalab.report.checklists import AUTHOR, data, methods, results
 from retinalab.report.clinical import Clinical, Disease
 from retinalab.report.folder import RunFolder
+from retinalab.report.lesions import lesion_grid
 from retinalab.report.markdown import escaped
 from retinalab.report.numbers import interval, plain
 from retinalab.report.render import write_text
-from retinalab.report.results import Grid, confusions, few_intervals, headlines, lesion_grid
+from retinalab.report.results import Grid, confusions, few_intervals, headlines
 from retinalab.report.summary import banners, data_sets, notes, protocol
 
 __all__ = ["CARD", "card_markdown", "write_card"]

@@ -19,6 +19,7 @@ from retinalab.report.figures import learning_curves
 from retinalab.report.folder import RunFolder, read_run
 from retinalab.report.froc import froc
 from retinalab.report.gallery import Picture
+from retinalab.report.lesions import lesion_grid
 from retinalab.report.made import made_sections
 from retinalab.report.maps import map_section
 from retinalab.report.numbers import plain
@@ -29,7 +30,6 @@ from retinalab.report.results import (
     confusions,
     few_intervals,
     headlines,
-    lesion_grid,
     metric_rows,
     side_by_side,
     tested_unit,

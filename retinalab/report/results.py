@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from retinalab.counted import counted
 from retinalab.metrics.baselines import BASELINES, figure_beside
@@ -27,7 +26,6 @@ __all__ = [
     "confusions",
     "few_intervals",
     "headlines",
-    "lesion_grid",
     "metric_rows",
     "side_by_side",
     "tested_unit",
@@ -40,15 +38,6 @@ _MEASURES = {
     "accuracy": "accuracy",
 }
 _BESIDE = _MEASURES | {"auc": "AUC", "unacceptable": "unacceptable errors"}
-_LESION_MEASURES = {
-    "f1": "pixel F1",
-    "f1_threshold": "pixel F1, colour threshold",
-    "ap": "average precision",
-    "component_recall": "lesions found",
-    "false_components": "false lesions per photograph",
-    "image_f1": "presence F1",
-    "image_auc": "presence AUC",
-}
 
 
 @dataclass(frozen=True)
@@ -194,36 +183,6 @@ def side_by_side(run: RunFolder) -> Grid | None:
         counted = max((int(metric.get("n", 0)) for metric in found if metric), default=0)
         rows.append((label, [*(interval(metric) if metric else "–" for metric in found), str(counted)]))
     return Grid([*shown.values(), "photographs"], rows)
-
-
-def lesion_grid(run: RunFolder, prefix: str) -> Grid | None:
-    """Figures of each lesion class; None where no lesion was scored."""
-    keys = [key.split("/") for key in run.metrics if key.startswith(f"{prefix}/lesion/")]
-    lesions = dict.fromkeys(key[2] for key in keys if len(key) == 4)
-    names = [name for name in _LESION_MEASURES if any(key[-1] == name for key in keys)]
-    if not lesions or not names:
-        return None
-    marked = _marked(run.lesions_of(prefix))
-    rows = []
-    for lesion in lesions:
-        cells = [run.metrics.get(f"{prefix}/lesion/{lesion}/{name}") for name in names]
-        counts = [marked.get(lesion, "")] if marked else []
-        rows.append((lesion, [*counts, *(interval(cell) if cell else "" for cell in cells)]))
-    heads = ["marked, in photographs"] if marked else []
-    return Grid([*heads, *(_LESION_MEASURES[name] for name in names)], rows)
-
-
-def _marked(table: pd.DataFrame | None) -> dict[str, str]:
-    """Lesion -> how many there are, in how many of the photographs that were looked at for it."""
-    if table is None:
-        return {}
-    first = table[table["seed"] == table["seed"].min()].drop_duplicates(["set", "image", "lesion"])
-    counts = first.assign(lesions=first["hits"] + first["misses"], pixels=first["tp"] + first["fn"])
-    found = {}
-    for lesion, rows in counts.groupby("lesion"):
-        showing = int((rows["pixels"] > 0).sum())
-        found[str(lesion)] = f"{int(rows['lesions'].sum())} in {showing} of {len(rows)}"
-    return found
 
 
 def _headline(run: RunFolder, prefix: str, target: str, name: str, label: str) -> Headline:

@@ -14,7 +14,7 @@ from retinalab.metrics import evaluate, write_table
 from retinalab.metrics.lesions import BINS, THRESHOLDS
 from retinalab.report.folder import read_run
 from retinalab.report.froc import froc
-from retinalab.report.results import lesion_grid
+from retinalab.report.lesions import lesion_grid
 
 MakeRun = Callable[..., Path]
 LEVELS = len(THRESHOLDS)
