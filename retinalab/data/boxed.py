@@ -42,7 +42,8 @@ def jpeg2000_is_as_told(data: bytes, width: int, height: int) -> bool:
             return False
         place = place + length if length else end - len(_END)
     tiles = -(-(right - first) // wide) * -(-(lower - top) // high)
-    return place == end - len(_END) and data.startswith(_END, place) and held == set(range(tiles))
+    whole = place == end - len(_END) and data.startswith(_END, place)
+    return whole and len(held) == tiles == max(held, default=-1) + 1
 
 
 def avif_is_as_told(data: bytes) -> bool:
@@ -85,12 +86,12 @@ def _item_places(data: bytes, place: int) -> Iterator[int]:
         elsewhere = version > 0 and take(2) & 15
         take(2)
         begin = take(base)
-        for extent in range(take(2)):
-            if version > 0:
-                take(index)
+        extents, skipped = take(2), index if version > 0 else 0
+        if extents:
+            take(skipped)
             start = begin + take(offset)
-            take(length)
-            if not elsewhere and extent == 0:
+            take(length + (extents - 1) * (skipped + offset + length))
+            if not elsewhere:
                 yield start
 
 

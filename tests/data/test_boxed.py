@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retinalab.data.boxed import _item_places, jpeg2000_is_as_told
 from retinalab.data.decode import decode, image_size
 from retinalab.errors import RetinalabError
 
@@ -106,6 +108,19 @@ def test_a_jpeg2000_without_one_of_its_tiles_or_its_end(tmp_path: Path, picture:
     refused(tmp_path, data[:first] + data[first + length :], "more or fewer pixels than its header tells")
     refused(tmp_path, data[:-2], "more or fewer pixels than its header tells")
     refused(tmp_path, encoded(picture, "JPEG2000")[:-2], "truncated or damaged")
+
+
+def test_a_million_tiles_and_parts_without_a_length_take_no_time(
+    tmp_path: Path, picture: Image.Image
+) -> None:
+    data = bytearray(encoded(picture, "JPEG2000", no_jp2=True))
+    struct.pack_into(">8I", data, 8, 13_000, 13_000, 0, 0, 1, 1, 0, 0)
+    tracemalloc.start()
+    assert not jpeg2000_is_as_told(bytes(data), 13_000, 13_000)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    items = struct.pack(">BxxxHH", 0, 0, 1000) + struct.pack(">HHH", 1, 0, 65535) * 1000
+    assert list(_item_places(items, 0)) == [0] * 1000
 
 
 def test_50000_by_50000_is_refused_before_it_is_decoded(tmp_path: Path, picture: Image.Image) -> None:
